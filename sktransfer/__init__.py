@@ -1,0 +1,45 @@
+"""Transfer learning that never leaves scikit-learn."""
+
+import importlib
+
+__version__ = "0.1.0.dev0"
+
+_HOME = {
+    "Backbone": ".backbones",
+    "BackboneSpec": ".backbones",
+    "FeatureCache": ".cache",
+    "ImageEncoder": ".encoders",
+    "TextEncoder": ".encoders",
+    "cache_info": ".cache",
+    "clear_cache": ".cache",
+    "list_backbones": ".backbones",
+    "load_backbone": ".backbones",
+    "register_backbone": ".backbones",
+    "set_cache_dir": ".cache",
+}
+
+__all__ = [
+    "Backbone",
+    "BackboneSpec",
+    "FeatureCache",
+    "ImageEncoder",
+    "TextEncoder",
+    "cache_info",
+    "clear_cache",
+    "list_backbones",
+    "load_backbone",
+    "register_backbone",
+    "set_cache_dir",
+]
+
+
+def __getattr__(name):
+    """Import a public name when it is first used."""
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    """List the public names."""
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,38 @@
+"""Imports of optional packages, with the pip line in the error."""
+
+import importlib
+
+from .exceptions import MissingDependencyError
+
+
+def import_optional(module, *, extra, purpose):
+    """Import `module`, or say which extra of sktransfer brings it.
+
+    Parameters
+    ----------
+    module : str
+        Dotted name of the module.
+    extra : str
+        The extra in sktransfer's package metadata that installs it.
+    purpose : str
+        What needs it, as the start of a sentence.
+
+    Returns
+    -------
+    module
+
+    Raises
+    ------
+    MissingDependencyError
+        If the package is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as err:
+        top = module.partition(".")[0]
+        if err.name is None or err.name.partition(".")[0] != top:
+            raise  # the package is there, something inside it is not
+        raise MissingDependencyError(
+            f"{purpose} needs the package {top!r}, which is not installed; "
+            f'run: pip install "sktransfer[{extra}]"'
+        ) from err

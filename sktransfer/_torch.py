@@ -1,0 +1,56 @@
+"""Device and precision: the two choices that depend on the machine."""
+
+import contextlib
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+def resolve_device(device):
+    """Turn ``"auto"``, a name or a ``torch.device`` into a usable device.
+
+    Raises
+    ------
+    ValueError
+        If the device does not exist on this machine.
+    """
+    import torch
+
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        if torch.backends.mps.is_available():
+            return torch.device("mps")
+        return torch.device("cpu")
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as err:
+        raise ValueError(
+            f"device={device!r} is not a device that torch knows; "
+            "use 'auto', 'cpu', 'cuda', 'cuda:0' or 'mps'."
+        ) from err
+    n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if resolved.type == "cuda" and (resolved.index or 0) >= n_cuda:
+        raise ValueError(
+            f"device={device!r} was asked for, but torch sees {n_cuda} CUDA "
+            "devices here; use device='auto' to take what there is."
+        )
+    return resolved
+
+
+def autocast(device, precision):
+    """Return the context manager that runs a network at `precision`."""
+    import torch
+
+    if precision == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=getattr(torch, precision))
+
+
+@contextlib.contextmanager
+def seeded(random_state):
+    """Seed torch inside, and leave the global generators as found."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(random_state)
+        yield

@@ -1,0 +1,52 @@
+"""Pretrained networks as lists of named blocks, by name."""
+
+from ._base import Backbone, State
+from ._registry import (
+    BackboneSpec,
+    list_backbones,
+    load_backbone,
+    register_backbone,
+)
+
+__all__ = [
+    "Backbone",
+    "BackboneSpec",
+    "State",
+    "list_backbones",
+    "load_backbone",
+    "register_backbone",
+]
+
+
+def _build_lite(spec):
+    from ._bundled import build_efficientnet_lite
+
+    return build_efficientnet_lite(spec)
+
+
+def _build_minilm(spec):
+    from ._bundled import build_minilm
+
+    return build_minilm(spec)
+
+
+def _build_toy(spec):
+    from . import _toy
+
+    builders = {
+        "tiny-cnn": _toy.build_cnn,
+        "tiny-bert": _toy.build_bert,
+        "tiny-mlp": _toy.build_mlp,
+    }
+    return builders[spec.name](spec)
+
+
+for _name in ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"):
+    register_backbone(_name, _build_lite, modality="image")
+register_backbone("all-MiniLM-L6-v2", _build_minilm, modality="text")
+for _name, _modality in (
+    ("tiny-cnn", "image"),
+    ("tiny-bert", "text"),
+    ("tiny-mlp", "array"),
+):
+    register_backbone(_name, _build_toy, modality=_modality)

@@ -1,0 +1,303 @@
+"""Backbone: a pretrained network as an immutable, ordered list of named blocks."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._pooling import POOLINGS, pool
+from .._validation import is_integer
+from ..exceptions import DepthError, PoolingError
+
+MODALITIES = ("image", "text", "array")
+
+
+class State(NamedTuple):
+    """What a block takes and gives: the activations of a batch.
+
+    Attributes
+    ----------
+    hidden : Tensor
+        Before the first block the batch that `Backbone.batch` made; after it
+        ``(n, channels, height, width)``, ``(n, length, features)`` or
+        ``(n, features)``.
+    mask : bool Tensor of shape (n, length) or None
+        True where a token is real.
+    lengths : int64 Tensor of shape (n,) or None
+        Number of real tokens of each row.
+    """
+
+    hidden: Any
+    mask: Any = None
+    lengths: Any = None
+
+    def to(self, device):
+        """Move to a device."""
+        return State(*(None if t is None else t.to(device) for t in self))
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Backbone:
+    """A pretrained network as an immutable, ordered list of named blocks.
+
+    Encoder depth, freeze depth and activation caches are all one thing, a bound of a
+    slice of this list. Nobody trains a backbone: whoever fine-tunes copies the blocks
+    that are to change.
+
+    Parameters
+    ----------
+    name : str
+        What people call it.
+    modality : {"image", "text", "array"}
+        What it reads.
+    blocks : mapping of str to torch.nn.Module
+        In order. Each maps a `State` to a `State`; names are dotted, and the part
+        before a dot is a stage ("blocks.4" means up to its last block).
+    preprocess : ImagePreprocess, TextPreprocess or ArrayPreprocess
+        From the record of the weights.
+    pooling : {"mean", "max", "cls", "last", "none"}
+        From the record of the weights; "none" if the blocks pool for themselves.
+    post_pool : torch.nn.Module, default=None
+        Maps pooled vectors to vectors, at full depth only.
+    n_prefix_tokens : int, default=0
+        Class and register tokens in front, which "mean" and "max" leave out.
+    fingerprint : str, default=None
+        Names the weights and the structure; None hashes both.
+    widths : tuple of int, default=None
+        Features of each block's pooled output; None runs one example to see.
+
+    Examples
+    --------
+    >>> from sktransfer import load_backbone
+    >>> backbone = load_backbone("tiny-cnn")
+    >>> backbone.block_names
+    ('stem', 'stages.0', 'stages.1', 'stages.2')
+    >>> backbone.resolve_depth(-1)
+    3
+    """
+
+    name: str
+    modality: str
+    blocks: Mapping
+    preprocess: Any
+    pooling: str
+    post_pool: Any = None
+    n_prefix_tokens: int = 0
+    fingerprint: str | None = None
+    widths: tuple | None = None
+    _prepared: dict = dataclasses.field(default_factory=dict, init=False)
+
+    def __post_init__(self):
+        """Freeze the modules and complete the record."""
+        if self.modality not in MODALITIES:
+            raise ValueError(f"modality={self.modality!r} must be one of {MODALITIES}.")
+        if not self.blocks:
+            raise ValueError(f"Backbone {self.name!r} has no blocks.")
+        set_field = object.__setattr__
+        set_field(self, "blocks", MappingProxyType(dict(self.blocks)))
+        for module in self.modules():
+            module.eval().requires_grad_(False)
+        if self.fingerprint is None:
+            set_field(self, "fingerprint", self._hash())
+        if self.widths is None:
+            set_field(self, "widths", self._probe_widths())
+
+    def __repr__(self):
+        """Name it in one line."""
+        return (
+            f"<Backbone {self.name!r}: {self.modality}, {len(self.blocks)} blocks, "
+            f"{self.widths[-1]} features, {self.fingerprint[:12]}>"
+        )
+
+    def __sklearn_clone__(self):
+        """Return the backbone itself: it cannot change."""
+        return self
+
+    def __deepcopy__(self, memo):
+        """Return the backbone itself: it cannot change."""
+        return self
+
+    def __getstate__(self):
+        """Leave out what can be made again."""
+        state = self.__dict__ | {"blocks": dict(self.blocks)}
+        del state["_prepared"]
+        return state
+
+    def __setstate__(self, state):
+        """Restore a pickled backbone."""
+        state = state | {"blocks": MappingProxyType(state["blocks"]), "_prepared": {}}
+        self.__dict__.update(state)
+
+    @property
+    def block_names(self):
+        """Names of the blocks, in order."""
+        return tuple(self.blocks)
+
+    def modules(self):
+        """Return every module: the blocks, and `post_pool` if there is one."""
+        tail = () if self.post_pool is None else (self.post_pool,)
+        return (*self.blocks.values(), *tail)
+
+    def resolve_depth(self, depth, *, parameter="depth", minimum=1):
+        """Turn a depth into a number of blocks.
+
+        Parameters
+        ----------
+        depth : int or str
+            ``"all"``; an int as in a slice (``-1`` is all but the last block); or
+            the name of a block or stage, which is included.
+        parameter : str, default="depth"
+            What the caller calls it, for the message.
+        minimum : int, default=1
+            The smallest number that makes sense to the caller.
+
+        Returns
+        -------
+        int
+            ``minimum <= k <= len(blocks)``.
+
+        Raises
+        ------
+        DepthError
+            If the network has no such depth.
+        """
+        n_blocks, names = len(self.blocks), self.block_names
+        listing = f"{self.name!r}; its {n_blocks} blocks are {list(names)}"
+        if isinstance(depth, str):
+            if depth == "all":
+                return n_blocks
+            inside = [
+                k
+                for k, name in enumerate(names, start=1)
+                if name == depth or name.startswith(depth + ".")
+            ]
+            if not inside:
+                raise DepthError(f"{parameter}={depth!r} is not a block of {listing}.")
+            return inside[-1]
+        if not is_integer(depth):
+            raise DepthError(
+                f"{parameter}={depth!r} must be 'all', an int or the name of a block "
+                f"of {listing}."
+            )
+        k = int(depth) + n_blocks if depth < 0 else int(depth)
+        if not minimum <= k <= n_blocks:
+            raise DepthError(
+                f"{parameter}={depth} keeps {k} blocks of {listing}; expected "
+                f"{minimum} to {n_blocks}, or {minimum - n_blocks} to -1."
+            )
+        return k
+
+    def resolve_pooling(self, pooling):
+        """Turn a pooling parameter into one of {"mean", "max", "cls", "last", "none"}.
+
+        Raises
+        ------
+        PoolingError
+            If there is no such pooling, or the network pools for itself.
+        """
+        if pooling not in POOLINGS:
+            raise PoolingError(f"pooling={pooling!r} must be one of {POOLINGS}.")
+        if pooling == "auto":
+            return self.pooling
+        if self.pooling == "none":
+            raise PoolingError(
+                f"pooling={pooling!r} cannot be done: {self.name!r} runs as a whole "
+                "and pools for itself; use pooling='auto'."
+            )
+        return pooling
+
+    def batch(self, rows, *, n_rows=None, length=None):
+        """Collate rows into a `State`.
+
+        Parameters
+        ----------
+        rows : list of ndarray
+            What ``preprocess`` made, or activations that `unbatch` gave.
+        n_rows, length : int, default=None
+            Pad to so many rows of zeros and so many tokens.
+
+        Returns
+        -------
+        State
+        """
+        import torch
+
+        n_rows = n_rows or len(rows)
+        shape = rows[0].shape
+        if self.modality == "text":
+            lengths = [len(row) for row in rows] + [0] * (n_rows - len(rows))
+            shape = (length or max(lengths), *shape[1:])
+        out = np.zeros((n_rows, *shape), dtype=rows[0].dtype)
+        for i, row in enumerate(rows):
+            out[i, : len(row)] = row
+        hidden = torch.from_numpy(out)
+        if self.modality != "text":
+            return State(hidden)
+        lengths = torch.tensor(lengths)
+        # A padding row attends to its first position, so that no softmax is empty.
+        mask = torch.arange(shape[0])[None] < lengths.clamp(min=1)[:, None]
+        return State(hidden, mask, lengths)
+
+    def unbatch(self, state):
+        """Take a batch apart.
+
+        Returns
+        -------
+        list of ndarray
+            One array a row, trimmed to its own length.
+        """
+        hidden = state.hidden.detach().cpu().numpy()
+        if state.lengths is None:
+            return list(hidden)
+        pairs = zip(hidden, state.lengths.tolist(), strict=True)
+        return [row[:length] for row, length in pairs]
+
+    def run(self, state, start=0, stop=None):
+        """Run the blocks ``start`` to ``stop`` (a slice) in the caller's grad mode."""
+        if start == 0:
+            state = self.preprocess.to_input(state)
+        for block in list(self.blocks.values())[start:stop]:
+            state = block(state)
+        return state
+
+    def pool(self, state, pooling, depth):
+        """Pool the activations after `depth` blocks, with `post_pool` at full depth."""
+        vectors = pool(state.hidden, state.mask, pooling, self.n_prefix_tokens)
+        if depth == len(self.blocks) and self.post_pool is not None:
+            vectors = self.post_pool(vectors)
+        return vectors
+
+    def _example(self):
+        return self.batch([self.preprocess.example()])
+
+    def _probe_widths(self):
+        import torch
+
+        widths = []
+        with torch.inference_mode():
+            state = self._example()
+            for k in range(len(self.blocks)):
+                state = self.run(state, k, k + 1)
+                pooling = "mean" if self.pooling == "none" else self.pooling
+                widths.append(self.pool(state, pooling, k + 1).shape[1])
+        return tuple(widths)
+
+    def _hash(self):
+        names = [f"{type(m).__name__}" for m in self.modules()]
+        digest = hashlib.sha256(repr((self.block_names, names, self.pooling)).encode())
+        for module in self.modules():
+            digest.update(repr(module).encode())
+            for key, tensor in module.state_dict().items():
+                digest.update(f"{key}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+                flat = tensor.detach().cpu().contiguous().flatten()
+                digest.update(flat.view(_byte_type()).numpy())
+        return digest.hexdigest()
+
+
+def _byte_type():
+    import torch
+
+    return torch.uint8

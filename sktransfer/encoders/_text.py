@@ -1,0 +1,141 @@
+"""TextEncoder: a column of strings to a matrix of features."""
+
+from .._extraction import TextReader
+from .._texts import CELLS
+from .._validation import StrOptions
+from ._base import POLICIES, BaseEncoder
+
+
+class TextEncoder(BaseEncoder):
+    """Features of texts from a pretrained network.
+
+    The network is not trained. Tokenizer, maximum length and pooling come from the
+    record of its weights. Rows are remembered by their content, so that
+    cross-validation, grids and refits send each distinct text through the network once.
+
+    Parameters
+    ----------
+    backbone : str, BackboneSpec or Backbone, default="all-MiniLM-L6-v2"
+        The network: one of ``list_backbones("text")``, the hub name of a
+        sentence-transformers model, or a folder with one.
+    depth : int or str, default="all"
+        How much of the network runs, as a slice of its list of blocks: "all"; ``-1``
+        for all but the last block (unlike ``hidden_states[-1]``); ``3`` for the
+        embeddings and two layers; or the name of a block or stage, which is included.
+        The cache keeps the features of every depth, so that trying others costs no
+        further pass.
+    pooling : {"auto", "mean", "max", "cls", "last"}, default="auto"
+        How token vectors become one vector; "auto" is what the weights were trained
+        with.
+    max_length : int, default=None
+        Tokens of a text that are kept. None: the record's.
+    prompt : str, default=None
+        Put in front of each text: the name of a prompt of the record, or the prompt
+        itself. None: the record's default, which most networks do not have.
+    normalize : bool, default=False
+        Scale each vector to length 1, which is what
+        ``SentenceTransformer.encode`` returns for networks whose record ends with a
+        normalisation. Linear models with their default C do better without.
+    missing : {"empty", "raise", "nan", "zero", "mean"}, default="empty"
+        What a null cell (None, NaN, ``pandas.NA``) becomes. "empty" encodes the empty
+        string; "mean" is the mean vector of the rows seen by `fit`.
+    add_indicator : bool, default=False
+        Append a column that is 1 where a row was null.
+    batch_size : int or "auto", default="auto"
+        Texts a forward pass. "auto" fills 256 tokens on a CPU and 16,384 on a GPU.
+    cache : "auto", str, Path, FeatureCache or None, default="auto"
+        Where features are kept: "auto" is memory, up to 1 GiB for the process, and the
+        folder of `set_cache_dir` or ``SKTRANSFER_CACHE`` if there is one; else a
+        folder; or None for nowhere.
+    device : str, default="auto"
+        "auto" takes CUDA, else MPS, else the CPU.
+    precision : {"float32", "bfloat16", "float16"}, default="float32"
+        Precision that the network computes in. Features are float32 in any case.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    n_features_out_ : int
+        Number of output columns.
+    depth_ : str
+        Name of the last block that runs.
+    pooling_ : str
+        The pooling in use.
+    missing_rows_, error_rows_ : ndarray of int
+        Positions of the null rows in the data given to `fit`; `error_rows_` is empty,
+        because a cell that is no string is an error.
+    fill_values_ : ndarray of shape (n_features,)
+        Mean vector, where the policy is "mean".
+
+    See Also
+    --------
+    ImageEncoder : The same for images.
+
+    Notes
+    -----
+    The default network is all-MiniLM-L6-v2, a MiniLM [1]_ trained for sentence
+    similarity [2]_. On banking77 (2,500 training rows) a logistic regression with
+    ``C=1`` has accuracy 0.89 on its vectors and 0.83 on the normalised ones.
+
+    References
+    ----------
+    .. [1] W. Wang et al., "MiniLM: Deep Self-Attention Distillation for Task-Agnostic
+       Compression of Pre-Trained Transformers", NeurIPS 2020,
+       https://arxiv.org/abs/2002.10957
+    .. [2] N. Reimers, I. Gurevych, "Sentence-BERT: Sentence Embeddings using Siamese
+       BERT-Networks", EMNLP 2019, https://arxiv.org/abs/1908.10084
+
+    Examples
+    --------
+    >>> from sktransfer import TextEncoder
+    >>> TextEncoder("tiny-bert").fit_transform(["a text", "another", None]).shape
+    (3, 16)
+    """
+
+    _modality = "text"
+    _cells = CELLS
+    _allow_arrays = False
+    _parameter_constraints = {
+        **BaseEncoder._parameter_constraints,
+        "max_length": "no_validation",  # TextPreprocess.shortened says more
+        "prompt": [str, None],
+        "missing": [StrOptions(POLICIES | {"empty"})],
+    }
+
+    def __init__(
+        self,
+        backbone="all-MiniLM-L6-v2",
+        *,
+        depth="all",
+        pooling="auto",
+        max_length=None,
+        prompt=None,
+        normalize=False,
+        missing="empty",
+        add_indicator=False,
+        batch_size="auto",
+        cache="auto",
+        device="auto",
+        precision="float32",
+        verbose=0,
+    ):
+        self.backbone = backbone
+        self.depth = depth
+        self.pooling = pooling
+        self.max_length = max_length
+        self.prompt = prompt
+        self.normalize = normalize
+        self.missing = missing
+        self.add_indicator = add_indicator
+        self.batch_size = batch_size
+        self.cache = cache
+        self.device = device
+        self.precision = precision
+        self.verbose = verbose
+
+    def _reader(self, backbone):
+        return TextReader(backbone.preprocess.prompt(self.prompt))
+
+    def _adapt(self, backbone):
+        return backbone.preprocess.shortened(self.max_length, backbone.name)

@@ -1,0 +1,93 @@
+"""The errors that sktransfer raises.
+
+Every error is also the builtin that one would catch without knowing it::
+
+    SKTransferError
+    ├── MissingDependencyError (ImportError)     an optional package is needed
+    ├── UnknownBackboneError   (ValueError)      no network goes by that name
+    ├── WeightsNotFoundError   (OSError)         its weights are not here
+    ├── WeightsMismatchError   (ValueError)      the weights are not the expected ones
+    ├── DepthError             (ValueError)      a depth that the network does not have
+    ├── PoolingError           (ValueError)      a pooling that the network cannot do
+    └── InvalidRowError        (ValueError)      a row that cannot be used
+        ├── MissingRowError                      the cell is null
+        └── UnreadableRowError                   the cell is there, its content is not
+"""
+
+__all__ = [
+    "DepthError",
+    "InvalidRowError",
+    "MissingDependencyError",
+    "MissingRowError",
+    "PoolingError",
+    "SKTransferError",
+    "UnknownBackboneError",
+    "UnreadableRowError",
+    "WeightsMismatchError",
+    "WeightsNotFoundError",
+]
+
+
+class SKTransferError(Exception):
+    """Base of every error that sktransfer raises on purpose."""
+
+
+class MissingDependencyError(SKTransferError, ImportError):
+    """An optional package is not installed; the message has the pip line."""
+
+
+class UnknownBackboneError(SKTransferError, ValueError):
+    """No network goes by that name; the message lists close matches."""
+
+
+class WeightsNotFoundError(SKTransferError, OSError):
+    """The network is known, but its weights are neither installed nor reachable."""
+
+
+class WeightsMismatchError(SKTransferError, ValueError):
+    """A weights file is not the one that was published under that name."""
+
+
+class DepthError(SKTransferError, ValueError):
+    """A depth or freeze depth that the network does not have."""
+
+
+class PoolingError(SKTransferError, ValueError):
+    """A pooling that the network's activations do not allow."""
+
+
+class InvalidRowError(SKTransferError, ValueError):
+    """A row that cannot be used.
+
+    Attributes
+    ----------
+    row : int
+        Position of the row in ``X``, from 0.
+    label : object
+        Its index label, where ``X`` has an index; else `row`.
+    source : str
+        The cell, shortened.
+    """
+
+    def __init__(self, message, *, row=None, label=None, source=None):
+        super().__init__(message)
+        self.row = row
+        self.label = label
+        self.source = source
+
+    def __reduce__(self):
+        """Pickle with the attributes, so that joblib workers can raise it."""
+        kwargs = {"row": self.row, "label": self.label, "source": self.source}
+        return _rebuild_row_error, (type(self), self.args[0], kwargs)
+
+
+def _rebuild_row_error(cls, message, kwargs):
+    return cls(message, **kwargs)
+
+
+class MissingRowError(InvalidRowError):
+    """The cell is null (None, NaN, pandas.NA) and ``missing="raise"``."""
+
+
+class UnreadableRowError(InvalidRowError):
+    """The cell is there but cannot be read, and ``on_error="raise"``."""
