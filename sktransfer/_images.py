@@ -106,6 +106,7 @@ def _read_base64(text):
 
 def _read_url(url):
     import http.client
+    import urllib.error
     import urllib.request as request
 
     if not url.startswith(("http://", "https://")):
@@ -123,6 +124,9 @@ def _read_url(url):
     try:
         with opener.open(url, timeout=URL_TIMEOUT_S) as response:
             content = response.read(MAX_DOWNLOAD_BYTES + 1)
+    except urllib.error.HTTPError as err:
+        err.close()
+        raise CellError(f"the URL cannot be fetched ({err})") from err
     except (OSError, http.client.HTTPException, ValueError) as err:
         raise CellError(f"the URL cannot be fetched ({err})") from err
     if len(content) > MAX_DOWNLOAD_BYTES:

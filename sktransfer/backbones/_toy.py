@@ -6,7 +6,6 @@ import zlib
 import torch
 from torch import nn
 
-from .._torch import seeded
 from ._base import Backbone
 from ._blocks import Apply, AttentionBlock
 from ._preprocess import ArrayPreprocess, ImagePreprocess, TextPreprocess
@@ -28,10 +27,9 @@ def build_cnn(spec):
         conv = nn.Conv2d(n_in, n_out, 3, stride=2, padding=1, bias=False)
         return Apply(nn.Sequential(conv, norm, nn.ReLU()))
 
-    with seeded(spec.random_state):
-        blocks = {"stem": stage(3, 8)}
-        for i, (n_in, n_out) in enumerate([(8, 12), (12, 16), (16, 24)]):
-            blocks[f"stages.{i}"] = stage(n_in, n_out)
+    blocks = {"stem": stage(3, 8)}
+    for i, (n_in, n_out) in enumerate([(8, 12), (12, 16), (16, 24)]):
+        blocks[f"stages.{i}"] = stage(n_in, n_out)
     preprocess = ImagePreprocess(
         size=(32, 32), mean=(0.5,) * 3, std=(0.25,) * 3, crop_pct=1.0
     )
@@ -40,12 +38,11 @@ def build_cnn(spec):
 
 def build_bert(spec):
     """Word embeddings with positions and two attention layers."""
-    with seeded(spec.random_state):
-        blocks = {
-            "embeddings": Apply(_Embeddings(16)),
-            "layers.0": AttentionBlock(_Layer(16)),
-            "layers.1": AttentionBlock(_Layer(16)),
-        }
+    blocks = {
+        "embeddings": Apply(_Embeddings(16)),
+        "layers.0": AttentionBlock(_Layer(16)),
+        "layers.1": AttentionBlock(_Layer(16)),
+    }
     preprocess = TextPreprocess(
         tokenize=hash_words, max_length=MAX_TOKENS, tokenizer_id="hash-words"
     )
@@ -54,12 +51,11 @@ def build_bert(spec):
 
 def build_mlp(spec):
     """Three layers over the columns of a numeric row, however many there are."""
-    with seeded(spec.random_state):
-        blocks = {
-            "layers.0": Apply(_Columns(16)),
-            "layers.1": Apply(nn.Sequential(nn.Linear(16, 16), nn.Tanh())),
-            "layers.2": Apply(nn.Sequential(nn.Linear(16, 12), nn.Tanh())),
-        }
+    blocks = {
+        "layers.0": Apply(_Columns(16)),
+        "layers.1": Apply(nn.Sequential(nn.Linear(16, 16), nn.Tanh())),
+        "layers.2": Apply(nn.Sequential(nn.Linear(16, 12), nn.Tanh())),
+    }
     return Backbone(
         spec.name, "array", blocks, ArrayPreprocess(N_COLUMNS), pooling="mean"
     )

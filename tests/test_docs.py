@@ -1,0 +1,41 @@
+"""Every example in a docstring and every snippet in a page runs."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+
+import pytest
+from conftest import REPOSITORY
+
+import sktransfer
+
+MODULES = [
+    info.name
+    for info in pkgutil.walk_packages(sktransfer.__path__, "sktransfer.")
+    if not info.name.endswith("__main__")
+]
+PAGES = [REPOSITORY / "README.md", *sorted(REPOSITORY.glob("docs/**/*.md"))]
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(name)
+    result = doctest.testmod(module, optionflags=FLAGS)
+    assert result.failed == 0
+
+
+def snippets(path):
+    """Python blocks of a page, in order."""
+    return re.findall(r"```python\n(.*?)```", path.read_text(), flags=re.DOTALL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)
+def test_page_snippets_run_in_order(path, tmp_path, monkeypatch, bundled_weights):
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "__main__"}
+    for code in snippets(path):
+        exec(compile(code, str(path), "exec"), namespace)

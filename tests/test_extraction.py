@@ -1,0 +1,221 @@
+"""The loop that runs the network: counted forwards, fixed shapes, bad rows."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sktransfer import FeatureCache, ImageEncoder, TextEncoder, cache_info, clear_cache
+
+WORDS = "one two three four five six seven eight nine ten".split()
+
+
+def texts(n, seed=0):
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, 40, size=n)
+    return [
+        " ".join(rng.choice(WORDS, size=k)) + f" {i}" for i, k in enumerate(lengths)
+    ]
+
+
+def pictures(n, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, size=(n, 33, 41, 3), dtype=np.uint8)
+
+
+CASES = {
+    "image": ("tiny-cnn", ImageEncoder, pictures),
+    "text": ("tiny-bert", TextEncoder, texts),
+}
+
+
+@pytest.fixture(params=CASES)
+def case(request, counting_backbone):
+    """Give ``(encoder class, counting backbone, counter, rows)``."""
+    name, encoder, make_rows = CASES[request.param]
+    backbone, counter = counting_backbone(name)
+    return encoder, backbone, counter, list(make_rows(150))
+
+
+def test_each_distinct_row_runs_once_a_call_without_a_cache(case):
+    encoder, backbone, counter, rows = case
+    repeated = [rows[i % 7] for i in range(140)]
+    out = encoder(backbone, cache=None).fit_transform(repeated)
+    assert counter.rows == 7
+    np.testing.assert_array_equal(out[:7], out[7:14])
+
+
+def test_each_distinct_row_runs_once_ever_with_the_cache(case):
+    encoder, backbone, counter, rows = case
+    first = encoder(backbone).fit_transform(rows)
+    assert counter.rows == len(rows)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        order = rng.permutation(len(rows))[:100]
+        again = encoder(backbone).fit_transform([rows[i] for i in order])
+        np.testing.assert_array_equal(again, first[order])
+    assert counter.rows == len(rows)
+    assert cache_info().misses == len(rows)
+
+
+def test_every_depth_is_a_by_product_of_one_pass(case):
+    encoder, backbone, counter, rows = case
+    for depth in ("all", *range(1, len(backbone.blocks))):
+        cached = encoder(backbone, depth=depth).fit_transform(rows)
+        assert counter.rows == len(rows)
+        plain = encoder(backbone.name, depth=depth, cache=None).fit_transform(rows)
+        np.testing.assert_array_equal(cached, plain)
+
+
+def test_another_pooling_is_another_vector(case):
+    encoder, backbone, counter, rows = case
+    mean = encoder(backbone, pooling="mean").fit_transform(rows)
+    assert not np.array_equal(
+        encoder(backbone, pooling="max").fit_transform(rows), mean
+    )
+    assert counter.rows == 2 * len(rows)
+    # "auto" is "mean" for both networks, so it is known already.
+    np.testing.assert_array_equal(encoder(backbone).fit_transform(rows), mean)
+    assert counter.rows == 2 * len(rows)
+
+
+def test_a_vector_does_not_depend_on_its_neighbours(case):
+    encoder, backbone, _, rows = case
+    whole = encoder(backbone, cache=None).fit_transform(rows)
+    for part in ([3], [149, 3, 77], list(range(149, -1, -1))):
+        some = encoder(backbone, cache=None).fit_transform([rows[i] for i in part])
+        np.testing.assert_array_equal(some, whole[part])
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_the_batch_size_changes_nothing_that_matters(case, batch_size):
+    encoder, backbone, _, rows = case
+    want = encoder(backbone, cache=None).fit_transform(rows)
+    got = encoder(backbone, cache=None, batch_size=batch_size).fit_transform(rows)
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+def test_a_row_wrong_in_the_first_chunk_stops_before_the_last(case):
+    encoder, backbone, counter, rows = case
+    with pytest.raises(ValueError, match="row 1 cannot be used"):
+        encoder(backbone).fit_transform([rows[0], object(), *rows[1:]])
+    assert counter.rows == 0
+
+
+def test_a_bad_row_is_not_remembered(counting_backbone, image_paths):
+    backbone, counter = counting_backbone("tiny-cnn")
+    path = Path(image_paths[0])
+    content = path.read_bytes()
+    path.write_bytes(content[:50])
+    encoder = ImageEncoder(backbone, on_error="zero")
+    assert not encoder.fit_transform([path]).any()
+    path.write_bytes(content)
+    assert encoder.fit_transform([path]).any()
+    assert counter.rows == 1
+
+
+def test_a_file_that_changes_under_its_name_is_another_row(
+    counting_backbone, image_paths
+):
+    backbone, counter = counting_backbone("tiny-cnn")
+    encoder = ImageEncoder(backbone)
+    before = encoder.fit_transform(image_paths[:2])
+    with open(image_paths[1], "rb") as source, open(image_paths[0], "wb") as target:
+        target.write(source.read())
+    after = encoder.transform(image_paths[:2])
+    np.testing.assert_array_equal(after, before[[1, 1]])
+    assert counter.rows == 2
+
+
+def test_networks_do_not_share_rows(pixels):
+    from sktransfer import BackboneSpec
+
+    one, two = (
+        ImageEncoder(BackboneSpec("tiny-cnn", random_state=seed)).fit_transform(pixels)
+        for seed in (0, 1)
+    )
+    assert not np.array_equal(one, two)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"image_size": 24}, {"precision": "bfloat16"}],
+    ids=["image_size", "precision"],
+)
+def test_what_changes_an_image_vector_is_in_its_key(change, pixels):
+    want = ImageEncoder("tiny-cnn", cache=None, **change).fit_transform(pixels)
+    plain = ImageEncoder("tiny-cnn").fit_transform(pixels)
+    got = ImageEncoder("tiny-cnn", **change).fit_transform(pixels)
+    np.testing.assert_array_equal(got, want)
+    assert got.dtype == np.float32
+    assert not np.array_equal(got, plain)
+
+
+@pytest.mark.parametrize(
+    "change", [{"max_length": 5}, {"prompt": "query: "}], ids=["max_length", "prompt"]
+)
+def test_what_changes_a_text_vector_is_in_its_key(change):
+    rows = texts(20)
+    want = TextEncoder("tiny-bert", cache=None, **change).fit_transform(rows)
+    plain = TextEncoder("tiny-bert").fit_transform(rows)
+    got = TextEncoder("tiny-bert", **change).fit_transform(rows)
+    np.testing.assert_array_equal(got, want)
+    assert not np.array_equal(got, plain)
+
+
+def test_normalised_vectors_come_from_the_same_pass(case):
+    encoder, backbone, counter, rows = case
+    plain = encoder(backbone).fit_transform(rows)
+    unit = encoder(backbone, normalize=True).fit_transform(rows)
+    np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1, rtol=1e-5)
+    norms = np.linalg.norm(plain, axis=1, keepdims=True)
+    np.testing.assert_allclose(unit * norms, plain, rtol=1e-4, atol=1e-6)
+    assert counter.rows == len(rows)
+
+
+def test_a_folder_serves_another_object_without_a_forward(case, tmp_path):
+    encoder, backbone, counter, rows = case
+    first = encoder(backbone, cache=FeatureCache(tmp_path)).fit_transform(rows)
+    counter.reset()
+    for depth in ("all", -1, 1):
+        other = encoder(backbone, depth=depth, cache=FeatureCache(tmp_path))
+        again = other.fit_transform(rows)
+        if depth == "all":
+            np.testing.assert_array_equal(again, first)
+    assert counter.rows == 0
+
+
+def test_more_rows_than_the_budget_holds_are_right_all_the_same(case):
+    encoder, backbone, _, rows = case
+    want = encoder(backbone, cache=None).fit_transform(rows)
+    small = FeatureCache(memory_budget=3_000)
+    np.testing.assert_array_equal(
+        encoder(backbone, cache=small).fit_transform(rows), want
+    )
+
+
+def test_the_bundled_image_network_gives_a_row_whatever_stands_beside_it(
+    bundled_weights,
+):
+    rows = list(pictures(11))
+    whole = ImageEncoder(cache=None).fit_transform(rows)
+    alone = ImageEncoder(cache=None).fit_transform(rows[5:6])
+    np.testing.assert_array_equal(alone, whole[5:6])
+
+
+def test_the_bundled_text_network_gives_a_row_whatever_stands_beside_it(
+    bundled_weights,
+):
+    rows = texts(60)
+    whole = TextEncoder(cache=None).fit_transform(rows)
+    for i in (0, 17, 59):
+        alone = TextEncoder(cache=None).fit_transform(rows[i : i + 1])
+        np.testing.assert_array_equal(alone, whole[i : i + 1])
+
+
+def test_clearing_the_cache_forgets(case):
+    encoder, backbone, counter, rows = case
+    encoder(backbone).fit_transform(rows)
+    clear_cache()
+    encoder(backbone).fit_transform(rows)
+    assert counter.rows == 2 * len(rows)
