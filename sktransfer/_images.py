@@ -32,7 +32,8 @@ def read_image(cell, source):
 
     Returns
     -------
-    content : bytes, PIL.Image.Image or ndarray
+    content : bytes or ndarray
+        Pixels of PIL images are copied, so that the caller's may change after.
 
     Raises
     ------
@@ -49,7 +50,7 @@ def read_image(cell, source):
     if isinstance(cell, np.ndarray):
         return _check_array(cell)
     if hasattr(cell, "convert") and hasattr(cell, "getexif"):  # PIL image
-        return cell
+        return np.asarray(decode_image(cell))
     raise CellError(f"a cell of type {type(cell).__name__} is no image")
 
 
@@ -151,8 +152,6 @@ def hash_image(content):
     """Hash what `read_image` returned: 20 bytes that name the picture."""
     if isinstance(content, bytes):
         return hashlib.blake2b(content, digest_size=20).digest()
-    if not isinstance(content, np.ndarray):
-        content = np.asarray(decode_image(content))
     head = f"pixels:{content.shape}:".encode()
     digest = hashlib.blake2b(head, digest_size=20)
     digest.update(np.ascontiguousarray(content))
@@ -160,7 +159,7 @@ def hash_image(content):
 
 
 def decode_image(content):
-    """Decode what `read_image` returned into an upright RGB picture.
+    """Decode bytes, pixels or a PIL image into an upright RGB picture.
 
     EXIF rotation is applied, the first frame of an animation is taken (of a PIL
     image, the frame that it is at), 16-bit pictures are scaled to 8 bits,

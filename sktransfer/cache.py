@@ -7,6 +7,7 @@ preprocessing, the pooling, the precision and how it was computed.
 
 import os
 import threading
+import warnings
 from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple
@@ -87,6 +88,7 @@ class FeatureCache:
         self.memory_budget = memory_budget
         self._store = None if folder is None else FolderStore(self.folder)
         self._lock = threading.RLock()
+        self._has_warned = False
         self._reset()
 
     def _reset(self):
@@ -217,6 +219,21 @@ class FeatureCache:
             while self._n_bytes > self.memory_budget and store:
                 _, vector = store.popitem(last=False)
                 self._n_bytes -= vector.nbytes + ENTRY_OVERHEAD
+                if store is self._asked:
+                    self._warn_full()
+
+    def _warn_full(self):
+        if self._has_warned or self.memory_budget == 0 or self._store is not None:
+            return
+        self._has_warned = True
+        warnings.warn(
+            f"The feature cache is full ({self.memory_budget / 2**20:.0f} MiB): rows "
+            "that it lets go run through the network again when they are asked for "
+            "again. Give it a folder (set_cache_dir, or cache=FOLDER), or raise the "
+            "memory_budget of a FeatureCache.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def _rebuild_cache(folder, memory_budget):
@@ -228,25 +245,28 @@ def _rebuild_cache(folder, memory_budget):
 _lock = threading.RLock()
 _memory = FeatureCache()
 _folders = {}
-_default_folder = None
 
 
 def set_cache_dir(folder):
-    """Set the folder that ``cache="auto"`` uses in this process.
+    """Set the folder that ``cache="auto"`` uses in this process and its children.
+
+    It sets the environment variable ``SKTRANSFER_CACHE``, which joblib's workers
+    inherit when they start.
 
     Parameters
     ----------
     folder : str, Path or None
-        A folder on a local disk; None goes back to the environment variable
-        ``SKTRANSFER_CACHE``, and without it to memory only.
+        A folder on a local disk; None goes back to memory only.
 
     Examples
     --------
     >>> import sktransfer
     >>> sktransfer.set_cache_dir(None)
     """
-    global _default_folder
-    _default_folder = None if folder is None else Path(folder).expanduser()
+    if folder is None:
+        os.environ.pop(ENV_VARIABLE, None)
+    else:
+        os.environ[ENV_VARIABLE] = str(Path(folder).expanduser().absolute())
 
 
 def cache_info():
@@ -289,7 +309,7 @@ def resolve_cache(cache):
         raise TypeError(
             f"cache={cache!r} must be 'auto', a folder, a FeatureCache or None."
         )
-    folder = _default_folder or os.environ.get(ENV_VARIABLE)
+    folder = os.environ.get(ENV_VARIABLE)
     return _folder_cache(folder) if folder else _memory
 
 

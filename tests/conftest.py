@@ -61,9 +61,17 @@ def _global_state():
 
 
 @pytest.fixture(autouse=True)
-def global_state_as_found(monkeypatch):
+def fresh_cache():
+    """Start each test with an empty process-wide cache and no folder."""
+    sktransfer.set_cache_dir(None)
+    sktransfer.clear_cache()
+    yield
+    sktransfer.set_cache_dir(None)
+
+
+@pytest.fixture(autouse=True)
+def global_state_as_found(fresh_cache):
     """Fail a test that leaves the process in another state."""
-    monkeypatch.delenv("SKTRANSFER_CACHE", raising=False)
     before = _global_state()
     yield
     after = _global_state()
@@ -72,15 +80,6 @@ def global_state_as_found(monkeypatch):
     after["environment"] = {k: v for k, v in after["environment"].items() if k in known}
     changed = [key for key in before if before[key] != after[key]]
     assert not changed, f"the test left these changed: {changed}"
-
-
-@pytest.fixture(autouse=True)
-def fresh_cache():
-    """Start each test with an empty process-wide cache and no folder."""
-    sktransfer.set_cache_dir(None)
-    sktransfer.clear_cache()
-    yield
-    sktransfer.set_cache_dir(None)
 
 
 class Counter:

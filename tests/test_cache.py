@@ -1,6 +1,7 @@
 """FeatureCache: memory budget, by-products, folder."""
 
 import copy
+import os
 import pickle
 import sqlite3
 
@@ -48,14 +49,17 @@ def test_by_products_leave_first_then_the_least_recently_used():
     cache.put_many(records(2), TAIL)  # pushes the by-product of 1 out
     assert not cache.get_many([b"\1"], slice(0, 4))
     assert cache.get_many([b"\1"], TAIL)  # 1 is now more recent than 2
-    cache.put_many(records(3), TAIL)
-    cache.put_many(records(4), TAIL)
+    with pytest.warns(RuntimeWarning, match="cache is full") as seen:
+        cache.put_many(records(3, 4), TAIL)
+    assert len(seen) == 1
     assert not cache.get_many([b"\2"], TAIL)
     assert cache.info().n_bytes <= cache.memory_budget
 
 
 def test_the_budget_holds_whatever_is_put():
     cache = FeatureCache(memory_budget=5_000)
+    with pytest.warns(RuntimeWarning, match="cache is full"):
+        cache.put_many(records(*range(100)), TAIL)
     for i in range(200):
         cache.put_many(records(i), slice(i % 6, 6))
         assert cache.info().n_bytes <= 5_000
@@ -156,7 +160,9 @@ def test_auto_follows_the_setting_then_the_environment(tmp_path, monkeypatch):
     sktransfer.set_cache_dir(tmp_path / "set")
     assert sktransfer.cache_info().folder == str(tmp_path / "set")
     assert resolve_cache(tmp_path / "set") is resolve_cache("auto")
-    monkeypatch.delenv("SKTRANSFER_CACHE")
+    assert os.environ["SKTRANSFER_CACHE"] == str(tmp_path / "set")
+    sktransfer.set_cache_dir(None)
+    assert resolve_cache("auto").folder is None
 
 
 def test_a_cache_of_a_wrong_type_is_refused():

@@ -171,7 +171,9 @@ def test_the_hash_names_the_content(pixels):
     content = encoded(pixels[0])
     assert hash_image(content) == hash_image(bytes(content))
     assert hash_image(content) != hash_image(encoded(pixels[1]))
-    assert hash_image(pixels[0]) == hash_image(Image.fromarray(pixels[0]))
+    assert hash_image(read_image(Image.fromarray(pixels[0]), "path")) == hash_image(
+        pixels[0]
+    )
     assert hash_image(pixels[0]) != hash_image(pixels[0].reshape(36, 40, 3))
     assert len(hash_image(content)) == 20
 

@@ -246,6 +246,8 @@ def _unknown(name, modality):
     known = list_backbones(modality)
     pool = known + (_timm.names() if modality in (None, "image") else [])
     close = difflib.get_close_matches(name, pool, n=3, cutoff=0.6)
+    if modality == "text" and not close and "/" not in name:
+        close = [f"sentence-transformers/{name}"]
     hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
     kind = "" if modality is None else f"{modality} "
     return (

@@ -103,7 +103,8 @@ def test_registering_checks_its_arguments():
         ("efficientnet_lite_0", None, "Did you mean 'efficientnet_lite0'"),
         ("resnet19", "image", "Did you mean 'resnet"),
         ("all-MiniLM-L6", "text", "Did you mean 'all-MiniLM-L6-v2'"),
-        ("zzzz", "text", "There is no text backbone named 'zzzz'. Registered:"),
+        ("zzzz", "text", "Did you mean 'sentence-transformers/zzzz'"),
+        ("zzzz", "image", "There is no image backbone named 'zzzz'. Registered:"),
     ],
 )
 def test_a_typo_gets_close_matches(name, modality, message):
