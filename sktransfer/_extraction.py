@@ -5,15 +5,17 @@ call, and not at all if the cache has it. Batches are padded to a fixed shape, s
 a row's vector does not depend on the rows beside it.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import os
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 import numpy as np
 
+from ._allocator import kept_pages
 from ._images import decode_image, hash_image, read_image
 from ._texts import hash_text, read_text
 from ._torch import autocast
@@ -108,10 +110,13 @@ class ImageReader:
 
     def batches(self, prepared, request):
         """Yield each `Batch`, or ``(position, CellError)`` for a bad row."""
-        size = request.batch_size
+        size, on_cpu = request.batch_size, request.device.type == "cpu"
         if size == "auto":
-            on_cpu = request.device.type == "cpu"
             size = CPU_IMAGE_BATCH if on_cpu else GPU_IMAGE_BATCH
+        if on_cpu:
+            # The network's threads wait for each other at every layer, so threads
+            # that decode beside them cost more than they gain.
+            wait(prepared)
         positions, rows = [], []
         for position, future in enumerate(prepared):
             row = future.result()
@@ -242,9 +247,14 @@ def extract(cells, reader, request, cache, *, on_error, on_progress):
         rows = [row for row, _ in fresh.values()]
         return rows, list(fresh), reader.prepare(contents, request.preprocess)
 
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(reader.close)
+        if request.device.type == "cpu":
+            stack.enter_context(kept_pages())
         starts = map(start, range(0, len(cells), reader.chunk_size))
-        for rows, digests, prepared in _one_ahead(starts):
+        if request.device.type != "cpu":
+            starts = _one_ahead(starts)
+        for rows, digests, prepared in starts:
             for batch in reader.batches(prepared, request):
                 if isinstance(batch, tuple):
                     fail(rows[batch[0]], batch[1])
@@ -254,8 +264,6 @@ def extract(cells, reader, request, cache, *, on_error, on_progress):
                 for position, vector in zip(batch.positions, vectors, strict=True):
                     out[rows[position]] = vector
                 on_progress(len(vectors))
-    finally:
-        reader.close()
     for row, first in repeats:
         out[row] = out[first]
         if first in errors:

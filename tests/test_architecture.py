@@ -18,6 +18,7 @@ LAYERS = {
     "_optional": 1,
     "_validation": 1,
     "_torch": 1,
+    "_allocator": 1,
     "_images": 2,
     "_texts": 2,
     "_pooling": 2,
