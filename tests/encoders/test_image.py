@@ -266,13 +266,12 @@ def test_urls_are_fetched_with_limits(pixels, monkeypatch):
 def test_a_linear_probe_on_clothing_reaches_77_percent(bundled_weights, shared_data):
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     root = shared_data / "clothing10"
     index = pd.read_csv(root / "index.csv")
     index["path"] = [str(root / path) for path in index["path"]]
     train, test = (index[index["split"] == part] for part in ("train", "test"))
-    model = make_pipeline(
-        ImageEncoder(), StandardScaler(), LogisticRegression(C=0.01, max_iter=1000)
-    ).fit(train["path"], train["label"])
+    # C as chosen by cross-validation on the training part (benchmarks, linear_probe).
+    model = make_pipeline(ImageEncoder(), LogisticRegression(C=0.1, max_iter=2000))
+    model.fit(train["path"], train["label"])
     assert model.score(test["path"], test["label"]) >= 0.77

@@ -1,0 +1,1 @@
+"""The cases. Each has `run(full)`, `table(result)` and a first line for ``--list``."""
