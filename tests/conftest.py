@@ -15,6 +15,10 @@ import sklearn
 
 import sktransfer
 
+# One thread a process: on a busy machine threads that wait for each other at every
+# layer make small networks many times slower. Set before anything imports torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -80,6 +84,14 @@ def global_state_as_found(fresh_cache):
     after["environment"] = {k: v for k, v in after["environment"].items() if k in known}
     changed = [key for key in before if before[key] != after[key]]
     assert not changed, f"the test left these changed: {changed}"
+
+
+@pytest.fixture(autouse=True)
+def registry_as_found(monkeypatch):
+    """Forget the backbones that a test registers."""
+    from sktransfer.backbones import _registry
+
+    monkeypatch.setattr(_registry, "_entries", dict(_registry._entries))
 
 
 class Counter:

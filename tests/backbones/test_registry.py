@@ -20,7 +20,6 @@ from sktransfer.exceptions import UnknownBackboneError, WeightsNotFoundError
 @pytest.fixture
 def registered():
     """Give ``register(name, modality)``; returns the list of calls of its builder."""
-    names = []
 
     def register(name, modality="image", source="tiny-cnn"):
         calls = []
@@ -30,14 +29,9 @@ def registered():
             return load_backbone(source)
 
         register_backbone(name, build, modality=modality)
-        names.append(name)
         return calls
 
-    yield register
-    for name in names:
-        _registry._entries.pop(name)
-        for key in [key for key in _registry._loaded if key[0].name == name]:
-            _registry._loaded.pop(key)
+    return register
 
 
 def test_registered_backbones_are_listed_by_modality():

@@ -23,7 +23,6 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import sktransfer
 from sktransfer import ImageEncoder, TextEncoder, load_backbone, register_backbone
-from sktransfer.backbones import _registry
 
 ENCODERS = [ImageEncoder, TextEncoder]
 ESTIMATORS = [
@@ -61,9 +60,6 @@ def exploding():
 
     for modality in ("image", "text"):
         register_backbone(f"exploding-{modality}", build, modality=modality)
-    yield
-    for modality in ("image", "text"):
-        del _registry._entries[f"exploding-{modality}"]
 
 
 def test_every_public_estimator_is_tested_here():
@@ -198,7 +194,7 @@ def test_a_grid_loads_once_and_runs_each_row_once(cls, counting_backbone):
         return backbone
 
     modality = backbone.modality
-    register_backbone("counted", build, modality=modality, overwrite=True)
+    register_backbone("counted", build, modality=modality)
     X, y = rows_for(cls, n=40)
     grid = GridSearchCV(
         make_pipeline(cls("counted"), PCA(3), LogisticRegression()),
