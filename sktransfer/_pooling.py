@@ -15,9 +15,10 @@ def pool(hidden, mask, pooling, n_prefix_tokens=0):
         tokens, or ``(n, features)`` vectors, which are returned as they are.
     mask : bool Tensor of shape (n, length) or None
         True where a token is real.
-    pooling : {"mean", "max", "cls", "last", "none"}
-        ``"cls"`` is the first token, ``"last"`` the last real one. ``"none"`` is
-        what networks have that pool for themselves.
+    pooling : {"mean", "max", "cls", "last", "prefix", "none"}
+        ``"cls"`` is the first token, ``"last"`` the last real one, ``"prefix"`` the
+        mean of the prefix tokens. ``"none"`` is what networks have whose last block
+        pools; before that block it is "mean".
     n_prefix_tokens : int, default=0
         Leading tokens (class token, registers) that "mean" and "max" leave out.
 
@@ -32,6 +33,8 @@ def pool(hidden, mask, pooling, n_prefix_tokens=0):
     """
     if hidden.ndim == 2:
         return hidden
+    if pooling == "none":
+        pooling = "mean"
     if hidden.ndim == 4:
         if pooling == "mean":
             return hidden.mean((2, 3))
@@ -43,6 +46,8 @@ def pool(hidden, mask, pooling, n_prefix_tokens=0):
         )
     if pooling == "cls":
         return hidden[:, 0]
+    if pooling == "prefix":
+        return hidden[:, :n_prefix_tokens].mean(1)
     if mask is None:
         tokens = hidden[:, n_prefix_tokens:]
         by_name = {"mean": lambda: tokens.mean(1), "max": lambda: tokens.amax(1)}

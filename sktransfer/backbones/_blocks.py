@@ -32,6 +32,48 @@ class AttentionBlock(nn.Module):
         return state._replace(hidden=hidden)
 
 
+class Nhwc(nn.Module):
+    """Run a module that works on ``(n, height, width, channels)`` maps.
+
+    Between blocks maps are ``(n, channels, height, width)``, whatever the family.
+    """
+
+    def __init__(self, module, *, takes_maps=False):
+        super().__init__()
+        self.module = module
+        self.takes_maps = takes_maps
+
+    def forward(self, maps):
+        """Map NCHW to NCHW."""
+        if not self.takes_maps:
+            maps = maps.permute(0, 2, 3, 1)
+        return self.module(maps).permute(0, 3, 1, 2)
+
+
+class DenseStep(nn.Module):
+    """Put a dense layer's maps beside those that it was given."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, maps):
+        """Map NCHW to NCHW with more channels."""
+        return torch.cat([maps, self.layer(maps)], 1)
+
+
+class OnMap(nn.Module):
+    """Run a module that expects a map of one position on pooled vectors."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, vectors):
+        """Map vectors to vectors."""
+        return self.module(vectors[:, :, None, None]).flatten(1)
+
+
 class WholeTimm(nn.Module):
     """Run a timm network that is not cut, its own pooling included."""
 

@@ -1,8 +1,16 @@
 """Backbones from timm."""
 
-from ._base import Backbone
+import warnings
+
+from . import _timm_convnets, _timm_transformers
+from ._base import Backbone, State
+from ._blocks import WholeTimm
 from ._hub import from_hub
 from ._preprocess import ImagePreprocess
+from ._recipe import Recipe, find_recipe, is_same, run_recipe
+from ._timm_matcher import by_group_matcher
+
+RECIPES = _timm_convnets.RECIPES | _timm_transformers.RECIPES
 
 
 def names():
@@ -46,49 +54,51 @@ def build_named(spec, timm_name):
 def as_backbone(model, *, name, fingerprint=None):
     """Turn a timm model into a Backbone.
 
-    EfficientNets are cut into blocks; others run as a whole, as one block.
+    The family's recipe cuts it, else its own group matcher, and what comes out is
+    compared with the model's own features. Where they differ, it runs as a whole, as
+    one block.
     """
-    from timm.models.efficientnet import EfficientNet
-
-    if type(model) is EfficientNet:
-        blocks, pooling = _efficientnet_blocks(model), "mean"
-    else:
-        blocks, pooling = _whole(model), "none"
+    model.eval()
+    preprocess = _preprocess(model)
+    recipe = find_recipe(RECIPES, model)
+    cut = recipe(model) if recipe else by_group_matcher(model)
+    if cut is None or not _is_faithful(cut, model, preprocess):
+        cut = Recipe({"model": WholeTimm(model)}, "none")
     return Backbone(
-        name=name,
-        modality="image",
-        blocks=blocks,
-        preprocess=_preprocess(model),
-        pooling=pooling,
-        fingerprint=fingerprint,
+        name, "image", preprocess=preprocess, fingerprint=fingerprint, **cut._asdict()
     )
 
 
-def _efficientnet_blocks(model):
-    from torch import nn
+def _is_faithful(cut, model, preprocess):
+    import torch
 
-    from ._blocks import Apply
-
-    blocks = {"stem": Apply(nn.Sequential(model.conv_stem, model.bn1))}
-    for i, stage in enumerate(model.blocks):
-        for j, block in enumerate(stage):
-            blocks[f"blocks.{i}.{j}"] = Apply(block)
-    blocks["conv_head"] = Apply(nn.Sequential(model.conv_head, model.bn2))
-    return blocks
-
-
-def _whole(model):
-    from ._blocks import WholeTimm
-
-    return {"model": WholeTimm(model)}
+    pixels = torch.from_numpy(preprocess.example())[None]
+    state = preprocess.to_input(State(pixels))
+    with torch.inference_mode():
+        want = model.forward_head(model.forward_features(state.hidden), pre_logits=True)
+        try:
+            got = run_recipe(cut, state)
+        except Exception as err:
+            # Parts put together in a wrong way fail in any way; the model runs whole.
+            warnings.warn(
+                f"{type(model).__name__} is not cut into blocks and runs as a whole: "
+                f"its parts do not run one after the other ({type(err).__name__}).",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return False
+    return is_same(want, got)
 
 
 def _preprocess(model):
     from timm.data import resolve_data_config
 
     config = resolve_data_config({}, model=model)
+    # A model that was made for another size than its record's says so.
+    patches = getattr(model, "patch_embed", None)
+    size = getattr(patches, "img_size", None) or config["input_size"][1:]
     return ImagePreprocess(
-        size=tuple(config["input_size"][1:]),
+        size=tuple(size),
         mean=tuple(config["mean"]),
         std=tuple(config["std"]),
         interpolation=config["interpolation"],

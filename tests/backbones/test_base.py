@@ -119,7 +119,7 @@ def test_unknown_poolings_are_refused():
 
 
 def test_a_network_that_pools_for_itself_takes_no_other_pooling():
-    whole = load_backbone(BackboneSpec("resnet10t", pretrained=False))
+    whole = load_backbone(BackboneSpec("efficientformer_l1", pretrained=False))
     assert whole.block_names == ("model",)
     assert whole.resolve_pooling("auto") == "none"
     with pytest.raises(PoolingError, match="pools for itself"):
@@ -135,7 +135,9 @@ def test_copies_and_clones_are_the_backbone_itself(name):
     assert clone(backbone, safe=False) is backbone
 
 
-@pytest.mark.parametrize("name", [*TOYS, BackboneSpec("resnet10t", pretrained=False)])
+@pytest.mark.parametrize(
+    "name", [*TOYS, BackboneSpec("efficientformer_l1", pretrained=False)]
+)
 def test_a_pickled_backbone_computes_the_same(name):
     backbone = load_backbone(name)
     loaded = pickle.loads(pickle.dumps(backbone))

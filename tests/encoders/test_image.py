@@ -201,16 +201,19 @@ def test_a_network_with_a_fixed_size_says_so(pixels):
         ImageEncoder(vit, image_size=100).fit(pixels)
 
 
-def test_any_timm_network_runs_as_a_whole(pixels):
+def test_a_timm_network_computes_what_timm_computes(pixels):
     import timm
     import torch
 
     from sktransfer import BackboneSpec, load_backbone
+    from sktransfer._torch import seeded
 
     spec = BackboneSpec("resnet10t", pretrained=False)
     out = ImageEncoder(spec, cache=None).fit_transform(pixels)
     backbone = load_backbone(spec)
-    model = backbone.blocks["model"].model
+    with seeded(spec.random_state):
+        model = timm.create_model("resnet10t", pretrained=False).eval()
+    assert len(backbone.blocks) == 5
     config = timm.data.resolve_data_config({}, model=model)
     transform = timm.data.create_transform(**config)
     with torch.inference_mode():
