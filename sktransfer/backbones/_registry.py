@@ -244,7 +244,7 @@ def _unknown(name, modality):
     from . import _timm
 
     known = list_backbones(modality)
-    pool = known + (_timm.names() if modality in (None, "image") else [])
+    pool = {*known, *(_timm.names() if modality in (None, "image") else ())}
     close = difflib.get_close_matches(name, pool, n=3, cutoff=0.6)
     if modality == "text" and not close and "/" not in name:
         close = [f"sentence-transformers/{name}"]
