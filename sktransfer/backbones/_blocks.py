@@ -17,16 +17,35 @@ class Apply(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """Run a transformer layer ``layer(hidden, attention_mask)`` under the mask."""
+    """Run a transformer layer under the mask.
 
-    def __init__(self, layer):
+    Parameters
+    ----------
+    layer : torch.nn.Module
+        Called as ``layer(hidden, attention_mask=bias)``.
+    is_causal : bool, default=False
+        Let a token see only itself and those before it.
+    """
+
+    def __init__(self, layer, *, is_causal=False):
         super().__init__()
         self.layer = layer
+        self.is_causal = is_causal
 
-    def forward(self, state):
-        """Map a State to a State."""
-        bias = additive_mask(state.mask, state.hidden.dtype)
-        hidden = self.layer(state.hidden, bias)
+    def forward(self, state, allowed=None, **context):
+        """Map a State to a State.
+
+        `allowed` is a further bool mask ``(length, length)``, `context` what else the
+        layer takes.
+        """
+        hidden, mask = state.hidden, state.mask
+        if self.is_causal:
+            size = hidden.shape[1], hidden.shape[1]
+            allowed = torch.ones(size, dtype=torch.bool, device=hidden.device).tril()
+        bias = None
+        if mask is not None:
+            bias = additive_mask(mask, hidden.dtype, allowed)
+        hidden = self.layer(hidden, attention_mask=bias, **context)
         if isinstance(hidden, tuple):
             hidden = hidden[0]
         return state._replace(hidden=hidden)
@@ -116,12 +135,14 @@ class Tail(nn.Module):
         return features["sentence_embedding"]
 
 
-def additive_mask(mask, dtype):
+def additive_mask(mask, dtype, allowed=None):
     """Turn a bool mask ``(n, length)`` into an attention bias ``(n, 1, 1, length)``.
 
     It is built even where no token is masked: kernels differ in the last bit with and
     without a mask, and a row must not change with its neighbours.
     """
+    mask = mask[:, None, None, :]
+    if allowed is not None:
+        mask = mask & allowed
     bias = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
-    bias.masked_fill_(~mask, torch.finfo(dtype).min)
-    return bias[:, None, None, :]
+    return bias.masked_fill_(~mask, torch.finfo(dtype).min)

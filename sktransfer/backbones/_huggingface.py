@@ -5,9 +5,12 @@ import re
 from pathlib import Path
 
 from ..exceptions import UnknownBackboneError
-from ._base import Backbone
+from ._base import Backbone, State
+from ._blocks import Tail, WholeTransformer
 from ._hub import from_hub
+from ._huggingface_families import RECIPES
 from ._preprocess import HuggingFaceTokenize, TextPreprocess
+from ._recipe import Recipe, find_recipe, is_same
 
 POOLING_NAMES = {"mean": "mean", "max": "max", "cls": "cls", "lasttoken": "last"}
 
@@ -66,11 +69,10 @@ def _randomise(model):
 def as_backbone(model, *, name, fingerprint=None):
     """Turn a SentenceTransformer into a Backbone.
 
-    BERT-like encoders are cut into blocks; others run as a whole, as one block.
+    The network is cut by its family's recipe; others run as a whole, as one block.
     A final L2 normalisation of the record is left to the encoder's ``normalize``.
     """
     from sentence_transformers import models
-    from transformers import BertModel
 
     modules = list(model)
     is_usual = len(modules) > 1 and isinstance(modules[0], models.Transformer)
@@ -81,31 +83,46 @@ def as_backbone(model, *, name, fingerprint=None):
             "and a Pooling can be used."
         )
     network = modules[0].auto_model
-    cut = _bert_blocks if isinstance(network, BertModel) else _whole
+    network.eval()
+    cut = cut_network(network, _pooling(modules[1], name))
     return Backbone(
         name=name,
         modality="text",
-        blocks=cut(network),
+        blocks=cut.blocks,
         preprocess=_preprocess(model, name),
-        pooling=_pooling(modules[1], name),
+        pooling=cut.pooling,
         post_pool=_post_pool(modules[2:]),
         fingerprint=fingerprint,
     )
 
 
-def _bert_blocks(network):
-    from ._blocks import Apply, AttentionBlock
+def cut_network(network, pooling):
+    """Cut a network by its family's recipe, if the outcome is the network's own.
 
-    blocks = {"embeddings": Apply(network.embeddings)}
-    for i, layer in enumerate(network.encoder.layer):
-        blocks[f"encoder.layer.{i}"] = AttentionBlock(layer)
-    return blocks
+    Returns
+    -------
+    Recipe
+        One block called "model" where there is no recipe, or it does not fit.
+    """
+    recipe = find_recipe(RECIPES, network)
+    cut = None if recipe is None else recipe(network)
+    if cut is not None and _is_faithful(cut, network):
+        return cut._replace(pooling=pooling)
+    return Recipe({"model": WholeTransformer(network)}, pooling)
 
 
-def _whole(network):
-    from ._blocks import WholeTransformer
+def _is_faithful(cut, network):
+    """Compare token vectors on two rows, one of which is padded."""
+    import torch
 
-    return {"model": WholeTransformer(network)}
+    ids = torch.tensor([[5, 6, 7, 8, 9, 10], [5, 6, 7, 0, 0, 0]])
+    mask = torch.tensor([[True] * 6, [True] * 3 + [False] * 3])
+    state = State(ids, mask, mask.sum(1))
+    with torch.inference_mode():
+        want = network(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        for block in cut.blocks.values():
+            state = block(state)
+    return is_same(want[mask], state.hidden[mask])
 
 
 def _pooling(module, name):
@@ -119,8 +136,6 @@ def _pooling(module, name):
 
 def _post_pool(modules):
     from sentence_transformers import models
-
-    from ._blocks import Tail
 
     tail = [module for module in modules if not isinstance(module, models.Normalize)]
     return Tail(tail) if tail else None

@@ -94,10 +94,10 @@ class _Layer(nn.Module):
             nn.Linear(2 * width, width),
         )
 
-    def forward(self, hidden, bias):
+    def forward(self, hidden, attention_mask):
         query, key, value = self.query_key_value(hidden)[:, None].chunk(3, dim=-1)
         attended = nn.functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=bias
+            query, key, value, attn_mask=attention_mask
         )
         hidden = hidden + attended[:, 0]
         return hidden + self.mix(hidden)

@@ -1,0 +1,113 @@
+"""transformers' families, cut at every block."""
+
+import pytest
+import torch
+import transformers
+from test_base import largest_difference_over_cuts
+
+from sktransfer import Backbone
+from sktransfer._torch import seeded
+from sktransfer.backbones import _huggingface, _huggingface_families
+from sktransfer.backbones._preprocess import TextPreprocess
+from sktransfer.backbones._toy import hash_words
+
+SMALL = {
+    "vocab_size": 1000,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 80,
+    "pad_token_id": 0,
+}
+RELATIVE = {
+    "relative_attention": True,
+    "position_buckets": 8,
+    "norm_rel_ebd": "layer_norm",
+    "share_att_key": True,
+    "pos_att_type": ["p2c", "c2p"],
+    "position_biased_input": False,
+    "type_vocab_size": 0,
+    "max_relative_positions": -1,
+}
+FAMILIES = {
+    "Bert": {},
+    "Roberta": {"pad_token_id": 1},
+    "XLMRoberta": {"pad_token_id": 1},
+    "Electra": {"embedding_size": 16},
+    "MPNet": {"pad_token_id": 1},
+    "DebertaV2": RELATIVE,
+    "DebertaV2 with a convolution": RELATIVE | {"conv_kernel_size": 3},
+    "DistilBert": {},
+    "ModernBert": {"local_attention": 8, "global_attn_every_n_layers": 2},
+    "GPT2": {},
+    "CLIPText": {},
+}
+
+
+def network(name):
+    """Random weights, with norms that are not the identity."""
+    kind = name.split()[0]
+    options = SMALL | FAMILIES[name]
+    if kind in ("ModernBert", "CLIPText"):
+        options |= {"bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1}
+        options |= {"sep_token_id": 2}
+    config = getattr(transformers, f"{kind}Config")(**options)
+    with seeded(0):
+        model = getattr(transformers, f"{kind}Model")(config)
+        for module in model.modules():
+            if isinstance(module, torch.nn.LayerNorm):
+                torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+                if module.bias is not None:
+                    torch.nn.init.uniform_(module.bias, -0.3, 0.3)
+    return model.eval()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("pooling", ["mean", "last"])
+def test_a_family_can_be_cut_anywhere(name, pooling):
+    cut = _huggingface.cut_network(network(name), pooling)
+    assert len(cut.blocks) == 4
+    preprocess = TextPreprocess(hash_words, max_length=64, tokenizer_id="hash-words")
+    backbone = Backbone(name, "text", preprocess=preprocess, **cut._asdict())
+    assert largest_difference_over_cuts(backbone) <= 1e-5
+
+
+class DropsTheMask(torch.nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, state):
+        return state._replace(hidden=self.layer(state.hidden))
+
+
+def drop_the_mask(model):
+    cut = _huggingface_families.bert(model)
+    layers = {n: DropsTheMask(b.layer) for n, b in list(cut.blocks.items())[1:]}
+    return cut._replace(blocks={"embeddings": cut.blocks["embeddings"]} | layers)
+
+
+def forget_the_position_bias(model):
+    return _huggingface_families.bert(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("Bert", drop_the_mask), ("MPNet", forget_the_position_bias)],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_a_wrong_recipe_is_refused(name, wrong, monkeypatch):
+    model = network(name)
+    assert len(_huggingface.cut_network(model, "mean").blocks) == 4
+    monkeypatch.setitem(_huggingface.RECIPES, type(model).__name__, wrong)
+    assert list(_huggingface.cut_network(model, "mean").blocks) == ["model"]
+
+
+def test_a_network_without_a_recipe_runs_as_a_whole():
+    config = transformers.AlbertConfig(
+        **SMALL | {"embedding_size": 16, "num_hidden_groups": 1}
+    )
+    with seeded(0):
+        model = transformers.AlbertModel(config).eval()
+    assert list(_huggingface.cut_network(model, "mean").blocks) == ["model"]
