@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sklearn
+import sklearn.linear_model  # importing it draws from Python's random generator
 
 import sktransfer
 
