@@ -7,6 +7,7 @@ Every error is also the builtin that one would catch without knowing it::
     ├── UnknownBackboneError   (ValueError)      no network goes by that name
     ├── WeightsNotFoundError   (OSError)         its weights are not here
     ├── WeightsMismatchError   (ValueError)      the weights are not the expected ones
+    ├── BackboneCutError       (ValueError)      the blocks are not the network
     ├── DepthError             (ValueError)      a depth that the network does not have
     ├── PoolingError           (ValueError)      a pooling that the network cannot do
     └── InvalidRowError        (ValueError)      a row that cannot be used
@@ -15,6 +16,7 @@ Every error is also the builtin that one would catch without knowing it::
 """
 
 __all__ = [
+    "BackboneCutError",
     "DepthError",
     "InvalidRowError",
     "MissingDependencyError",
@@ -46,6 +48,10 @@ class WeightsNotFoundError(SKTransferError, OSError):
 
 class WeightsMismatchError(SKTransferError, ValueError):
     """A weights file is not the one that was published under that name."""
+
+
+class BackboneCutError(SKTransferError, ValueError):
+    """The blocks do not compute what the network does, whole or cut."""
 
 
 class DepthError(SKTransferError, ValueError):

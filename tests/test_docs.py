@@ -6,6 +6,7 @@ import pkgutil
 import re
 
 import pytest
+import torch
 from conftest import REPOSITORY
 
 import sktransfer
@@ -23,7 +24,8 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 def test_docstring_examples_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)
-    result = doctest.testmod(module, optionflags=FLAGS)
+    with torch.random.fork_rng():  # examples make networks
+        result = doctest.testmod(module, optionflags=FLAGS)
     assert result.failed == 0
 
 
@@ -37,5 +39,6 @@ def snippets(path):
 def test_page_snippets_run_in_order(path, tmp_path, monkeypatch, bundled_weights):
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
-    for code in snippets(path):
-        exec(compile(code, str(path), "exec"), namespace)
+    with torch.random.fork_rng():
+        for code in snippets(path):
+            exec(compile(code, str(path), "exec"), namespace)

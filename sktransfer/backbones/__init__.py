@@ -1,6 +1,8 @@
 """Pretrained networks as lists of named blocks, by name."""
 
 from ._base import Backbone, State
+from ._check import check_backbone
+from ._preprocess import ArrayPreprocess, ImagePreprocess, TextPreprocess
 from ._registry import (
     BackboneSpec,
     list_backbones,
@@ -9,9 +11,13 @@ from ._registry import (
 )
 
 __all__ = [
+    "ArrayPreprocess",
     "Backbone",
     "BackboneSpec",
+    "ImagePreprocess",
     "State",
+    "TextPreprocess",
+    "check_backbone",
     "list_backbones",
     "load_backbone",
     "register_backbone",

@@ -105,6 +105,84 @@ class Backbone:
         if self.widths is None:
             set_field(self, "widths", self._probe_widths())
 
+    @classmethod
+    def from_module(
+        cls,
+        module,
+        *,
+        blocks,
+        preprocess,
+        pooling="mean",
+        post_pool=None,
+        head=None,
+        n_prefix_tokens=0,
+        name=None,
+    ):
+        """Describe a network of your own by the names of its parts.
+
+        The module is copied. What the blocks compute is compared with the module's own
+        forward, and cut after every block (`check_backbone`), before it is returned.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+        blocks : list of str, or dict of str to str or list of str
+            Names of submodules in the order in which they run, each a block;
+            ``"layers.*"`` makes a block of each child. A dict names the blocks itself,
+            and may put several parts into one. For texts, a part whose forward takes
+            ``attention_mask`` (additive) or ``src_key_padding_mask`` gets the mask.
+        preprocess : ImagePreprocess, TextPreprocess or ArrayPreprocess
+            From `sktransfer.backbones`; it says what the network reads.
+        pooling : {"mean", "max", "cls", "last", "none"}, default="mean"
+            "none" if the last block pools for itself.
+        post_pool : str or list of str, default=None
+            Parts that run after pooling.
+        head : str, default=None
+            The part whose input is the features: the classifier, which is left out.
+            None if the module returns the features.
+        n_prefix_tokens : int, default=0
+            Class and register tokens in front.
+        name : str, default=None
+            What to call it; None takes the class name.
+
+        Returns
+        -------
+        Backbone
+
+        Raises
+        ------
+        BackboneCutError
+            If a name is not a part of the module, or the parts do not compute what
+            the module does.
+
+        Examples
+        --------
+        >>> from torch import nn
+        >>> from sktransfer import Backbone
+        >>> from sktransfer.backbones import ArrayPreprocess
+        >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> backbone = Backbone.from_module(
+        ...     net,
+        ...     blocks={"hidden": ["0", "1"]},
+        ...     head="2",
+        ...     preprocess=ArrayPreprocess(4),
+        ... )
+        >>> backbone.widths
+        (8,)
+        """
+        from ._module import from_module
+
+        return from_module(
+            module,
+            blocks=blocks,
+            preprocess=preprocess,
+            pooling=pooling,
+            post_pool=post_pool,
+            head=head,
+            n_prefix_tokens=n_prefix_tokens,
+            name=name,
+        )
+
     def __repr__(self):
         """Name it in one line."""
         return (

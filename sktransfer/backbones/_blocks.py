@@ -51,6 +51,19 @@ class AttentionBlock(nn.Module):
         return state._replace(hidden=hidden)
 
 
+class PaddingMaskBlock(nn.Module):
+    """Run a layer of torch's own, whose mask is True where there is no token."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, state):
+        """Map a State to a State."""
+        hidden = self.layer(state.hidden, src_key_padding_mask=~state.mask)
+        return state._replace(hidden=hidden)
+
+
 class Nhwc(nn.Module):
     """Run a module that works on ``(n, height, width, channels)`` maps.
 

@@ -167,7 +167,8 @@ class TextPreprocess:
     def prepare(self, texts):
         """Turn texts into int64 arrays of token ids."""
         ids = self.tokenize(texts, self.max_length)
-        return [np.asarray(row, dtype=np.int64) for row in ids]
+        # A tokenizer without special tokens has none for an empty text.
+        return [np.asarray(row or [0], dtype=np.int64) for row in ids]
 
     def to_input(self, state):
         """Token ids are what the first block takes."""

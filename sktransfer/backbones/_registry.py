@@ -187,7 +187,7 @@ def as_spec(backbone):
         if hasattr(backbone, "state_dict"):
             hint = (
                 " A bare torch module has no record of its blocks and preprocessing: "
-                "describe it once with Backbone(...) and pass that."
+                "describe it once with Backbone.from_module(...) and pass that."
             )
         raise TypeError(
             "backbone must be a name, a path, a BackboneSpec or a Backbone; got "
@@ -207,7 +207,14 @@ def _load(spec, modality):
             builder = entry.builder if entry else _find_builder(spec, modality)
             # Making modules draws from torch's generator, whatever is loaded after.
             with seeded(spec.random_state):
-                _loaded[key] = builder(spec)
+                loaded = builder(spec)
+            if not isinstance(loaded, Backbone):
+                raise TypeError(
+                    f"The builder registered as {spec.name!r} returned "
+                    f"{type(loaded).__name__}; it must return a Backbone, for example "
+                    "by Backbone.from_module(...)."
+                )
+            _loaded[key] = loaded
             while len(_loaded) > MAX_LOADED:
                 _loaded.popitem(last=False)
         _loaded.move_to_end(key)

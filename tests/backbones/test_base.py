@@ -9,65 +9,28 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from sktransfer import Backbone, BackboneSpec, load_backbone
+from sktransfer import Backbone, BackboneSpec, check_backbone, load_backbone
 from sktransfer._torch import seeded
+from sktransfer.backbones._check import example_rows
 from sktransfer.exceptions import DepthError, PoolingError
 
 TOYS = ["tiny-cnn", "tiny-bert", "tiny-mlp"]
-TEXTS = ["one", "a text of six words here", "three words here", "", "zwölf Boxkämpfer!"]
-
-
-def example_rows(backbone):
-    """Rows of several lengths, as `preprocess` makes them."""
-    rng = np.random.default_rng(3)
-    if backbone.modality == "text":
-        return backbone.preprocess.prepare(TEXTS)
-    if backbone.modality == "image":
-        shape = (5, *backbone.preprocess.size, 3)
-        return list(rng.integers(0, 256, size=shape, dtype=np.uint8))
-    return list(rng.normal(size=(5, 7)).astype(np.float32))
-
-
-def largest_difference_over_cuts(backbone):
-    """Cut at every k, through NumPy rows in another order and padding."""
-    rows = example_rows(backbone)
-    order = [3, 0, 4, 2, 1]
-    worst = 0.0
-    with torch.inference_mode():
-        whole = backbone.run(backbone.batch(rows))
-        want = backbone.pool(whole, backbone.pooling, len(backbone.blocks)).numpy()
-        prefix = backbone.batch(rows)
-        for k in range(1, len(backbone.blocks)):
-            prefix = backbone.run(prefix, k - 1, k)
-            cut = backbone.unbatch(prefix)
-            if backbone.modality == "text":
-                assert [len(row) for row in cut] == [len(row) for row in rows]
-            again = [cut[i] for i in order[:3]], [cut[i] for i in order[3:]]
-            got = np.empty_like(want)
-            for part, positions in zip(again, (order[:3], order[3:]), strict=True):
-                length = 31 if backbone.modality == "text" else None
-                state = backbone.batch(part, n_rows=4, length=length)
-                state = backbone.run(state, k)
-                vectors = backbone.pool(state, backbone.pooling, len(backbone.blocks))
-                got[positions] = vectors[: len(part)].numpy()
-            worst = max(worst, np.abs(got - want).max() / np.abs(want).max())
-    return worst
 
 
 @pytest.mark.parametrize("name", TOYS)
 def test_prefix_then_suffix_is_the_whole_at_every_cut(name):
-    assert largest_difference_over_cuts(load_backbone(name)) <= 1e-5
+    assert check_backbone(load_backbone(name)).largest_difference <= 1e-5
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "all-MiniLM-L6-v2"])
 def test_bundled_networks_can_be_cut_anywhere(name, bundled_weights):
-    assert largest_difference_over_cuts(load_backbone(name)) <= 1e-5
+    assert check_backbone(load_backbone(name)).largest_difference <= 1e-5
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["efficientnet_lite1", "efficientnet_lite2"])
 def test_larger_bundled_networks_can_be_cut_anywhere(name, bundled_weights):
-    assert largest_difference_over_cuts(load_backbone(name)) <= 1e-5
+    assert check_backbone(load_backbone(name)).largest_difference <= 1e-5
 
 
 @pytest.mark.parametrize(

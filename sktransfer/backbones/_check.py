@@ -1,0 +1,162 @@
+"""check_backbone: the proof that a backbone can be cut anywhere."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..exceptions import BackboneCutError
+
+TOLERANCE = 1e-5
+TEXTS = (
+    "one",
+    "a text of some more words than the others have, with punctuation!",
+    "three words here",
+    "",
+    "zwölf Boxkämpfer jagen Viktor quer über den Sylter Deich",
+)
+ORDER = (3, 0, 4, 2, 1)  # the order in which activations are collated again
+PART = 3  # rows of the first batch after the cut; the rest are another
+
+
+class CutReport(NamedTuple):
+    """What `check_backbone` measured.
+
+    Attributes
+    ----------
+    n_cuts : int
+        Places where the network was cut: one less than its blocks.
+    largest_difference : float
+        Over all cuts, relative to the greatest value of the vectors.
+    reference_difference : float or None
+        The same against `reference`, if there was one.
+    """
+
+    n_cuts: int
+    largest_difference: float
+    reference_difference: float | None
+
+
+def check_backbone(backbone, *, reference=None, tolerance=TOLERANCE):
+    """Prove that a backbone can be cut after each of its blocks.
+
+    At every cut the activations of five rows (texts: of unequal lengths) leave as
+    NumPy arrays, each trimmed to its own length, are collated again with other rows in
+    another order and with other padding, and run on to the end. The vectors must equal
+    those of each row run alone through the whole network.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    reference : callable, default=None
+        ``reference(rows)`` returns the vectors ``(n_rows, features)`` that the network
+        itself computes for prepared rows: a list of uint8 pixels ``(height, width,
+        3)``, of token ids ``(length,)`` or of numbers ``(features,)``. Without it, the
+        check cannot see that a norm was forgotten or two blocks were swapped.
+    tolerance : float, default=1e-5
+        Greatest difference, relative to the greatest value.
+
+    Returns
+    -------
+    CutReport
+
+    Raises
+    ------
+    BackboneCutError
+        If a vector differs, an activation has another length than its row, or `widths`
+        are wrong. The message says at which block.
+
+    Examples
+    --------
+    >>> from sktransfer import check_backbone, load_backbone
+    >>> check_backbone(load_backbone("tiny-bert")).n_cuts
+    2
+    """
+    import torch
+
+    rows = example_rows(backbone)
+    n_blocks = len(backbone.blocks)
+    with torch.inference_mode():
+        want = np.concatenate([_vectors(backbone, [row]) for row in rows])
+        from_reference = None
+        if reference is not None:
+            from_reference = _compare(
+                backbone, want, np.asarray(reference(rows)), "its reference", tolerance
+            )
+        worst, prefix = 0.0, backbone.batch(rows)
+        for k in range(1, n_blocks + 1):
+            prefix = backbone.run(prefix, k - 1, k)
+            name = backbone.block_names[k - 1]
+            _check_width(backbone, prefix, k)
+            if k == n_blocks:
+                break
+            cut = backbone.unbatch(prefix)
+            _check_lengths(backbone, cut, rows, name)
+            got = np.empty_like(want)
+            for order in (ORDER[:PART], ORDER[PART:]):
+                part = [cut[i] for i in order]
+                got[list(order)] = _vectors(backbone, part, start=k, padded=True)
+            what = f"its own whole run, when it is cut after block {name!r}"
+            worst = max(worst, _compare(backbone, got, want, what, tolerance))
+    return CutReport(n_blocks - 1, worst, from_reference)
+
+
+def example_rows(backbone):
+    """Return five rows as `preprocess` makes them, seeded; texts of several lengths."""
+    if backbone.modality == "text":
+        return backbone.preprocess.prepare(list(TEXTS))
+    rng = np.random.default_rng(3)
+    example = backbone.preprocess.example()
+    shape = (len(TEXTS), *example.shape)
+    if example.dtype == np.uint8:
+        return list(rng.integers(0, 256, size=shape, dtype=np.uint8))
+    return list(rng.normal(size=shape).astype(example.dtype))
+
+
+def _vectors(backbone, rows, start=0, padded=False):
+    options = {}
+    if padded:
+        options["n_rows"] = len(rows) + 1
+        if backbone.modality == "text":
+            options["length"] = max(map(len, rows)) + 5
+    state = backbone.run(backbone.batch(rows, **options), start)
+    vectors = backbone.pool(state, backbone.pooling, len(backbone.blocks))
+    return vectors[: len(rows)].float().numpy()
+
+
+def _compare(backbone, got, want, what, tolerance):
+    if got.shape != want.shape:
+        raise BackboneCutError(
+            f"{backbone.name!r} gives vectors of shape {got.shape}; {what} gives "
+            f"{want.shape}."
+        )
+    difference = np.abs(got - want).max() / max(np.abs(want).max(), 1e-30)
+    if not difference <= tolerance:
+        raise BackboneCutError(
+            f"{backbone.name!r} differs from {what}: by {difference:.2g} of the "
+            f"greatest value, expected at most {tolerance:g}. A block has to map a "
+            "State to a State on its own: look for a norm that is left out, blocks in "
+            "another order, a mask that is not used, positions or biases that are "
+            "shared between blocks."
+        )
+    return float(difference)
+
+
+def _check_lengths(backbone, cut, rows, name):
+    if backbone.modality != "text":
+        return
+    got, expected = [len(row) for row in cut], [len(row) for row in rows]
+    if got != expected:
+        raise BackboneCutError(
+            f"{backbone.name!r}: after block {name!r} the rows have {got} positions, "
+            f"expected one for each token, {expected}."
+        )
+
+
+def _check_width(backbone, state, k):
+    pooling = "mean" if backbone.pooling == "none" else backbone.pooling
+    width = backbone.pool(state, pooling, k).shape[1]
+    if width != backbone.widths[k - 1]:
+        raise BackboneCutError(
+            f"{backbone.name!r}: block {backbone.block_names[k - 1]!r} gives {width} "
+            f"features, and widths says {backbone.widths[k - 1]}."
+        )
