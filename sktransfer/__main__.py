@@ -1,8 +1,10 @@
-"""The command line: ``python -m sktransfer demo``."""
+"""The command line: ``python -m sktransfer demo`` and ``cache``."""
 
 import argparse
 import sys
 from pathlib import Path
+
+from . import _cache_command
 
 MIN_ROWS = 40  # five folds that hold both classes, and rows set aside
 
@@ -27,7 +29,8 @@ def main(argv=None):
     Returns
     -------
     int
-        Exit code: 0, 1 for an error on the way, 130 when interrupted.
+        Exit code: 0; 1 for an error on the way, or for a cache that is not sound; 130
+        when interrupted.
 
     Raises
     ------
@@ -46,6 +49,8 @@ def main(argv=None):
     if args.command is None:
         parser.print_help()
         return 0
+    if args.command == "cache":
+        return _cache_command.run(args)
     from .exceptions import SKTransferError
 
     try:
@@ -103,6 +108,7 @@ def _parsers():
         metavar="NAME",
         help="the network (default: efficientnet_lite0, with --text all-MiniLM-L6-v2)",
     )
+    _cache_command.add_parser(commands)
     return parser, demo
 
 

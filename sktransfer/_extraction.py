@@ -8,7 +8,6 @@ a row's vector does not depend on the rows beside it.
 import contextlib
 import dataclasses
 import hashlib
-import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import NamedTuple
@@ -18,7 +17,7 @@ import numpy as np
 from ._allocator import kept_pages
 from ._images import decode_image, hash_image, read_image
 from ._texts import hash_text, read_text
-from ._torch import autocast
+from ._torch import autocast, turn
 from ._validation import CellError
 from .backbones._engine import prepare_for_inference
 
@@ -89,8 +88,11 @@ class ImageReader:
     chunk_size = IMAGES_A_CHUNK
 
     def __init__(self, source):
+        import torch
+
         self.source = source
-        n_threads = min(MAX_THREADS, os.cpu_count() or 1)
+        # A joblib worker's share of the cores, which torch knows.
+        n_threads = min(MAX_THREADS, torch.get_num_threads())
         self.threads = ThreadPoolExecutor(n_threads, thread_name_prefix="sktransfer")
 
     def read(self, cells):
@@ -217,53 +219,78 @@ def extract(cells, reader, request, cache, *, on_error, on_progress):
     out = np.full((len(cells), encoder.width), np.nan, dtype=np.float32)
     first_row = {}  # digest -> the first row with that content
     repeats, errors = [], {}
+    waiting = {}  # digest -> row: another thread or process computes it
 
     def fail(row, error):
         errors[row] = error
         on_error(row, error)
 
-    def start(chunk_start):
-        """Read and look up a chunk; start preparing what has to run."""
-        chunk = cells[chunk_start : chunk_start + reader.chunk_size]
-        fresh = {}  # digest -> row, content
+    def look_up(fresh):
+        """Fill in the rows that the cache has; leave the others in `fresh`."""
+        found = encoder.look_up(list(fresh))
+        for digest, vector in found.items():
+            out[fresh.pop(digest)] = vector
+        on_progress(len(found))
+
+    def start(rows):
+        """Read and look up rows; start preparing what is this call's to run."""
+        fresh, contents = {}, {}  # digest -> row, content
         n_done = 0
-        for row, result in enumerate(reader.read(chunk), start=chunk_start):
+        results = reader.read([cells[row] for row in rows])
+        for row, result in zip(rows, results, strict=True):
             if isinstance(result, CellError):
                 fail(row, result)
                 n_done += 1
                 continue
             digest, content = result
-            if digest in first_row:
-                repeats.append((row, first_row[digest]))
+            first = first_row.setdefault(digest, row)
+            if first != row:
+                repeats.append((row, first))
                 n_done += 1
                 continue
-            first_row[digest] = row
-            fresh[digest] = row, content
-        for digest, vector in encoder.look_up(list(fresh)).items():
-            out[fresh.pop(digest)[0]] = vector
-            n_done += 1
+            fresh[digest], contents[digest] = row, content
         on_progress(n_done)
-        contents = [content for _, content in fresh.values()]
-        rows = [row for row, _ in fresh.values()]
-        return rows, list(fresh), reader.prepare(contents, request.preprocess)
+        look_up(fresh)
+        mine = encoder.claim(list(fresh))
+        for digest in [digest for digest in fresh if digest not in mine]:
+            waiting[digest] = fresh.pop(digest)
+        to_run = [contents[digest] for digest in fresh]
+        return list(fresh.values()), list(fresh), reader.prepare(to_run, preprocess)
 
-    with contextlib.ExitStack() as stack:
-        stack.callback(reader.close)
-        if request.device.type == "cpu":
-            stack.enter_context(kept_pages())
-        starts = map(start, range(0, len(cells), reader.chunk_size))
+    def run(rows):
+        """Start rows chunk by chunk, and run what is to run."""
+        size = reader.chunk_size
+        starts = map(start, (rows[i : i + size] for i in range(0, len(rows), size)))
         if request.device.type != "cpu":
             starts = _one_ahead(starts)
-        for rows, digests, prepared in starts:
+        for chunk, digests, prepared in starts:
             for batch in reader.batches(prepared, request):
                 if isinstance(batch, tuple):
-                    fail(rows[batch[0]], batch[1])
+                    position, error = batch
+                    encoder.release([digests[position]])
+                    fail(chunk[position], error)
                     on_progress(1)
                     continue
                 vectors = encoder.run(batch, [digests[i] for i in batch.positions])
                 for position, vector in zip(batch.positions, vectors, strict=True):
-                    out[rows[position]] = vector
+                    out[chunk[position]] = vector
                 on_progress(len(vectors))
+
+    preprocess = request.preprocess
+    with contextlib.ExitStack() as stack:
+        stack.callback(reader.close)
+        stack.callback(encoder.release_all)
+        if request.device.type == "cpu":
+            stack.enter_context(kept_pages())
+        run(range(len(cells)))
+        # Nothing is claimed here any more, so that nobody waits for one who waits.
+        while waiting:
+            look_up(waiting)
+            mine = encoder.claim(list(waiting))
+            if mine:
+                run(sorted(waiting.pop(digest) for digest in mine))
+            elif waiting:
+                encoder.wait()
     for row, first in repeats:
         out[row] = out[first]
         if first in errors:
@@ -302,6 +329,7 @@ class _Encoder:
         self.depths = [request.depth] if cache is None else list(depths)
         ends = np.cumsum([backbone.widths[depth - 1] for depth in self.depths])
         self.width = backbone.widths[request.depth - 1]
+        self.claimed = set()
         end = int(ends[self.depths.index(request.depth)])
         self.part = slice(end - self.width, end)
 
@@ -313,12 +341,39 @@ class _Encoder:
         vectors = self.cache.get_many(list(keys), self.part)
         return {keys[key]: vector for key, vector in vectors.items()}
 
+    def claim(self, digests):
+        """Return those digests that this call is to run."""
+        if self.cache is None:
+            return set(digests)
+        keys = {self.namespace + digest: digest for digest in digests}
+        granted = self.cache.claim(list(keys), self.part)
+        self.claimed |= granted
+        return {keys[key] for key in granted}
+
+    def release(self, digests):
+        """Give up rows that will not be run."""
+        if self.cache is not None:
+            keys = {self.namespace + digest for digest in digests} & self.claimed
+            self.cache.release(keys)
+            self.claimed -= keys
+
+    def release_all(self):
+        """Give up what an error has left."""
+        if self.claimed:
+            self.cache.release(self.claimed)
+
+    def wait(self):
+        """Wait a little for the rows of others."""
+        self.cache.wait()
+
     def run(self, batch, digests):
         """Run a batch, keep its records, and return its vectors."""
-        records = self._forward(batch)
+        with turn(self.request.device):
+            records = self._forward(batch)
         if self.cache is not None:
             keys = [self.namespace + digest for digest in digests]
             self.cache.put_many(dict(zip(keys, records, strict=True)), self.part)
+            self.claimed.difference_update(keys)
         return [record[self.part] for record in records]
 
     def _forward(self, batch):

@@ -1,9 +1,15 @@
 """Device and precision: the two choices that depend on the machine."""
 
 import contextlib
+import os
 import random
+import threading
+from collections import defaultdict
 
 PRECISIONS = ("float32", "bfloat16", "float16")
+
+_first_pid = os.getpid()
+_turns = defaultdict(threading.Lock)
 
 
 def resolve_device(device):
@@ -59,3 +65,26 @@ def seeded(random_state):
             yield
     finally:
         random.setstate(python_state)
+
+
+@contextlib.contextmanager
+def turn(device):
+    """Run one network at a time on a device, whichever thread asks.
+
+    The threads that compute a layer wait for each other, so two networks at once on the
+    same cores are many times slower than one after the other. In a forked process torch
+    computes on one thread inside: its thread pool did not survive the fork, and waiting
+    for it would never end.
+    """
+    import torch
+
+    with _turns[os.getpid(), str(device)]:
+        n_threads = torch.get_num_threads()
+        is_fork = os.getpid() != _first_pid and n_threads > 1
+        if is_fork:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            if is_fork:
+                torch.set_num_threads(n_threads)

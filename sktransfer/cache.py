@@ -5,6 +5,7 @@ also holds everything that the vector depends on: the weights' fingerprint, the
 preprocessing, the pooling, the precision and how it was computed.
 """
 
+import multiprocessing
 import os
 import threading
 import warnings
@@ -24,6 +25,8 @@ __all__ = [
 
 ENV_VARIABLE = "SKTRANSFER_CACHE"
 DEFAULT_MEMORY_BUDGET = 2**30
+DEFAULT_FOLDER_BUDGET = 10 * 2**30
+POLL_S = 0.05
 ENTRY_OVERHEAD = 200  # bytes a dict entry and an array header cost beside the data
 
 
@@ -33,7 +36,7 @@ class CacheInfo(NamedTuple):
     Attributes
     ----------
     hits, misses : int
-        Rows found, and rows not found, which therefore went through a network.
+        Rows found, and rows that went through a network because they were not.
     rows : int
         Vectors held in memory.
     n_bytes : int
@@ -67,6 +70,14 @@ class FeatureCache:
     memory_budget : int, default=2**30
         Bytes of vectors kept in memory. Beyond it, vectors of depths that nobody
         has asked for go first, then the least recently used ones.
+    folder_budget : int or None, default=10 * 2**30
+        Bytes that the folder may take. Beyond it, the least recently used rows go.
+        None sets no limit.
+
+    Notes
+    -----
+    Threads and processes that ask for the same rows at the same time share the work:
+    each says which rows it computes, and waits for the others' at the end.
 
     Examples
     --------
@@ -81,13 +92,28 @@ class FeatureCache:
     2
     """
 
-    def __init__(self, folder=None, *, memory_budget=DEFAULT_MEMORY_BUDGET):
-        if memory_budget < 0:
-            raise ValueError(f"memory_budget={memory_budget} must not be negative.")
+    def __init__(
+        self,
+        folder=None,
+        *,
+        memory_budget=DEFAULT_MEMORY_BUDGET,
+        folder_budget=DEFAULT_FOLDER_BUDGET,
+    ):
+        for name, budget in (
+            ("memory_budget", memory_budget),
+            ("folder_budget", folder_budget or 0),
+        ):
+            if budget < 0:
+                raise ValueError(f"{name}={budget} must not be negative.")
         self.folder = None if folder is None else Path(folder).expanduser()
         self.memory_budget = memory_budget
-        self._store = None if folder is None else FolderStore(self.folder)
+        self.folder_budget = folder_budget
+        self._store = None
+        if folder is not None:
+            self._store = FolderStore(self.folder, folder_budget)
         self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._claims = {}  # key -> the thread that computes it
         self._has_warned = False
         self._reset()
 
@@ -101,7 +127,10 @@ class FeatureCache:
     def __repr__(self):
         """Show the settings."""
         folder = None if self.folder is None else str(self.folder)
-        return f"FeatureCache({folder!r}, memory_budget={self.memory_budget})"
+        return (
+            f"FeatureCache({folder!r}, memory_budget={self.memory_budget}, "
+            f"folder_budget={self.folder_budget})"
+        )
 
     def __sklearn_clone__(self):
         """Return the cache itself: clones of an encoder share it."""
@@ -113,7 +142,8 @@ class FeatureCache:
 
     def __reduce__(self):
         """Pickle the settings; a folder is shared by whoever loads them."""
-        return _rebuild_cache, (self.folder, self.memory_budget)
+        budgets = self.memory_budget, self.folder_budget
+        return _rebuild_cache, (self.folder, *budgets)
 
     def info(self):
         """Return a `CacheInfo`."""
@@ -163,14 +193,68 @@ class FeatureCache:
                     found[key] = vector
         missing = [key for key in keys if key not in found]
         if missing and self._store is not None:
-            records = self._store.get_many(missing)
-            with self._lock:
-                for key, record in records.items():
+            for key, record in self._store.get_many(missing):
+                with self._lock:
                     found[key] = self._keep(key, record, part)
         with self._lock:
             self._hits += len(found)
-            self._misses += len(keys) - len(found)
         return found
+
+    def claim(self, keys, part):
+        """Say that this thread is going to compute rows that it did not find.
+
+        A claim ends with `put_many` or `release`.
+
+        Parameters
+        ----------
+        keys : sequence of bytes
+        part : slice
+            The part of each row's record that is wanted.
+
+        Returns
+        -------
+        set of bytes
+            The keys that are this thread's to compute. The others are being computed
+            by another thread or process, or are there by now: look them up again,
+            and where they are still missing, claim them again.
+        """
+        me = os.getpid(), threading.get_ident()
+        with self._lock:
+            free = [
+                key
+                for key in keys
+                if not self._is_claimed(key, me)
+                and self._from_memory(key, part) is None
+            ]
+            self._claims.update(dict.fromkeys(free, me))
+        if self._store is None:
+            return set(free)
+        granted = self._store.claim(free) if free else set()
+        with self._changed:
+            for key in free:
+                if key not in granted:
+                    self._claims.pop(key, None)
+            self._changed.notify_all()
+        return granted
+
+    def release(self, keys):
+        """Give up claims of this thread."""
+        with self._changed:
+            for key in keys:
+                self._claims.pop(key, None)
+            self._changed.notify_all()
+        if self._store is not None:
+            self._store.release(list(keys))
+
+    def wait(self):
+        """Wait a little for others to finish rows that they claimed."""
+        with self._changed:
+            self._changed.wait(POLL_S)
+
+    def _is_claimed(self, key, me):
+        owner = self._claims.get(key)
+        # A forked process inherits claims of threads that it does not have.
+        return owner is not None and owner != me and owner[0] == me[0]
 
     def put_many(self, records, part):
         """Keep the records of rows that have just been computed.
@@ -185,8 +269,13 @@ class FeatureCache:
         with self._lock:
             for key, record in records.items():
                 self._keep(key, record, part)
+            self._misses += len(records)
         if self._store is not None:
             self._store.put_many(records)
+        with self._changed:
+            for key in records:
+                self._claims.pop(key, None)
+            self._changed.notify_all()
 
     def _from_memory(self, key, part):
         asked_key = (key, part.start, part.stop)
@@ -236,15 +325,15 @@ class FeatureCache:
         )
 
 
-def _rebuild_cache(folder, memory_budget):
-    if folder is None:
-        return FeatureCache(memory_budget=memory_budget)
-    return _folder_cache(folder, memory_budget)
+def _rebuild_cache(folder, memory_budget, folder_budget):
+    budgets = {"memory_budget": memory_budget, "folder_budget": folder_budget}
+    return FeatureCache(**budgets) if folder is None else _folder_cache(folder, budgets)
 
 
 _lock = threading.RLock()
 _memory = FeatureCache()
 _folders = {}
+_warned_pids = set()
 
 
 def set_cache_dir(folder):
@@ -310,13 +399,32 @@ def resolve_cache(cache):
             f"cache={cache!r} must be 'auto', a folder, a FeatureCache or None."
         )
     folder = os.environ.get(ENV_VARIABLE)
-    return _folder_cache(folder) if folder else _memory
+    if folder:
+        return _folder_cache(folder)
+    _warn_worker()
+    return _memory
 
 
-def _folder_cache(folder, memory_budget=DEFAULT_MEMORY_BUDGET):
+def _warn_worker():
+    """Say once in a worker that what it computes is lost to the others."""
+    pid = os.getpid()
+    if multiprocessing.parent_process() is None or pid in _warned_pids:
+        return
+    _warned_pids.add(pid)
+    warnings.warn(
+        "This is a worker process, whose features other workers and later calls do not "
+        "see: each worker runs every row through the network again. Call "
+        "sktransfer.set_cache_dir(FOLDER) before the workers start, or set the "
+        f"environment variable {ENV_VARIABLE}, and they share one folder.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+def _folder_cache(folder, budgets=None):
     """Return this process's one cache for a folder."""
     path = Path(folder).expanduser().absolute()
     with _lock:
         if path not in _folders:
-            _folders[path] = FeatureCache(path, memory_budget=memory_budget)
+            _folders[path] = FeatureCache(path, **budgets or {})
         return _folders[path]

@@ -3,7 +3,7 @@
 import copy
 import os
 import pickle
-import sqlite3
+import threading
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_what_was_put_is_found_and_counted():
     found = cache.get_many([b"\1", b"\2", b"\3"], TAIL)
     np.testing.assert_array_equal(found[b"\1"], record(1)[TAIL])
     assert found.keys() == {b"\1", b"\2"}
-    assert cache.info()[:2] == (2, 1)
+    assert cache.info()[:2] == (2, 2)
 
 
 def test_another_part_of_a_record_is_a_by_product():
@@ -75,9 +75,10 @@ def test_a_budget_of_zero_keeps_nothing_and_breaks_nothing():
     assert cache.info().rows == 0
 
 
-def test_a_negative_budget_is_refused():
-    with pytest.raises(ValueError, match="must not be negative"):
-        FeatureCache(memory_budget=-1)
+@pytest.mark.parametrize("name", ["memory_budget", "folder_budget"])
+def test_a_negative_budget_is_refused(name):
+    with pytest.raises(ValueError, match=f"{name}=-1 must not be negative"):
+        FeatureCache(**{name: -1})
 
 
 def test_vectors_in_the_cache_cannot_be_changed_from_outside():
@@ -101,47 +102,8 @@ def test_a_folder_outlives_the_object(tmp_path):
     assert not FeatureCache(tmp_path / "new" / "folder").get_many([b"\1"], ALL)
 
 
-def test_more_keys_than_sqlite_takes_at_once(tmp_path):
-    many = {i.to_bytes(2): record(i) for i in range(3000)}
-    FeatureCache(tmp_path).put_many(many, ALL)
-    assert len(FeatureCache(tmp_path).get_many(list(many), ALL)) == 3000
-
-
-def test_a_changed_byte_is_a_miss_not_a_wrong_vector(tmp_path):
-    FeatureCache(tmp_path).put_many(records(1, 2), ALL)
-    with sqlite3.connect(tmp_path / "features.sqlite") as connection:
-        blob = record(1).tobytes()
-        connection.execute(
-            "UPDATE features SET record = ? WHERE key = ?", (b"\xff" + blob[1:], b"\1")
-        )
-    connection.close()
-    assert FeatureCache(tmp_path).get_many([b"\1", b"\2"], ALL).keys() == {b"\2"}
-
-
-def test_a_file_that_is_no_database_costs_one_warning(tmp_path):
-    (tmp_path / "features.sqlite").write_bytes(b"no database at all" * 100)
-    encoder = TextEncoder("tiny-bert", cache=FeatureCache(tmp_path))
-    with pytest.warns(
-        RuntimeWarning, match="moved to 'features.sqlite.damaged'"
-    ) as seen:
-        got = encoder.fit_transform(["a", "b"])
-    assert len(seen) == 1
-    np.testing.assert_array_equal(got, encoder.transform(["a", "b"]))
-    assert (tmp_path / "features.sqlite.damaged").exists()
-
-
-def test_a_newer_store_is_left_as_it_is(tmp_path):
-    with sqlite3.connect(tmp_path / "features.sqlite") as connection:
-        connection.execute("PRAGMA user_version=99")
-    connection.close()
-    encoder = TextEncoder("tiny-bert", cache=FeatureCache(tmp_path))
-    with pytest.warns(RuntimeWarning, match="schema version 99"):
-        encoder.fit_transform(["a"])
-    assert (tmp_path / "features.sqlite").exists()
-
-
 def test_clones_share_a_cache_and_pickles_carry_settings(tmp_path):
-    cache = FeatureCache(tmp_path, memory_budget=12345)
+    cache = FeatureCache(tmp_path, memory_budget=12345, folder_budget=None)
     assert clone(TextEncoder(cache=cache)).cache is cache
     assert copy.deepcopy(cache) is cache
     cache.put_many(records(*range(200)), ALL)
@@ -149,6 +111,7 @@ def test_clones_share_a_cache_and_pickles_carry_settings(tmp_path):
     assert len(data) < 500
     loaded = pickle.loads(data)
     assert (loaded.folder, loaded.memory_budget) == (cache.folder, 12345)
+    assert loaded.folder_budget is None
     memory_only = pickle.loads(pickle.dumps(FeatureCache(memory_budget=7)))
     assert (memory_only.folder, memory_only.memory_budget) == (None, 7)
 
@@ -168,3 +131,74 @@ def test_auto_follows_the_setting_then_the_environment(tmp_path, monkeypatch):
 def test_a_cache_of_a_wrong_type_is_refused():
     with pytest.raises(TypeError, match="'auto', a folder, a FeatureCache or None"):
         TextEncoder("tiny-bert", cache=3).fit_transform(["a"])
+
+
+def in_another_thread(function):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(function()))
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+@pytest.mark.parametrize("has_folder", [False, True])
+def test_a_row_is_claimed_by_one_thread_until_it_is_put_or_released(
+    tmp_path, has_folder
+):
+    cache = FeatureCache(tmp_path if has_folder else None)
+    keys = [b"\1", b"\2", b"\3"]
+    assert cache.claim(keys[:2], ALL) == {b"\1", b"\2"}
+    assert cache.claim(keys[:2], ALL) == {b"\1", b"\2"}  # still this thread's
+    assert in_another_thread(lambda: cache.claim(keys[:2], ALL)) == set()
+    cache.put_many(records(1), ALL)
+    cache.release([b"\2"])
+    # What is there is nobody's to compute.
+    assert in_another_thread(lambda: cache.claim(keys, ALL)) == {b"\2", b"\3"}
+
+
+def test_threads_that_start_together_share_the_work(counting_backbone):
+    backbone, counter = counting_backbone("tiny-bert")
+    texts = [f"text number {i}" for i in range(400)]
+    want = TextEncoder("tiny-bert", cache=None).fit_transform(texts)
+    cache, barrier, results = FeatureCache(), threading.Barrier(4), []
+
+    def work():
+        barrier.wait()
+        results.append(TextEncoder(backbone, cache=cache).fit_transform(texts))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counter.rows == len(texts)
+    assert len(results) == 4
+    for got in results:
+        np.testing.assert_array_equal(got, want)
+
+
+def test_a_thread_that_fails_gives_its_rows_back():
+    cache = FeatureCache()
+    encoder = TextEncoder("tiny-bert", cache=cache)
+
+    def fail():
+        with pytest.raises(ValueError, match="row 2"):
+            encoder.fit_transform(["a", "b", 3])
+        return True
+
+    assert in_another_thread(fail)
+    assert encoder.fit_transform(["a", "b"]).shape == (2, 16)
+
+
+def test_a_worker_without_a_folder_is_told_once(monkeypatch, tmp_path):
+    from sktransfer import cache as module
+
+    monkeypatch.setattr(module.multiprocessing, "parent_process", lambda: "parent")
+    monkeypatch.setattr(module, "_warned_pids", set())
+    with pytest.warns(RuntimeWarning, match=r"worker process.*set_cache_dir") as seen:
+        TextEncoder("tiny-bert").fit_transform(["a"])
+        TextEncoder("tiny-bert").fit_transform(["b"])
+    assert len(seen) == 1
+    monkeypatch.setattr(module, "_warned_pids", set())
+    TextEncoder("tiny-bert", cache=tmp_path).fit_transform(["a"])
+    TextEncoder("tiny-bert", cache=None).fit_transform(["a"])

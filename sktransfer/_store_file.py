@@ -1,0 +1,279 @@
+"""The SQLite file behind a FolderStore: opening it, and what its errors mean.
+
+Whatever is wrong with the file, nothing is renamed or deleted while other processes
+may have it open: SQLite finds a file's journal by name, so a new file under an old name
+could meet the old file's journal. A damaged file is marked, and the next one gets a new
+number.
+"""
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+FILE_NAMES = ("features.sqlite", "features-{}.sqlite")
+MARK = ".damaged"
+MAX_FILES = 100
+APPLICATION_ID = 0x534B5446  # "SKTF", in the file's header
+SCHEMA_VERSION = 2
+PAGE_BYTES = 16384  # reads rows of 100 kB in two thirds of the time of 4,096
+BUSY_TIMEOUT_S = 20.0
+
+# What is wrong, and so what to do.
+DAMAGED = "damaged"  # this file is lost: mark it, go on with the next
+NO_WRITE = "no write"  # full, read-only or locked: go on reading
+UNUSABLE = "unusable"  # not ours, newer, or out of reach: leave it alone
+
+_CAUSES = {
+    sqlite3.SQLITE_CORRUPT: DAMAGED,
+    sqlite3.SQLITE_NOTADB: DAMAGED,
+    sqlite3.SQLITE_FORMAT: DAMAGED,
+    sqlite3.SQLITE_ERROR: DAMAGED,  # our tables are not as we make them
+    sqlite3.SQLITE_MISMATCH: DAMAGED,
+    sqlite3.SQLITE_CONSTRAINT: DAMAGED,
+    sqlite3.SQLITE_FULL: NO_WRITE,
+    sqlite3.SQLITE_READONLY: NO_WRITE,
+    sqlite3.SQLITE_BUSY: NO_WRITE,
+    sqlite3.SQLITE_LOCKED: NO_WRITE,
+    sqlite3.SQLITE_PERM: NO_WRITE,
+}
+
+_SCHEMA = f"""
+CREATE TABLE features (
+    key BLOB PRIMARY KEY, crc INTEGER, used INTEGER, size INTEGER, form BLOB,
+    record BLOB
+);
+CREATE INDEX features_used ON features (used, size);
+CREATE TABLE claims (key BLOB PRIMARY KEY, owner BLOB, expires REAL) WITHOUT ROWID;
+PRAGMA application_id={APPLICATION_ID};
+PRAGMA user_version={SCHEMA_VERSION};
+"""
+
+_inherited = []  # connections of a parent process, which must never be closed here
+
+
+class UnusableFileError(Exception):
+    """The file is not one that this version may use."""
+
+
+class DamagedFileError(Exception):
+    """The file's content is not what was written."""
+
+
+def diagnose(err):
+    """Return one of the three causes for an error of SQLite or of the system."""
+    if isinstance(err, DamagedFileError):
+        return DAMAGED
+    code = getattr(err, "sqlite_errorcode", None)
+    if code is None:
+        # Without a code: the sqlite3 module's own words on values that are no text, no
+        # integer, ... and so on a damaged row; else an OSError or ours.
+        return DAMAGED if isinstance(err, sqlite3.Error) else UNUSABLE
+    return _CAUSES.get(code & 0xFF, UNUSABLE)
+
+
+class StoreFile:
+    """One connection a thread to the newest undamaged file of a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Made on the first write.
+
+    Attributes
+    ----------
+    is_read_only : bool
+        True once the file could only be opened for reading.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.is_read_only = False
+        self._local = threading.local()
+
+    @property
+    def path(self):
+        """The newest file that is not marked as damaged; it may not exist yet."""
+        return next(path for path in _paths(self.folder) if not _mark(path).exists())
+
+    def exists(self):
+        """Whether there is a file to read."""
+        handle = self._handle()
+        return handle is not None or self.path.exists()
+
+    def damaged(self):
+        """Return the files that are marked as damaged."""
+        return [path for path in _paths(self.folder) if _mark(path).exists()]
+
+    def connection(self):
+        """Return this thread's connection.
+
+        Raises
+        ------
+        sqlite3.Error, OSError, UnusableFileError, DamagedFileError
+            `diagnose` says what they mean.
+        """
+        handle = self._handle()
+        if handle is None:
+            handle = self._local.handle = _Handle(*self._open())
+        return handle.connection
+
+    def mark_damaged(self):
+        """Give the file up, for every process that opens the folder from now on."""
+        path = self.close() or self.path
+        _mark(path).touch()
+        return path
+
+    def close(self):
+        """Close this thread's connection; return the path that it had."""
+        handle = self._handle()
+        self._local.handle = None
+        return None if handle is None else handle.path
+
+    def _handle(self):
+        handle = getattr(self._local, "handle", None)
+        if handle is not None and handle.pid != os.getpid():
+            _inherited.append(handle)
+            handle = self._local.handle = None
+        return handle
+
+    def _open(self):
+        path = self.path
+        if path.is_dir():
+            raise DamagedFileError("it is a directory")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return _open_for_writing(path), path
+        except (sqlite3.Error, OSError) as err:
+            cannot_write = isinstance(err, sqlite3.OperationalError) and (
+                err.sqlite_errorcode & 0xFF
+                in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+            )
+            if not cannot_write or not path.is_file():
+                raise
+        connection = _open_for_reading(path)
+        self.is_read_only = True
+        return connection, path
+
+
+class _Handle:
+    """A connection that is closed with its thread, and never in a forked child."""
+
+    def __init__(self, connection, path):
+        self.connection, self.path, self.pid = connection, path, os.getpid()
+
+    def __del__(self):
+        if self.pid == os.getpid():
+            self.connection.close()
+        else:
+            _inherited.append(self.connection)
+
+
+def _paths(folder):
+    first, later = FILE_NAMES
+    yield folder / first
+    for number in range(1, MAX_FILES):
+        yield folder / later.format(number)
+
+
+def _mark(path):
+    return path.with_name(path.name + MARK)
+
+
+def _open_for_writing(path):
+    connection = _connect(path)
+    try:
+        if not _is_ours(connection):
+            # These two can only be set while the file is empty, and before WAL.
+            connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+            _set_wal(connection)
+            with transaction(connection):
+                if not _is_ours(connection):  # nobody else made it in between
+                    for statement in _SCHEMA.split(";"):
+                        connection.execute(statement)
+        connection.execute("PRAGMA synchronous=NORMAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _open_for_reading(path):
+    """Open a file in a place that cannot be written to."""
+    journal = path.with_name(path.name + "-wal")
+    options = ["mode=ro"]
+    if not journal.exists() or not journal.stat().st_size:
+        # Without a journal there is nothing beside the file, and no one writes.
+        options.append("immutable=1")
+    connection = _connect(f"{path.absolute().as_uri()}?{'&'.join(options)}", uri=True)
+    try:
+        if not _is_ours(connection):
+            raise UnusableFileError("it is empty, and cannot be written to")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect(path, uri=False):
+    # Connections stay with their thread; only the last reference may go elsewhere.
+    connection = sqlite3.connect(
+        path,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+        uri=uri,
+    )
+    connection.text_factory = bytes  # a damaged row may hold text that is no text
+    # Mapped pages of a file that somebody truncates would end the process.
+    connection.execute("PRAGMA mmap_size=0")
+    return connection
+
+
+def _set_wal(connection):
+    """Switch to write-ahead logging, for which SQLite itself does not wait."""
+    end = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as err:
+            is_busy = err.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+
+
+def _is_ours(connection):
+    """Whether our tables are there; False if nothing is."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
+    if not tables and not application and not version:
+        return False
+    if application != APPLICATION_ID:
+        raise UnusableFileError("it is the SQLite file of another program")
+    if version != SCHEMA_VERSION:
+        raise UnusableFileError(
+            f"it has schema version {version}, and this sktransfer reads "
+            f"{SCHEMA_VERSION}"
+        )
+    return True
+
+
+@contextlib.contextmanager
+def transaction(connection):
+    """Write all or nothing."""
+    # IMMEDIATE waits for other writers; a read that turns into a write would not.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):  # the first error says more
+                connection.execute("ROLLBACK")
+        raise
