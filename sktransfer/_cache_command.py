@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -47,12 +46,12 @@ def add_parser(commands):
 def run(args):
     """Run ``cache``; return the exit code."""
     from . import _store_care as care  # NumPy is not needed to print help
-    from ._store_file import DamagedFileError, UnusableFileError
+    from ._store_file import FILE_ERRORS
 
     actions = {"info": _info, "verify": _verify, "prune": _prune, "clear": _clear}
     try:
         return actions[args.action](care, args)
-    except (sqlite3.Error, OSError, DamagedFileError, UnusableFileError) as err:
+    except FILE_ERRORS as err:
         print(f"error: {args.folder}: {err}", file=sys.stderr)
         return 1
 

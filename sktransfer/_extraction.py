@@ -8,6 +8,7 @@ a row's vector does not depend on the rows beside it.
 import contextlib
 import dataclasses
 import hashlib
+import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import NamedTuple
@@ -23,6 +24,10 @@ from .backbones._engine import prepare_for_inference
 
 IMAGES_A_CHUNK = 64
 TEXTS_A_CHUNK = 4096
+# With a folder, processes share the work by chunks; smaller ones fill fewer batches
+# (5 % slower on 2,500 short texts).
+ROWS_A_CLAIM = 1024
+PATIENCE_S = 300.0  # with others' rows, when none of them arrives
 # Measured on 2 CPU cores: larger activations spill out of the last-level cache.
 CPU_IMAGE_BATCH, GPU_IMAGE_BATCH = 4, 64
 CPU_TOKENS, GPU_TOKENS = 256, 16384
@@ -220,6 +225,7 @@ def extract(cells, reader, request, cache, *, on_error, on_progress):
     first_row = {}  # digest -> the first row with that content
     repeats, errors = [], {}
     waiting = {}  # digest -> row: another thread or process computes it
+    run_now = set()  # digests that this call waits for no longer
 
     def fail(row, error):
         errors[row] = error
@@ -251,7 +257,7 @@ def extract(cells, reader, request, cache, *, on_error, on_progress):
             fresh[digest], contents[digest] = row, content
         on_progress(n_done)
         look_up(fresh)
-        mine = encoder.claim(list(fresh))
+        mine = encoder.claim(list(fresh)) | run_now
         for digest in [digest for digest in fresh if digest not in mine]:
             waiting[digest] = fresh.pop(digest)
         to_run = [contents[digest] for digest in fresh]
@@ -260,6 +266,8 @@ def extract(cells, reader, request, cache, *, on_error, on_progress):
     def run(rows):
         """Start rows chunk by chunk, and run what is to run."""
         size = reader.chunk_size
+        if cache is not None and cache.folder is not None:
+            size = min(size, ROWS_A_CLAIM)
         starts = map(start, (rows[i : i + size] for i in range(0, len(rows), size)))
         if request.device.type != "cpu":
             starts = _one_ahead(starts)
@@ -284,10 +292,16 @@ def extract(cells, reader, request, cache, *, on_error, on_progress):
             stack.enter_context(kept_pages())
         run(range(len(cells)))
         # Nothing is claimed here any more, so that nobody waits for one who waits.
+        n_left, since = len(waiting), time.monotonic()
         while waiting:
             look_up(waiting)
             mine = encoder.claim(list(waiting))
+            if len(waiting) < n_left:
+                n_left, since = len(waiting), time.monotonic()
+            elif time.monotonic() - since > PATIENCE_S:
+                mine = set(waiting)
             if mine:
+                run_now |= mine
                 run(sorted(waiting.pop(digest) for digest in mine))
             elif waiting:
                 encoder.wait()

@@ -13,10 +13,10 @@ import numpy as np
 
 from ._store_file import (
     DAMAGED,
+    FILE_ERRORS,
     NO_WRITE,
     DamagedFileError,
     StoreFile,
-    UnusableFileError,
     diagnose,
     transaction,
 )
@@ -68,7 +68,7 @@ class FolderStore:
             "SELECT key, crc, used, form, record FROM features "
             f"WHERE key IN ({_marks(keys)})"
         )
-        found, old, now = [], [], int(time.time())
+        found, old, wrong, now = [], [], [], int(time.time())
         for key, crc, used, form, record in connection.execute(query, keys):
             array = _decode(key, crc, form, record)
             if array is None:
@@ -77,10 +77,15 @@ class FolderStore:
                     "holds records whose checksum is wrong; they are computed again. "
                     "`python -m sktransfer cache verify` counts them.",
                 )
+                wrong.append((key,))
                 continue
             found.append((key, array))
             if not isinstance(used, int) or used < now - STAMP_S:
                 old.append((now, key))
+        if wrong and self.writes:
+            # Else they would count as done, and nobody would compute them.
+            query = "DELETE FROM features WHERE key = ?"
+            self._attempt(lambda c: _write_all(c, query, wrong), None, writes=True)
         if old and self.writes:
             query = "UPDATE features SET used = ? WHERE key = ?"
             self._attempt(lambda c: _write_all(c, query, old), None, writes=True)
@@ -202,7 +207,7 @@ class FolderStore:
                 return work(connection)
             except sqlite3.ProgrammingError:
                 raise
-            except (sqlite3.Error, OSError, UnusableFileError, DamagedFileError) as err:
+            except FILE_ERRORS as err:
                 if not self._go_on(err, writes):
                     return default
         self._is_on = False

@@ -65,7 +65,7 @@ def describe(folder):
     ------
     FileNotFoundError
         If there is no store in it.
-    sqlite3.Error, OSError, UnusableFileError, DamagedFileError
+    One of `_store_file.FILE_ERRORS`
         If it cannot be used.
     """
     file = _existing(folder)

@@ -62,9 +62,20 @@ class DamagedFileError(Exception):
     """The file's content is not what was written."""
 
 
+# What a file that cannot be used may raise; `diagnose` says what it means.
+FILE_ERRORS = (
+    sqlite3.Error,
+    OSError,
+    UnicodeDecodeError,
+    UnusableFileError,
+    DamagedFileError,
+)
+
+
 def diagnose(err):
     """Return one of the three causes for an error of SQLite or of the system."""
-    if isinstance(err, DamagedFileError):
+    # SQLite's words on a damaged file may hold bytes that are no text.
+    if isinstance(err, (DamagedFileError, UnicodeDecodeError)):
         return DAMAGED
     code = getattr(err, "sqlite_errorcode", None)
     if code is None:
@@ -112,8 +123,8 @@ class StoreFile:
 
         Raises
         ------
-        sqlite3.Error, OSError, UnusableFileError, DamagedFileError
-            `diagnose` says what they mean.
+        One of FILE_ERRORS
+            `diagnose` says what it means.
         """
         handle = self._handle()
         if handle is None:

@@ -213,6 +213,19 @@ def test_the_bundled_text_network_gives_a_row_whatever_stands_beside_it(
         np.testing.assert_array_equal(alone, whole[i : i + 1])
 
 
+def test_rows_that_never_come_are_computed_in_the_end(case, tmp_path, monkeypatch):
+    encoder, backbone, counter, rows = case
+    want = encoder(backbone, cache=None).fit_transform(rows)
+    counter.reset()
+    cache = FeatureCache(tmp_path)
+    # Somebody claims every row, is alive, and never delivers.
+    monkeypatch.setattr(cache, "claim", lambda keys, part: set())
+    monkeypatch.setattr("sktransfer._extraction.PATIENCE_S", 0.2)
+    got = encoder(backbone, cache=cache).fit_transform(rows)
+    np.testing.assert_array_equal(got, want)
+    assert counter.rows == len(rows)
+
+
 def test_clearing_the_cache_forgets(case):
     encoder, backbone, counter, rows = case
     encoder(backbone).fit_transform(rows)
