@@ -59,8 +59,7 @@ def as_backbone(model, *, name, fingerprint=None):
     The network is cut by its family's recipe; others run as a whole, as one block.
     A final L2 normalisation of the record is left to the encoder's ``normalize``.
     """
-    from sentence_transformers import models
-
+    models = _module_classes()
     modules = list(model)
     is_usual = len(modules) > 1 and isinstance(modules[0], models.Transformer)
     if not is_usual or not isinstance(modules[1], models.Pooling):
@@ -113,6 +112,15 @@ def _is_faithful(cut, network):
     return is_same(want[mask], state.hidden[mask])
 
 
+def _module_classes():
+    """Return the namespace of what a SentenceTransformer is made of."""
+    try:
+        from sentence_transformers.sentence_transformer import modules
+    except ImportError:  # before version 6
+        from sentence_transformers import models as modules
+    return modules
+
+
 def _pooling(module, name):
     mode = module.pooling_mode
     if mode not in POOLING_NAMES:
@@ -128,8 +136,7 @@ def _pooling(module, name):
 
 
 def _post_pool(modules):
-    from sentence_transformers import models
-
+    models = _module_classes()
     tail = [module for module in modules if not isinstance(module, models.Normalize)]
     return Tail(tail) if tail else None
 

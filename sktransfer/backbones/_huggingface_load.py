@@ -97,7 +97,7 @@ def load_report():
 
 def _keys_in(message):
     """Read the table of transformers 5, or the sentences of 4."""
-    rows = re.findall(r"^(\S+)\s*\|\s*\W*(MISSING|UNEXPECTED)", message, re.MULTILINE)
+    rows = re.findall(r"^(.+?)\s*\|\s*\W*(MISSING|UNEXPECTED)", message, re.MULTILINE)
     found = {
         "missing": [key for key, status in rows if status == "MISSING"],
         "unexpected": [key for key, status in rows if status == "UNEXPECTED"],
