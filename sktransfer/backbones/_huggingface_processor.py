@@ -1,4 +1,8 @@
-"""Preprocessing of images, from transformers' preprocessor_config.json."""
+"""Preprocessing of images, from transformers' preprocessor_config.json.
+
+Where a crop leaves an odd number of pixels, transformers puts the odd one at the end
+and torchvision, whose transforms run here, at the even side: one pixel's shift.
+"""
 
 from pathlib import Path
 

@@ -1,11 +1,12 @@
 """Backbones from transformers' vision networks: folders and hub names."""
 
+import dataclasses
+
 from ._base import Backbone, State
 from ._blocks import WholeVision
 from ._huggingface_load import load_model
 from ._huggingface_processor import as_preprocess, read_processor
 from ._huggingface_vision_families import RECIPES
-from ._preprocess import ImagePreprocess
 from ._recipe import find_recipe, is_same, run_recipe, whole
 
 # A pooler after the class token is trained with a head of its own, and many
@@ -56,14 +57,8 @@ def as_backbone(model, preprocess, *, name, has_pooler=True):
     if cut is None or not _is_faithful(cut, block, preprocess):
         cut = whole(model, block, "none", has_recipe=cut is not None)
     if not _takes_another_size(block, preprocess):
-        preprocess = _fixed(preprocess)
+        preprocess = dataclasses.replace(preprocess, fixed_size=True)
     return Backbone(name, "image", preprocess=preprocess, **cut._asdict())
-
-
-def _fixed(preprocess: ImagePreprocess):
-    import dataclasses
-
-    return dataclasses.replace(preprocess, fixed_size=True)
 
 
 def _is_faithful(cut, block, preprocess):
@@ -79,8 +74,6 @@ def _is_faithful(cut, block, preprocess):
 
 def _takes_another_size(block, preprocess):
     """Try a smaller picture: networks differ, and no record says which do."""
-    import dataclasses
-
     import torch
 
     smaller = tuple(max(32, side // 2 // 32 * 32) for side in preprocess.size)

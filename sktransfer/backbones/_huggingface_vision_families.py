@@ -6,29 +6,25 @@ from ._blocks import Apply
 from ._recipe import Recipe, with_last
 
 
-class FirstOfTuple(nn.Module):
-    """Run a layer that wants to be told that there is no attention mask."""
+class Layer(nn.Module):
+    """Run a transformer layer, which returns a tuple in some versions.
 
-    def __init__(self, layer):
+    Parameters
+    ----------
+    layer : torch.nn.Module
+        Called as ``layer(tokens, **context)``.
+    **context
+        What else it wants to be told.
+    """
+
+    def __init__(self, layer, **context):
         super().__init__()
         self.layer = layer
+        self.context = context
 
     def forward(self, tokens):
         """Map tokens to tokens."""
-        out = self.layer(tokens, attention_mask=None)
-        return out[0] if isinstance(out, tuple) else out
-
-
-class PlainLayer(nn.Module):
-    """Run a layer on the tokens alone; a tuple's first element is what it made."""
-
-    def __init__(self, layer):
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, tokens):
-        """Map tokens to tokens."""
-        out = self.layer(tokens)
+        out = self.layer(tokens, **self.context)
         return out[0] if isinstance(out, tuple) else out
 
 
@@ -38,7 +34,7 @@ def clip(model):
     stem = nn.Sequential(tower.embeddings, tower.pre_layrnorm)
     blocks = {"embeddings": stem}
     for i, layer in enumerate(tower.encoder.layers):
-        blocks[f"encoder.layers.{i}"] = FirstOfTuple(layer)
+        blocks[f"encoder.layers.{i}"] = Layer(layer, attention_mask=None)
     projection = getattr(model, "visual_projection", None)
     tail = [tower.post_layernorm, *([] if projection is None else [projection])]
     return Recipe(_applied(blocks), "cls", nn.Sequential(*tail), 1)
@@ -52,7 +48,7 @@ def vit(model):
         name, layers = "encoder.layer", model.encoder.layer
     blocks = {"embeddings": model.embeddings}
     for i, layer in enumerate(layers):
-        blocks[f"{name}.{i}"] = PlainLayer(layer)
+        blocks[f"{name}.{i}"] = Layer(layer)
     with_last(blocks, model.layernorm)
     return Recipe(_applied(blocks), "cls", None, 1)
 
@@ -61,7 +57,7 @@ def dinov2(model):
     """DINOv2, with and without registers."""
     blocks = {"embeddings": model.embeddings}
     for i, layer in enumerate(model.encoder.layer):
-        blocks[f"encoder.layer.{i}"] = PlainLayer(layer)
+        blocks[f"encoder.layer.{i}"] = Layer(layer)
     with_last(blocks, model.layernorm)
     n_registers = getattr(model.config, "num_register_tokens", 0)
     return Recipe(_applied(blocks), "cls", None, 1 + n_registers)

@@ -59,17 +59,18 @@ def find_builder(spec, modality, registered):
 
 def _by_record(name, modality):
     record = read_record(name)
+    what = " and ".join(f"{kind}s" for kind in record.modalities)
     if modality is None:
         if len(record.modalities) > 1:
             raise ValueError(
-                f"backbone={name!r} reads {' and '.join(record.modalities)}s; say "
-                f"which with modality={record.modalities[0]!r} or another of them."
+                f"backbone={name!r} reads {what}, with a tower for each; say which "
+                f"with modality={' or modality='.join(map(repr, record.modalities))}."
             )
         modality = record.modalities[0]
     if modality not in record.modalities:
         raise ValueError(
-            f"backbone={name!r} is a network of {record.library}'s that reads "
-            f"{' and '.join(record.modalities)}s, but {modality}s are to be encoded."
+            f"backbone={name!r} is a network for {record.library} that reads {what}, "
+            f"but {modality}s are to be encoded."
         )
     if record.is_clip and modality == "text":
         return _huggingface_clip.build

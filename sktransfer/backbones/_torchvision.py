@@ -135,6 +135,7 @@ def _load_weights(model, weights, name):
         name,
         is_local=path.is_file(),
         endpoint=weights.url,
+        cache=str(path),
     )
     _check_hash(path)
     fitting = OrderedDict(
