@@ -315,7 +315,10 @@ def test_a_wrong_recipe_is_refused(make, wrong, monkeypatch):
 
 def test_a_clip_folder_has_two_modalities(tmp_path):
     folder = save(tmp_path, *clip(), word_tokenizer())
-    with pytest.raises(ValueError, match="reads image and texts; say which"):
+    with pytest.raises(
+        ValueError,
+        match="reads images and texts, .* with modality='image' or modality='text'",
+    ):
         load_backbone(folder)
     image, text = (load_backbone(folder, modality=m) for m in ("image", "text"))
     assert (image.modality, text.modality) == ("image", "text")

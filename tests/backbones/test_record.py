@@ -1,14 +1,16 @@
 """Folders: which library wrote them, what they hold, and what is wrong with them."""
 
 import json
+import shutil
 
+import huggingface_hub
 import numpy as np
 import pytest
 import safetensors.torch
 import timm
 import torch
 import transformers
-from folders import randomised, save, tiny_text_options, word_tokenizer
+from folders import randomised, save, tiny_clip, tiny_text_options, word_tokenizer
 from test_base import largest_difference_over_cuts
 from test_timm import network
 
@@ -119,13 +121,54 @@ def test_a_network_that_reads_neither_is_refused(tmp_path, kind, message):
 
 
 def test_a_folder_of_the_other_modality_is_refused(timm_folder, tmp_path):
-    with pytest.raises(ValueError, match="timm's that reads images, but texts"):
+    with pytest.raises(ValueError, match="for timm that reads images, but texts"):
         load_backbone(timm_folder[0], modality="text")
     config = transformers.BertConfig(**tiny_text_options())
     model = randomised(transformers.BertModel, config)
     folder = save(tmp_path / "bert", model, word_tokenizer())
-    with pytest.raises(ValueError, match="transformers's that reads texts, but images"):
+    with pytest.raises(
+        ValueError, match="for transformers that reads texts, but images"
+    ):
         load_backbone(folder, modality="image")
+
+
+@pytest.fixture
+def hub_cache(monkeypatch, tmp_path_factory):
+    """Give ``add(name, folder)``: a repository in the hub's local cache."""
+    cache = tmp_path_factory.mktemp("hub")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+
+    def add(name, folder):
+        repository = cache / f"models--{name.replace('/', '--')}"
+        (repository / "refs").mkdir(parents=True)
+        (repository / "refs" / "main").write_text("0" * 40)
+        shutil.copytree(folder, repository / "snapshots" / ("0" * 40))
+
+    return add
+
+
+def test_a_cached_name_of_the_hub_needs_no_network(hub_cache, timm_folder, tmp_path):
+    hub_cache("someone/their-mobilenet", timm_folder[0])
+    got = load_backbone("someone/their-mobilenet", modality="image")
+    want = load_backbone(timm_folder[0], modality="image")
+    assert got.fingerprint == want.fingerprint
+    folder = save(tmp_path / "clip", tiny_clip(), word_tokenizer(), clip_processor())
+    hub_cache("someone/their-clip", folder)
+    for modality in ("image", "text"):
+        got = load_backbone("someone/their-clip", modality=modality)
+        want = load_backbone(folder, modality=modality)
+        assert got.fingerprint == want.fingerprint
+    config = transformers.BertConfig(**tiny_text_options())
+    model = randomised(transformers.BertModel, config)
+    hub_cache("someone/their-bert", save(tmp_path / "bert", model, word_tokenizer()))
+    assert load_backbone("someone/their-bert").modality == "text"
+    with pytest.raises(ValueError, match="reads texts, but images"):
+        load_backbone("someone/their-bert", modality="image")
+
+
+def clip_processor():
+    size = {"shortest_edge": 32}
+    return transformers.CLIPImageProcessor(size=size, crop_size=32)
 
 
 def test_names_of_the_hub_are_not_found_without_a_network(monkeypatch, tmp_path):

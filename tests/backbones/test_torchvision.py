@@ -321,7 +321,7 @@ def published(monkeypatch, tmp_path):
         content = (folder / "weights").read_bytes()
         digest = digest or hashlib.sha256(content).hexdigest()[:8]
         entry = models.get_model_weights(name).DEFAULT
-        url = f"https://download.pytorch.org/models/{name}-{digest}.pth"
+        url = f"https://weights.example.org/{name}-{digest}.pth"
         monkeypatch.setattr(entry.value, "url", url)
         (folder / "weights").rename(folder / f"{name}-{digest}.pth")
 
@@ -393,6 +393,7 @@ def test_without_a_network_weights_are_not_found(monkeypatch, tmp_path):
     with pytest.raises(WeightsNotFoundError, match="out of reach") as caught:
         load_backbone("torchvision/resnet18")
     assert "sktransfer[bundled]" in str(caught.value)
+    assert str(tmp_path / "checkpoints" / "resnet18-") in str(caught.value)
 
 
 def test_maps_between_blocks_have_their_channels_first():
