@@ -68,6 +68,8 @@ class Backbone:
         Names the weights and the structure; None hashes both.
     widths : tuple of int, default=None
         Features of each block's pooled output; None runs one example to see.
+    why_whole : str, default=None
+        Of a network that is one block: why it could not be cut, for messages.
 
     Examples
     --------
@@ -88,6 +90,7 @@ class Backbone:
     n_prefix_tokens: int = 0
     fingerprint: str | None = None
     widths: tuple | None = None
+    why_whole: str | None = None
     _prepared: dict = dataclasses.field(default_factory=dict, init=False)
 
     def __post_init__(self):
@@ -244,6 +247,12 @@ class Backbone:
         """
         n_blocks, names = len(self.blocks), self.block_names
         listing = f"{self.name!r}; its {n_blocks} blocks are {list(names)}"
+        if self.why_whole is not None:
+            listing = (
+                f"{self.name!r}, which runs as a whole, as one block called "
+                f"{list(names)}: {self.why_whole}. Use {parameter}='all', or a network "
+                "that can be cut"
+            )
         if isinstance(depth, str):
             if depth == "all":
                 return n_blocks
@@ -262,9 +271,13 @@ class Backbone:
             )
         k = int(depth) + n_blocks if depth < 0 else int(depth)
         if not minimum <= k <= n_blocks:
+            expected = f"; expected {minimum} to {n_blocks}"
+            if n_blocks > minimum:
+                expected += f", or {minimum - n_blocks} to -1"
+            if self.why_whole is not None:
+                expected = ""
             raise DepthError(
-                f"{parameter}={depth} keeps {k} blocks of {listing}; expected "
-                f"{minimum} to {n_blocks}, or {minimum - n_blocks} to -1."
+                f"{parameter}={depth} keeps {k} blocks of {listing}{expected}."
             )
         return k
 

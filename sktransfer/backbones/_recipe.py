@@ -21,12 +21,24 @@ class Recipe(NamedTuple):
         As in `Backbone`.
     n_prefix_tokens : int
         As in `Backbone`.
+    why_whole : str or None
+        As in `Backbone`.
     """
 
     blocks: dict
     pooling: str
     post_pool: Any = None
     n_prefix_tokens: int = 0
+    why_whole: str | None = None
+
+
+def whole(model, block, pooling, has_recipe, post_pool=None):
+    """Return a network that runs as a whole as a Recipe, with the reason."""
+    kind = type(model).__name__
+    why = f"sktransfer has no recipe for {kind}"
+    if has_recipe:
+        why = f"the parts of {kind}, put together, differ from the network's own output"
+    return Recipe({"model": block}, pooling, post_pool, why_whole=why)
 
 
 def find_recipe(recipes, model):
@@ -52,6 +64,14 @@ def bare(module, *without):
     """
     light = copy.copy(module)
     light._modules = {k: v for k, v in module._modules.items() if k not in without}
+    return light
+
+
+def swapped(module, path, new):
+    """Return a module that shares a network's parts, but for the one at `path`."""
+    name, _, rest = path.partition(".")
+    light = bare(module)
+    light._modules[name] = swapped(module._modules[name], rest, new) if rest else new
     return light
 
 

