@@ -184,7 +184,7 @@ def _not_fitted(model, X):
 
 
 def check_unfitted_raises_or_is_stateless(name, estimator, inputs):
-    """Check for NotFittedError, or an output without `fit` that is the one after it."""
+    """Check that without `fit` comes NotFittedError, or the output that follows it."""
     X, y = inputs.X(range(N_ROWS)), inputs.y(range(N_ROWS))
     try:
         got = output(prepared(estimator), X)
@@ -212,7 +212,7 @@ def check_fit_returns_self(name, estimator, inputs):
     X, y = inputs.X(range(N_ROWS)), inputs.y(range(N_ROWS))
     model = prepared(estimator)
     before = model.get_params()
-    if fit(model, X, y) is not model:
+    if (model.fit(X) if y is None else model.fit(X, y)) is not model:
         raise AssertionError(f"{name}: fit should return self.")
     after = model.get_params()
     changed = [

@@ -60,8 +60,13 @@ def fitted(estimator, X, y=None, **values):
 
 
 def fit(estimator, X, y=None):
-    """Fit in place, with `y` where there is one."""
-    return estimator.fit(X) if y is None else estimator.fit(X, y)
+    """Fit in place, with `y` where there is one, and return the estimator."""
+    # What fit returns is looked at in one check; the others do not depend on it.
+    if y is None:
+        estimator.fit(X)
+    else:
+        estimator.fit(X, y)
+    return estimator
 
 
 def output(estimator, X):

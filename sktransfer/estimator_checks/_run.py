@@ -2,7 +2,7 @@
 
 import difflib
 import warnings
-from functools import partial
+from functools import partial, wraps
 from unittest import SkipTest
 
 from sklearn.base import is_classifier, is_regressor
@@ -17,6 +17,7 @@ from . import (
     _checks_state,
 )
 from ._inputs import MODALITIES, Inputs
+from ._watching import global_state_restored
 
 NOT_EXPECTED = "Check is not expected to fail"  # scikit-learn's words
 
@@ -104,7 +105,7 @@ def estimator_checks_generator(
         raise ValueError(f"mark={mark!r} must be 'xfail' or None.")
     name, inputs = type(estimator).__name__, Inputs(modality, estimator)
     for function in _applicable(estimator):
-        check = partial(function, name, inputs=inputs)
+        check = partial(_contained(function), name, inputs=inputs)
         reason = expected.get(function.__name__)
         if mark == "xfail" and reason is not None:
             import pytest
@@ -251,6 +252,17 @@ def parametrize_with_checks(estimators, *, modality=None, expected_failed_checks
             mark="xfail",
         )
     return pytest.mark.parametrize(("estimator", "check"), cases, ids=_test_id)
+
+
+def _contained(function):
+    """Leave the process as it was, whatever the estimator under test did to it."""
+
+    @wraps(function)
+    def check(name, estimator, inputs):
+        with global_state_restored():
+            function(name, estimator, inputs)
+
+    return check
 
 
 def _test_id(value):

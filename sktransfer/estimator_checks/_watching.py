@@ -175,10 +175,34 @@ def global_state_restored():
         os.chdir(folder)
 
 
-def stir_random_generators():
-    """Bring the global generators to states that no library would choose."""
+def set_usual_state():
+    """Set what a process starts with, whatever was left by an earlier call."""
     import torch
 
-    random.seed(918273)
-    np.random.seed(918273)  # noqa: NPY002
-    torch.random.default_generator.manual_seed(918273)
+    sklearn.set_config(
+        assume_finite=False,
+        display="diagram",
+        enable_metadata_routing=False,
+        print_changed_only=True,
+        transform_output="default",
+    )
+    torch.set_grad_enabled(True)
+    _stir(918273)
+
+
+def set_unusual_state():
+    """Set what no library would choose, so that what one sets cannot go unseen."""
+    import torch
+
+    sklearn.set_config(print_changed_only=False)
+    torch.set_num_threads(torch.get_num_threads() + 1)
+    warnings.filterwarnings("ignore", message="a filter of the checks")
+    _stir(192837)
+
+
+def _stir(seed):
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    torch.random.default_generator.manual_seed(seed)
