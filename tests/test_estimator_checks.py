@@ -581,23 +581,28 @@ def test_a_failure_names_every_kind_of_input_that_is_refused():
     assert "pandas frame" not in message
 
 
-def test_what_takes_series_only_fails_one_check():
-    class SeriesOnly(TextEncoder):
-        def _column(self, X):
-            if not isinstance(X, pd.Series):
-                raise TypeError(f"SeriesOnly takes a Series, not {type(X).__name__}")
-            return super()._column(X)
+class SeriesOnly(TextEncoder):
+    def _column(self, X):
+        if not isinstance(X, (pd.Series, pd.DataFrame)):
+            raise TypeError(f"SeriesOnly takes a Series, not {type(X).__name__}")
+        return super()._column(X)
 
-    names = {"check_input_kinds_agree"}
-    assert (
-        set(failures(SeriesOnly("tiny-bert")))
-        - {
-            "check_a_pickled_estimator_gives_the_same",  # a local class
-            "check_looking_loads_nothing",
-            "check_pickle_carries_no_weights",
-        }
-        == names
-    )
+
+class PicturesOnly(ImageEncoder):
+    def _column(self, X):
+        column = super()._column(X)
+        for row, cell in enumerate(column.cells):
+            if not hasattr(cell, "convert"):
+                raise TypeError(f"PicturesOnly takes PIL images; row {row} is none")
+        return column
+
+
+@pytest.mark.parametrize("encoder", [SeriesOnly("tiny-bert"), PicturesOnly("tiny-cnn")])
+def test_what_takes_few_kinds_fails_one_check(encoder):
+    # PicturesOnly cannot be asked for null cells.
+    assert set(failures(encoder)) - {"check_missing_rows_follow_the_policy"} == {
+        "check_input_kinds_agree"
+    }
 
 
 # -- running it ----------------------------------------------------------------------

@@ -65,6 +65,7 @@ def check_looking_loads_nothing(name, estimator, inputs):
         "dir": lambda: dir(estimator),
         "the HTML repr": lambda: estimator_html_repr(estimator),
         "the tags": lambda: estimator.__sklearn_tags__(),
+        "set_output": lambda: clone(estimator).set_output(transform="default"),
         "pickling": lambda: pickle.loads(pickle.dumps(estimator)),
         "reading each attribute": lambda: _read_attributes(estimator),
     }
@@ -163,24 +164,29 @@ def check_clone_of_fitted_is_unfitted(name, estimator, inputs):
             f"{name}: the clone of a fitted estimator has attributes {left} that a new "
             "one has not. Set them in fit, under names that are no parameters."
         )
-    fresh_fails = _not_fitted(fresh, X)
-    if fresh_fails != _not_fitted(copy, X):
+    unfitted = _error_without_fit(fresh, X)
+    if unfitted is not _error_without_fit(copy, X):
         raise AssertionError(
-            f"{name}: a new estimator raises NotFittedError, and the clone of a fitted "
-            "one does not, or the other way round."
+            f"{name}: without fit a new estimator raises {_name(unfitted)}, and the "
+            f"clone of a fitted one {_name(_error_without_fit(copy, X))}."
         )
-    if not fresh_fails and (gap := difference(output(copy, X), output(fresh, X))):
+    if unfitted is None and (gap := difference(output(copy, X), output(fresh, X))):
         raise AssertionError(
             f"{name}: the clone of a fitted estimator and a new one disagree: {gap}."
         )
 
 
-def _not_fitted(model, X):
+def _error_without_fit(model, X):
+    # Whether it is the right error is looked at in a check of its own.
     try:
         output(model, X)
-    except NotFittedError:
-        return True
-    return False
+    except Exception as err:
+        return type(err)
+    return None
+
+
+def _name(error):
+    return "nothing" if error is None else error.__name__
 
 
 def check_unfitted_raises_or_is_stateless(name, estimator, inputs):

@@ -83,10 +83,10 @@ def check_wrong_types_are_refused(name, estimator, inputs):
         "Raise a TypeError or ValueError that names the class, says what came, what is "
         "expected, and what to do.",
     )
-    cell = inputs.of_kind(inputs.kinds[0], [0])[0]
+    string = inputs.of_kind(inputs.kinds[0], [0])[0]
     wrong = {
-        "one string": cell,
-        "a dict": {"col": [cell] * N_ROWS},
+        "one string": string,
+        "a dict": {"col": list(inputs.X(range(N_ROWS)))},
         "a number": 3.5,
         "None": None,
         "a column of integers": np.arange(N_ROWS),

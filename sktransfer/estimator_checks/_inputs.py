@@ -109,7 +109,7 @@ class Inputs:
     def with_cell(self, rows, position, cell):
         """Rows of which one is another cell, in a list or an object Series."""
         rows = list(rows)
-        cells = list(self.of_kind(self.kinds[0], rows))
+        cells = list(self.X(rows))
         cells[position] = cell
         if self.kind == "pandas Series":
             import pandas as pd
