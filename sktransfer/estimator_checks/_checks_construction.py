@@ -65,7 +65,7 @@ def check_looking_loads_nothing(name, estimator, inputs):
         "dir": lambda: dir(estimator),
         "the HTML repr": lambda: estimator_html_repr(estimator),
         "the tags": lambda: estimator.__sklearn_tags__(),
-        "set_output": lambda: clone(estimator).set_output(transform="default"),
+        "set_output": lambda: estimator.set_output(transform="default"),
         "pickling": lambda: pickle.loads(pickle.dumps(estimator)),
         "reading each attribute": lambda: _read_attributes(estimator),
     }
