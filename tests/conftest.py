@@ -1,6 +1,5 @@
 """Fixtures: no network, global state as found, counted forwards, bad images."""
 
-import dataclasses
 import importlib.util
 import io
 import os
@@ -95,59 +94,12 @@ def registry_as_found(monkeypatch):
     monkeypatch.setattr(_registry, "_entries", dict(_registry._entries))
 
 
-class Counter:
-    """Counts what goes through the first block; copies share the counts."""
-
-    def __init__(self):
-        self.reset()
-
-    def reset(self):
-        self.rows = self.calls = 0
-
-    def __deepcopy__(self, memo):
-        return self
-
-
 @pytest.fixture
 def counting_backbone():
     """Give ``make(name) -> (Backbone, Counter)``; padding rows are not counted."""
-    import torch
+    from sktransfer.estimator_checks._counting import counting_backbone
 
-    from sktransfer.backbones._engine import prepare_for_inference
-
-    class Counting(torch.nn.Module):
-        def __init__(self, block, counter):
-            super().__init__()
-            self.block = block
-            self.counter = counter
-
-        def forward(self, state):
-            hidden = state.hidden
-            if state.lengths is not None:
-                real = state.lengths > 0
-            else:
-                # Padding rows are equal zeros before normalisation, so constant in
-                # each channel after it.
-                flat = hidden.flatten(2)
-                real = (flat != flat[..., :1]).flatten(1).any(1)
-            self.counter.rows += int(real.sum())
-            self.counter.calls += 1
-            return self.block(state)
-
-    def make(name):
-        source = sktransfer.load_backbone(name)
-        counter = Counter()
-        blocks = dict(source.blocks)
-        first = source.block_names[0]
-        blocks[first] = Counting(blocks[first], counter)
-        backbone = dataclasses.replace(
-            source, blocks=blocks, fingerprint=f"counting-{id(counter)}"
-        )
-        prepare_for_inference(backbone, torch.device("cpu"))  # runs an example
-        counter.reset()
-        return backbone, counter
-
-    return make
+    return counting_backbone
 
 
 def encoded(array, file_format="PNG", **options):

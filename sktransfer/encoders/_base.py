@@ -60,6 +60,7 @@ class BaseEncoder(TransformerMixin, BaseEstimator):
         self._validate_params()
         column = self._column(X)
         request = self._request()
+        resolve_cache(self.cache)  # a wrong one is an error here, not at transform
         if self._policies_in_use() - {"raise", "empty"}:
             self._fit_rows(column, request)
         else:

@@ -15,9 +15,12 @@ from folders import (
     word_tokenizer,
 )
 from sentence_transformers import SentenceTransformer
-from test_base import largest_difference_over_cuts
 
-from sktransfer import TextEncoder, load_backbone
+from sktransfer import (
+    TextEncoder,
+    check_backbone,
+    load_backbone,
+)
 from sktransfer._torch import seeded
 from sktransfer.backbones import _huggingface_clip
 from sktransfer.backbones._huggingface import _module_classes
@@ -67,7 +70,7 @@ def test_a_plain_transformers_folder_is_pooled_by_the_mean(tmp_path):
     backbone = load_backbone(folder)
     assert backbone.pooling == "mean"
     assert len(backbone.blocks) == 3
-    assert largest_difference_over_cuts(backbone) <= 1e-5
+    assert check_backbone(backbone).largest_difference <= 1e-5
     with quiet():
         model = SentenceTransformer(folder, device="cpu")
     assert_same(TextEncoder(folder).fit_transform(TEXTS), encode(model))
@@ -107,7 +110,7 @@ def test_a_decoder_is_pooled_at_its_last_token(tmp_path, padding_side):
     backbone = load_backbone(folder)
     assert backbone.pooling == "last"
     assert len(backbone.blocks) == 3
-    assert largest_difference_over_cuts(backbone) <= 1e-5
+    assert check_backbone(backbone).largest_difference <= 1e-5
     alone = np.concatenate([encode(model, [text]) for text in TEXTS])
     got = TextEncoder(folder).fit_transform(TEXTS)
     assert_same(got, alone)
@@ -180,7 +183,7 @@ def test_clips_text_tower_gives_its_text_features(tmp_path, eos):
     folder = save(tmp_path, model, tokenizer)
     backbone = load_backbone(folder, modality="text")
     assert len(backbone.blocks) == 3
-    assert largest_difference_over_cuts(backbone) <= 1e-5
+    assert check_backbone(backbone).largest_difference <= 1e-5
     texts = [text.replace(" .", "") for text in TEXTS]  # "." is that highest id
     got = TextEncoder(folder).fit_transform(texts)
     rows = tokenizer(

@@ -10,9 +10,13 @@ import torch
 import transformers
 from folders import TINY_VISION, randomised, save, tiny_clip, word_tokenizer
 from PIL import Image
-from test_base import largest_difference_over_cuts
 
-from sktransfer import BackboneSpec, ImageEncoder, load_backbone
+from sktransfer import (
+    BackboneSpec,
+    ImageEncoder,
+    check_backbone,
+    load_backbone,
+)
 from sktransfer.backbones import (
     State,
     _huggingface_vision,
@@ -84,7 +88,7 @@ def test_a_folder_can_be_cut_anywhere(make, tmp_path):
     backbone = load_backbone(save(tmp_path, *make()), modality="image")
     assert len(backbone.blocks) == 4
     assert backbone.block_names[0] == "embeddings"
-    assert largest_difference_over_cuts(backbone) <= 1e-5
+    assert check_backbone(backbone).largest_difference <= 1e-5
 
 
 @pytest.mark.parametrize("make", FAMILIES, ids=lambda f: f.__name__)

@@ -11,10 +11,14 @@ import timm
 import torch
 import transformers
 from folders import randomised, save, tiny_clip, tiny_text_options, word_tokenizer
-from test_base import largest_difference_over_cuts
 from test_timm import network
 
-from sktransfer import BackboneSpec, ImageEncoder, load_backbone
+from sktransfer import (
+    BackboneSpec,
+    ImageEncoder,
+    check_backbone,
+    load_backbone,
+)
 from sktransfer.exceptions import (
     UnknownBackboneError,
     WeightsMismatchError,
@@ -38,7 +42,7 @@ def test_a_timm_folder_can_be_cut_anywhere(timm_folder):
     backbone = load_backbone(folder, modality="image")
     assert load_backbone(folder) is not None
     assert backbone.block_names[1] == "blocks.0.0"
-    assert largest_difference_over_cuts(backbone) <= 1e-5
+    assert check_backbone(backbone).largest_difference <= 1e-5
     preprocess = backbone.preprocess
     assert (preprocess.size, preprocess.crop_pct) == ((64, 64), 0.8)
     assert preprocess.mean == (0.1, 0.2, 0.3)

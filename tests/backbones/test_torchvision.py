@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_base import largest_difference_over_cuts
 from torch import nn
 from torchvision import models
 from torchvision.models import convnext, efficientnet, swin_transformer
 from torchvision.ops.misc import Permute
 from torchvision.transforms._presets import ImageClassification
 
-from sktransfer import BackboneSpec, ImageEncoder, load_backbone
+from sktransfer import (
+    BackboneSpec,
+    ImageEncoder,
+    check_backbone,
+    load_backbone,
+)
 from sktransfer._torch import seeded
 from sktransfer.backbones import _registry, _torchvision, _torchvision_families
 from sktransfer.backbones._preprocess import ImagePreprocess
@@ -122,7 +126,7 @@ def test_a_family_can_be_cut_anywhere(family):
     backbone = backbone_of(network(EVERYDAY[family]))
     assert backbone.block_names[0] == "stem"
     assert len(backbone.blocks) > 2
-    assert largest_difference_over_cuts(backbone) <= 1e-5
+    assert check_backbone(backbone).largest_difference <= 1e-5
 
 
 @pytest.mark.slow
@@ -134,7 +138,7 @@ def test_a_published_architecture_can_be_cut_anywhere(name, monkeypatch):
     )
     backbone = load_backbone(BackboneSpec(f"torchvision/{name}", pretrained=False))
     assert len(backbone.blocks) > 2
-    assert largest_difference_over_cuts(backbone) <= 1e-5
+    assert check_backbone(backbone).largest_difference <= 1e-5
 
 
 @pytest.mark.parametrize("family", EVERYDAY)

@@ -1,4 +1,4 @@
-"""What holds for every public estimator: no stale weights, nothing loaded early."""
+"""What holds for every public estimator, beside tests/test_estimator_checks.py."""
 
 import inspect
 import pickle
@@ -11,13 +11,11 @@ import pandas as pd
 import polars as pl
 import pytest
 from sklearn.base import BaseEstimator, clone
-from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.estimator_checks import check_estimator
 
@@ -51,34 +49,8 @@ def cls(request):
     return request.param
 
 
-@pytest.fixture
-def exploding():
-    """A registered backbone that must not be loaded."""
-
-    def build(spec):
-        raise AssertionError("the backbone was loaded")
-
-    for modality in ("image", "text"):
-        register_backbone(f"exploding-{modality}", build, modality=modality)
-
-
 def test_every_public_estimator_is_tested_here():
     assert ESTIMATORS == ENCODERS
-
-
-def test_nothing_is_loaded_by_looking(cls, exploding):
-    encoder = cls("exploding-image" if cls is ImageEncoder else "exploding-text")
-    clone(encoder)
-    repr(encoder)
-    dir(encoder)
-    encoder._repr_html_()
-    encoder.get_params()
-    encoder.set_params(depth=-1)
-    pickle.loads(pickle.dumps(encoder))
-    make_pipeline(encoder, LogisticRegression())._repr_html_()
-    hasattr(encoder, "n_features_out_")
-    encoder.__sklearn_tags__()
-    encoder.set_output(transform="pandas")
 
 
 def test_nothing_heavy_is_imported_by_making_and_unpickling(cls, tmp_path):
@@ -121,14 +93,6 @@ def test_an_encoder_that_holds_a_backbone_carries_its_weights_once(cls):
     assert clone(encoder).backbone is backbone
 
 
-def test_init_keeps_what_it_was_given(cls):
-    defaults = inspect.signature(cls).parameters
-    made = cls()
-    for name, parameter in defaults.items():
-        assert getattr(made, name) is parameter.default
-    assert vars(made).keys() == defaults.keys()
-
-
 def test_a_refit_equals_a_fresh_fit(cls):
     X, _ = rows_for(cls)
     other = X[::-1][:7] + [None]
@@ -140,24 +104,6 @@ def test_a_refit_equals_a_fresh_fit(cls):
     np.testing.assert_array_equal(encoder.missing_rows_, fresh.missing_rows_)
     encoder.set_params(missing="zero").fit(X)
     assert not hasattr(encoder, "fill_values_")
-
-
-def test_a_new_backbone_takes_effect(cls):
-    X, _ = rows_for(cls)
-    encoder = cls(TOY[cls])
-    first = encoder.fit_transform(X)
-    other = sktransfer.BackboneSpec(TOY[cls], random_state=1)
-    second = encoder.set_params(backbone=other).fit_transform(X)
-    assert not np.array_equal(first, second)
-    np.testing.assert_array_equal(second, cls(other).fit_transform(X))
-
-
-def test_scores_do_not_depend_on_an_earlier_fit(cls):
-    X, y = rows_for(cls)
-    model = make_pipeline(cls(TOY[cls]), StandardScaler(), LogisticRegression())
-    before = cross_val_score(model, X, y, cv=3)
-    model.fit(X, y)
-    np.testing.assert_array_equal(cross_val_score(model, X, y, cv=3), before)
 
 
 def test_a_clone_of_a_fitted_encoder_is_not_fitted(cls):
@@ -257,22 +203,6 @@ def test_without_a_name_columns_are_named_as_sklearn_does(cls):
         cls(TOY[cls]).fit(X).get_feature_names_out(["a", "b"])
 
 
-@pytest.mark.parametrize("columns", ["col", ["col"]], ids=["col", "list_of_col"])
-def test_a_column_transformer_takes_a_column_either_way(cls, columns):
-    X, _ = rows_for(cls, n=8)
-    table = pd.DataFrame({"col": pd.Series(X, dtype=object), "number": np.arange(8.0)})
-    union = ColumnTransformer(
-        [("c", cls(TOY[cls]), columns), ("n", StandardScaler(), ["number"])]
-    )
-    out = union.fit_transform(table)
-    width = load_backbone(TOY[cls]).widths[-1]
-    assert out.shape == (8, width + 1)
-    np.testing.assert_allclose(
-        out[:, :width], cls(TOY[cls]).fit_transform(X), rtol=1e-6
-    )
-    assert union.get_feature_names_out()[0] == "c__col_0"
-
-
 def test_a_feature_union_puts_depths_side_by_side(cls, counting_backbone):
     backbone, counter = counting_backbone(TOY[cls])
     X, _ = rows_for(cls)
@@ -282,14 +212,6 @@ def test_a_feature_union_puts_depths_side_by_side(cls, counting_backbone):
         backbone.widths[-1] + backbone.widths[0],
     )
     assert counter.rows == 30
-
-
-def test_output_is_float32_with_a_row_for_each_row(cls):
-    X, _ = rows_for(cls)
-    for n in (1, 2, 29):
-        out = cls(TOY[cls]).fit_transform(X[:n])
-        assert out.dtype == np.float32
-        assert out.shape == (n, load_backbone(TOY[cls]).widths[-1])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,318 @@
+"""Which checks apply, and the three ways to run them."""
+
+import difflib
+import warnings
+from functools import partial, wraps
+from unittest import SkipTest
+
+from sklearn.base import is_classifier, is_regressor
+from sklearn.exceptions import EstimatorCheckFailedWarning
+
+from . import (
+    _checks_construction,
+    _checks_input,
+    _checks_output,
+    _checks_prediction,
+    _checks_rows,
+    _checks_state,
+)
+from ._inputs import MODALITIES, Inputs
+from ._watching import global_state_restored
+
+NOT_EXPECTED = "Check is not expected to fail"  # scikit-learn's words
+
+_ALWAYS = (
+    _checks_construction.check_init_only_stores_parameters,
+    _checks_construction.check_looking_loads_nothing,
+    _checks_construction.check_pickle_carries_no_weights,
+    _checks_construction.check_wrong_parameters_raise_at_fit,
+    _checks_construction.check_fit_returns_self,
+    _checks_construction.check_unfitted_raises_or_is_stateless,
+    _checks_construction.check_clone_of_fitted_is_unfitted,
+    _checks_input.check_input_kinds_agree,
+    _checks_input.check_empty_input_is_refused,
+    _checks_input.check_wrong_types_are_refused,
+    _checks_input.check_two_columns_are_refused,
+    _checks_input.check_a_bad_row_is_named,
+    _checks_input.check_missing_rows_follow_the_policy,
+    _checks_rows.check_one_row_out_for_each_row_in,
+    _checks_rows.check_rows_do_not_depend_on_their_neighbours,
+    _checks_rows.check_batch_size_does_not_matter,
+    _checks_rows.check_refit_equals_a_fresh_fit,
+    _checks_rows.check_fit_twice_gives_the_same,
+    _checks_rows.check_a_new_backbone_takes_effect,
+    _checks_state.check_X_and_y_are_left_alone,
+    _checks_state.check_weights_are_left_alone,
+    _checks_state.check_global_state_is_left_alone,
+    _checks_state.check_cache_changes_no_output,
+    _checks_output.check_cross_validation,
+    _checks_output.check_a_pickled_estimator_gives_the_same,
+)
+_TRANSFORMERS = (
+    _checks_output.check_output_is_finite_float32,
+    _checks_output.check_fit_transform_equals_fit_and_transform,
+    _checks_output.check_feature_names_out,
+    _checks_output.check_set_output,
+    _checks_output.check_column_transformer,
+)
+_CLASSIFIERS = (
+    _checks_prediction.check_labels_round_trip,
+    _checks_prediction.check_probabilities,
+    _checks_prediction.check_one_class_is_refused,
+)
+_PREDICTORS = (
+    _checks_prediction.check_y_of_another_length_is_refused,
+    _checks_prediction.check_sample_weight_of_another_length_is_refused,
+)
+_REGRESSORS = (_checks_prediction.check_regressor_predictions,)
+ALL = (*_ALWAYS, *_TRANSFORMERS, *_CLASSIFIERS, *_PREDICTORS, *_REGRESSORS)
+
+
+def estimator_checks_generator(
+    estimator, *, modality=None, expected_failed_checks=None, mark=None
+):
+    """Yield each check that applies to the kind of estimator.
+
+    Parameters
+    ----------
+    estimator : estimator
+        An instance. The checks work on copies.
+    modality : {"image", "text"}, default=None
+        What its cells are. None takes the estimator's own ``_modality``.
+    expected_failed_checks : dict of str to str, default=None
+        Names of checks that are to fail, and why.
+    mark : {"xfail"}, default=None
+        "xfail" marks these for pytest, strictly: a check that passes all the same is a
+        failure.
+
+    Yields
+    ------
+    (estimator, check) : tuple
+        ``check(estimator)`` passes, raises AssertionError or what the estimator
+        raised, or raises ``unittest.SkipTest`` where it does not apply.
+
+    Examples
+    --------
+    >>> from sktransfer import TextEncoder
+    >>> from sktransfer.estimator_checks import estimator_checks_generator
+    >>> for encoder, check in estimator_checks_generator(TextEncoder("tiny-bert")):
+    ...     check(encoder)
+    ...     break
+    """
+    modality = _resolve_modality(estimator, modality)
+    expected = _resolve_expected(expected_failed_checks)
+    if mark not in (None, "xfail"):
+        raise ValueError(f"mark={mark!r} must be 'xfail' or None.")
+    name, inputs = type(estimator).__name__, Inputs(modality, estimator)
+    for function in _applicable(estimator):
+        check = partial(_contained(function), name, inputs=inputs)
+        reason = expected.get(function.__name__)
+        if mark == "xfail" and reason is not None:
+            import pytest
+
+            marks = pytest.mark.xfail(reason=reason, strict=True)
+            yield pytest.param(estimator, check, marks=marks)
+        else:
+            yield estimator, check
+
+
+def check_estimator(
+    estimator, *, modality=None, expected_failed_checks=None, on_fail="raise"
+):
+    """Run every check that applies to an estimator of images or texts.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A transformer, classifier or regressor, as an instance. The checks work on
+        copies. Give it a small network: it is fitted some hundred times on 12 rows.
+    modality : {"image", "text"}, default=None
+        What its cells are. None takes the estimator's own ``_modality``.
+    expected_failed_checks : dict of str to str, default=None
+        Names of checks that are to fail, and why. One that passes all the same is
+        reported as `on_fail` says, when all have run.
+    on_fail : {"raise", "warn"} or None, default="raise"
+        "raise" stops at the first failure; "warn" goes on with an
+        `EstimatorCheckFailedWarning`; None goes on silently.
+
+    Returns
+    -------
+    list of dict
+        One a check, as scikit-learn's `check_estimator` gives: ``estimator``,
+        ``check_name``, ``exception``, ``status`` ("passed", "failed", "xfail" or
+        "skipped"), ``expected_to_fail``, ``expected_to_fail_reason``. "skipped" is for
+        checks of parameters that it does not have; the exception says which.
+
+    Raises
+    ------
+    AssertionError
+        With ``on_fail="raise"``, if a check finds a fault, or one that should fail
+        passes. An error that the estimator raises is raised as it is.
+
+    See Also
+    --------
+    parametrize_with_checks : The same for pytest.
+
+    Examples
+    --------
+    >>> from sktransfer import TextEncoder
+    >>> from sktransfer.estimator_checks import check_estimator
+    >>> results = check_estimator(TextEncoder("tiny-bert"))
+    >>> {result["status"] for result in results}
+    {'passed'}
+    """
+    if on_fail not in ("raise", "warn", None):
+        raise ValueError(f"on_fail={on_fail!r} must be 'raise', 'warn' or None.")
+    expected = _resolve_expected(expected_failed_checks)
+    results = []
+    for _, check in estimator_checks_generator(estimator, modality=modality):
+        check_name = check.func.__name__
+        result = {
+            "estimator": estimator,
+            "check_name": check_name,
+            "exception": None,
+            "status": "passed",
+            "expected_to_fail": check_name in expected,
+            "expected_to_fail_reason": expected.get(check_name, NOT_EXPECTED),
+        }
+        try:
+            check(estimator)
+        except SkipTest as err:
+            result |= {"exception": err, "status": "skipped"}
+        except Exception as err:
+            if on_fail == "raise" and check_name not in expected:
+                raise
+            status = "xfail" if check_name in expected else "failed"
+            result |= {"exception": err, "status": status}
+            if on_fail == "warn":
+                warnings.warn(EstimatorCheckFailedWarning(**result), stacklevel=2)
+        results.append(result)
+    _report_unexpected_passes(results, on_fail)
+    return results
+
+
+def _report_unexpected_passes(results, on_fail):
+    passed = [
+        result["check_name"]
+        for result in results
+        if result["expected_to_fail"] and result["status"] == "passed"
+    ]
+    if not passed or on_fail is None:
+        return
+    text = (
+        f"{type(results[0]['estimator']).__name__} was expected to fail {passed}, and "
+        "passes; take them out of expected_failed_checks."
+    )
+    if on_fail == "raise":
+        raise AssertionError(text)
+    warnings.warn(text, stacklevel=3)
+
+
+def parametrize_with_checks(estimators, *, modality=None, expected_failed_checks=None):
+    """Decorate a pytest function that runs ``check(estimator)``.
+
+    Parameters
+    ----------
+    estimators : list of estimators
+        Instances.
+    modality : {"image", "text"}, default=None
+        What their cells are. None takes each estimator's own ``_modality``.
+    expected_failed_checks : callable or dict, default=None
+        ``expected_failed_checks(estimator)`` gives a dict of names of checks that are
+        to fail, and why; or such a dict for all. They are marked xfail, strictly.
+
+    Returns
+    -------
+    pytest.MarkDecorator
+        Over the arguments ``estimator, check``.
+
+    See Also
+    --------
+    check_estimator : The same without pytest.
+
+    Examples
+    --------
+    >>> from sktransfer import TextEncoder
+    >>> from sktransfer.estimator_checks import parametrize_with_checks
+    >>> @parametrize_with_checks([TextEncoder("tiny-bert")])
+    ... def test_my_encoder(estimator, check):
+    ...     check(estimator)
+    """
+    import pytest
+
+    cases = []
+    for estimator in estimators:
+        expected = expected_failed_checks
+        if callable(expected):
+            expected = expected(estimator)
+        cases += estimator_checks_generator(
+            estimator,
+            modality=modality,
+            expected_failed_checks=expected,
+            mark="xfail",
+        )
+    return pytest.mark.parametrize(("estimator", "check"), cases, ids=_test_id)
+
+
+def _contained(function):
+    """Leave the process as it was, whatever the estimator under test did to it."""
+
+    @wraps(function)
+    def check(name, estimator, inputs):
+        with global_state_restored():
+            function(name, estimator, inputs)
+
+    return check
+
+
+def _test_id(value):
+    if isinstance(value, partial):
+        return value.func.__name__
+    return " ".join(repr(value).split())
+
+
+def _applicable(estimator):
+    yield from _ALWAYS
+    if hasattr(estimator, "transform"):
+        yield from _TRANSFORMERS
+    if is_classifier(estimator):
+        yield from _CLASSIFIERS
+    if is_regressor(estimator):
+        yield from _REGRESSORS
+    if is_classifier(estimator) or is_regressor(estimator):
+        yield from _PREDICTORS
+
+
+def _resolve_modality(estimator, modality):
+    if isinstance(estimator, type):
+        raise TypeError(
+            f"{estimator.__name__} is a class; pass an instance, with a small network."
+        )
+    found = getattr(estimator, "_modality", None) if modality is None else modality
+    if found not in MODALITIES:
+        got = f"modality={modality!r}"
+        raise ValueError(
+            f"{got} does not say what {type(estimator).__name__} reads; pass "
+            "modality='image' or modality='text'."
+        )
+    return found
+
+
+def _resolve_expected(expected):
+    if expected is None:
+        return {}
+    if not isinstance(expected, dict):
+        raise TypeError(
+            "expected_failed_checks must be a dict of names of checks and reasons; got "
+            f"{type(expected).__name__}."
+        )
+    known = [check.__name__ for check in ALL]
+    for name in expected:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=2)
+            hint = f" Did you mean {' or '.join(close)}?" if close else ""
+            raise ValueError(
+                f"expected_failed_checks has {name!r}, and there is no such check."
+                f"{hint} The checks are {known}."
+            )
+    return expected
