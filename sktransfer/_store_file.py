@@ -260,9 +260,14 @@ def _set_wal(connection):
 
 def _is_ours(connection):
     """Whether our tables are there; False if nothing is."""
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
+    with contextlib.ExitStack() as stack:
+        if not connection.in_transaction:
+            # One look at all three: somebody may be making the file right now.
+            connection.execute("BEGIN")
+            stack.callback(connection.execute, "COMMIT")
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
     if not tables and not application and not version:
         return False
     if application != APPLICATION_ID:

@@ -379,6 +379,24 @@ def test_threads_read_and_write_one_store(tmp_path):
     assert len(got(store, [bytes([i]) for i in range(200)])) == 200
 
 
+def test_a_file_is_made_once_by_whoever_comes_first(tmp_path):
+    for round_ in range(30):
+        stores = [FolderStore(tmp_path / str(round_)) for _ in range(4)]
+        barrier, results = threading.Barrier(4), []
+
+        def work(store, barrier=barrier, results=results):
+            barrier.wait()
+            store.put_many(records(1))
+            results.append(len(got(store, [b"\1"])))
+
+        threads = [threading.Thread(target=work, args=(store,)) for store in stores]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert results == [1, 1, 1, 1]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_uses_a_connection_of_its_own(tmp_path):
