@@ -331,8 +331,8 @@ def reading(
 def _reading_rows(folder, n_rows, n_computed, name):
     """Encode files whose features are in the folder; the memory cache is new."""
     from sktransfer import FeatureCache, ImageEncoder
-    from sktransfer._extraction import Request, _Encoder
     from sktransfer._images import hash_image
+    from sktransfer._runners import Request, VectorRunner
     from sktransfer._torch import resolve_device
     from sktransfer.backbones import load_backbone
 
@@ -347,7 +347,7 @@ def _reading_rows(folder, n_rows, n_computed, name):
     request = Request(
         backbone, backbone.preprocess, depth, backbone.pooling, "auto", cpu, "float32"
     )
-    encoder = _Encoder(request, cache)
+    encoder = VectorRunner(request, cache)
     record = np.zeros(sum(backbone.widths), dtype=np.float32)
     for start in range(0, n_rows, 500):
         digests = [hash_image(Path(p).read_bytes()) for p in paths[start : start + 500]]

@@ -9,7 +9,7 @@ from collections import defaultdict
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 _first_pid = os.getpid()
-_turns = defaultdict(threading.Lock)
+_turns = defaultdict(threading.RLock)
 
 
 def resolve_device(device):
@@ -88,3 +88,27 @@ def turn(device):
         finally:
             if is_fork:
                 torch.set_num_threads(n_threads)
+
+
+def halving(run, batch):
+    """Run a batch; where the device's memory is too small, its halves.
+
+    Parameters
+    ----------
+    run : callable
+        Takes a batch and returns a list with one value for each row.
+    batch : Batch
+    """
+    import torch
+
+    try:
+        return run(batch)
+    except torch.OutOfMemoryError:
+        if batch.n_rows == 1:
+            raise
+    # Outside the handler, whose traceback holds the tensors that did not fit.
+    torch.cuda.empty_cache()
+    values = []
+    for half in batch.halves():
+        values += halving(run, half)
+    return values

@@ -9,11 +9,11 @@ import multiprocessing
 import os
 import threading
 import warnings
-from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple
 
 from ._folder_store import FolderStore
+from ._memory_store import MemoryStore
 
 __all__ = [
     "CacheInfo",
@@ -27,7 +27,6 @@ ENV_VARIABLE = "SKTRANSFER_CACHE"
 DEFAULT_MEMORY_BUDGET = 2**30
 DEFAULT_FOLDER_BUDGET = 10 * 2**30
 POLL_S = 0.05
-ENTRY_OVERHEAD = 200  # bytes a dict entry and an array header cost beside the data
 
 
 class CacheInfo(NamedTuple):
@@ -118,10 +117,7 @@ class FeatureCache:
         self._reset()
 
     def _reset(self):
-        # Asked-for vectors, and by-products: vectors of the other depths of a row.
-        self._asked = OrderedDict()
-        self._spare = OrderedDict()
-        self._n_bytes = 0
+        self._memory = MemoryStore(self.memory_budget)
         self._hits = self._misses = 0
 
     def __repr__(self):
@@ -151,8 +147,8 @@ class FeatureCache:
             return CacheInfo(
                 self._hits,
                 self._misses,
-                len(self._asked),
-                self._n_bytes,
+                len(self._memory),
+                self._memory.n_bytes,
                 self.memory_budget,
                 None if self.folder is None else str(self.folder),
             )
@@ -170,27 +166,28 @@ class FeatureCache:
             if folder and self._store is not None:
                 self._store.clear()
 
-    def get_many(self, keys, part):
+    def get_many(self, keys, part=None):
         """Look up one part of many rows.
 
         Parameters
         ----------
         keys : sequence of bytes
             Row keys.
-        part : slice
-            The part of each row's record that is wanted: the depth.
+        part : slice, default=None
+            The part of each row's record that is wanted: the depth. None is all.
 
         Returns
         -------
-        dict of bytes to ndarray of shape (part.stop - part.start,), float32
+        dict of bytes to ndarray
             The rows that are there.
         """
         found = {}
         with self._lock:
             for key in keys:
-                vector = self._from_memory(key, part)
-                if vector is not None:
-                    found[key] = vector
+                array = self._memory.get(key, part)
+                if array is not None:
+                    found[key] = array
+            self._memory.shrink()
         missing = [key for key in keys if key not in found]
         if missing and self._store is not None:
             for key, record in self._store.get_many(missing):
@@ -200,7 +197,7 @@ class FeatureCache:
             self._hits += len(found)
         return found
 
-    def claim(self, keys, part):
+    def claim(self, keys, part=None):
         """Say that this thread is going to compute rows that it did not find.
 
         A claim ends with `put_many` or `release`.
@@ -208,7 +205,7 @@ class FeatureCache:
         Parameters
         ----------
         keys : sequence of bytes
-        part : slice
+        part : slice, default=None
             The part of each row's record that is wanted.
 
         Returns
@@ -223,8 +220,7 @@ class FeatureCache:
             free = [
                 key
                 for key in keys
-                if not self._is_claimed(key, me)
-                and self._from_memory(key, part) is None
+                if not self._is_claimed(key, me) and self._memory.get(key, part) is None
             ]
             self._claims.update(dict.fromkeys(free, me))
         if self._store is None:
@@ -256,15 +252,15 @@ class FeatureCache:
         # A forked process inherits claims of threads that it does not have.
         return owner is not None and owner != me and owner[0] == me[0]
 
-    def put_many(self, records, part):
+    def put_many(self, records, part=None):
         """Keep the records of rows that have just been computed.
 
         Parameters
         ----------
         records : dict of bytes to ndarray
-            One float32 vector a row: those of all depths, end to end.
-        part : slice
-            The part that was asked for.
+            One array a row: for an encoder, the vectors of all depths, end to end.
+        part : slice, default=None
+            The part that was asked for. None is all.
         """
         with self._lock:
             for key, record in records.items():
@@ -277,39 +273,21 @@ class FeatureCache:
                 self._claims.pop(key, None)
             self._changed.notify_all()
 
-    def _from_memory(self, key, part):
-        asked_key = (key, part.start, part.stop)
-        vector = self._asked.get(asked_key)
-        if vector is not None:
-            self._asked.move_to_end(asked_key)
-            return vector
-        record = self._spare.get(key)
-        return None if record is None else self._add_asked(key, record, part)
+    def keep_spare(self, records):
+        """Keep by-products in memory, as long as there is room."""
+        with self._lock:
+            for key, record in records.items():
+                self._memory.keep_spare(key, record)
+            self._shrink()
 
     def _keep(self, key, record, part):
-        vector = self._add_asked(key, record, part)
-        if len(record) > len(vector) and key not in self._spare:
-            self._spare[key] = record
-            self._n_bytes += record.nbytes + ENTRY_OVERHEAD
+        kept = self._memory.keep(key, record, part)
         self._shrink()
-        return vector
-
-    def _add_asked(self, key, record, part):
-        vector = record[part].copy()
-        vector.flags.writeable = False
-        asked_key = (key, part.start, part.stop)
-        if asked_key not in self._asked:
-            self._n_bytes += vector.nbytes + ENTRY_OVERHEAD
-        self._asked[asked_key] = vector
-        return vector
+        return kept
 
     def _shrink(self):
-        for store in (self._spare, self._asked):
-            while self._n_bytes > self.memory_budget and store:
-                _, vector = store.popitem(last=False)
-                self._n_bytes -= vector.nbytes + ENTRY_OVERHEAD
-                if store is self._asked:
-                    self._warn_full()
+        if self._memory.shrink():
+            self._warn_full()
 
     def _warn_full(self):
         if self._has_warned or self.memory_budget == 0 or self._store is not None:

@@ -23,9 +23,12 @@ LAYERS = {
     "_texts": 2,
     "_pooling": 2,
     "_store_file": 1,
+    "_memory_store": 1,
     "_folder_store": 2,
     "cache": 3,
     "backbones": 3,
+    "_readers": 3,
+    "_runners": 4,
     "_extraction": 4,
     "encoders": 5,
 }

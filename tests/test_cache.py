@@ -11,7 +11,8 @@ from sklearn.base import clone
 
 import sktransfer
 from sktransfer import FeatureCache, TextEncoder
-from sktransfer.cache import ENTRY_OVERHEAD, resolve_cache
+from sktransfer._memory_store import ENTRY_OVERHEAD
+from sktransfer.cache import resolve_cache
 
 ALL = slice(0, 6)
 TAIL = slice(4, 6)

@@ -7,8 +7,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._extraction import Request, extract
+from .._extraction import extract
 from .._pooling import POOLINGS
+from .._runners import Request, VectorRunner
 from .._torch import PRECISIONS, resolve_device
 from .._validation import Interval, StrOptions, as_column, is_null, shorten
 from ..backbones import load_backbone
@@ -261,11 +262,13 @@ class BaseEncoder(TransformerMixin, BaseEstimator):
             bad.add(row)
 
         with _progress_bar(self, len(cells)) as bar:
-            found = extract(
+            runner = VectorRunner(request, resolve_cache(self.cache))
+            found = np.full((len(cells), runner.width), np.nan, dtype=np.float32)
+            extract(
                 cells,
                 self._reader(request.backbone),
-                request,
-                resolve_cache(self.cache),
+                runner,
+                found,
                 on_error=on_error,
                 on_progress=bar.update,
             )

@@ -1,7 +1,7 @@
 """ImageEncoder: a column of pictures to a matrix of features."""
 
-from .._extraction import ImageReader
 from .._images import CELLS, SOURCES
+from .._readers import ImageReader
 from .._validation import StrOptions
 from ._base import POLICIES, BaseEncoder
 

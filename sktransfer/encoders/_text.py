@@ -1,6 +1,6 @@
 """TextEncoder: a column of strings to a matrix of features."""
 
-from .._extraction import TextReader
+from .._readers import TextReader
 from .._texts import CELLS
 from .._validation import StrOptions
 from ._base import POLICIES, BaseEncoder

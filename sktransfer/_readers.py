@@ -1,0 +1,194 @@
+"""Readers: from cells to prepared rows, and to batches of a fixed shape."""
+
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor, wait
+
+from ._images import decode_image, hash_image, read_image
+from ._texts import hash_text, read_text
+from ._validation import CellError
+
+IMAGES_A_CHUNK = 64
+TEXTS_A_CHUNK = 4096
+# Measured on 2 CPU cores: larger activations spill out of the last-level cache.
+CPU_IMAGE_BATCH, GPU_IMAGE_BATCH = 4, 64
+CPU_TOKENS, GPU_TOKENS = 256, 16384
+LENGTH_STEP = 8  # texts are padded to multiples of this many tokens
+MAX_THREADS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Rows that run together.
+
+    Attributes
+    ----------
+    positions : list of int
+        Where the rows stand among the prepared ones.
+    rows : list of ndarray
+    n_rows : int
+        Rows to pad to.
+    length : int or None
+        Tokens to pad to.
+    start : int
+        Blocks that the rows went through already.
+    """
+
+    positions: list
+    rows: list
+    n_rows: int
+    length: int | None = None
+    start: int = 0
+
+    def halves(self):
+        """Return two batches of half the size."""
+        size = -(-self.n_rows // 2)
+        parts = (slice(0, size), slice(size, None))
+        return [
+            dataclasses.replace(
+                self, positions=self.positions[p], rows=self.rows[p], n_rows=size
+            )
+            for p in parts
+            if self.rows[p]
+        ]
+
+
+class ImageReader:
+    """Cells of pictures: read and decoded in threads, ahead of the network.
+
+    Parameters
+    ----------
+    source : str
+        What a string is.
+    """
+
+    chunk_size = IMAGES_A_CHUNK
+
+    def __init__(self, source):
+        import torch
+
+        self.source = source
+        # A joblib worker's share of the cores, which torch knows.
+        n_threads = min(MAX_THREADS, torch.get_num_threads())
+        self.threads = ThreadPoolExecutor(n_threads, thread_name_prefix="sktransfer")
+
+    def read(self, cells):
+        """Return one ``(digest, content)`` or CellError for each cell."""
+        return list(self.threads.map(self._read_one, cells))
+
+    def _read_one(self, cell):
+        try:
+            content = read_image(cell, self.source)
+            return hash_image(content), content
+        except CellError as err:
+            return err
+
+    def prepare(self, contents, preprocess):
+        """Start decoding; return one future for each content."""
+        return [self.threads.submit(_decode, c, preprocess) for c in contents]
+
+    def batches(self, prepared, request):
+        """Yield each `Batch`, or ``(position, CellError)`` for a bad row."""
+        if request.device.type == "cpu":
+            # The network's threads wait for each other at every layer, so threads
+            # that decode beside them cost more than they gain.
+            wait(prepared)
+        size = image_batch_size(request)
+        positions, rows = [], []
+        for position, future in enumerate(prepared):
+            row = future.result()
+            if isinstance(row, CellError):
+                yield position, row
+                continue
+            positions.append(position)
+            rows.append(row)
+            if len(rows) == size:
+                yield Batch(positions, rows, size)
+                positions, rows = [], []
+        if rows:
+            yield Batch(positions, rows, size)
+
+    def close(self):
+        """Stop the threads."""
+        self.threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _decode(content, preprocess):
+    try:
+        return preprocess.prepare(decode_image(content))
+    except CellError as err:
+        return err
+
+
+class TextReader:
+    """Cells of text: tokenized together, run in batches of like lengths.
+
+    Parameters
+    ----------
+    prompt : str
+        Put in front of each text.
+    """
+
+    chunk_size = TEXTS_A_CHUNK
+
+    def __init__(self, prompt):
+        self.prompt = prompt
+
+    def read(self, cells):
+        """Return one ``(digest, content)`` or CellError for each cell."""
+        return [self._read_one(cell) for cell in cells]
+
+    def _read_one(self, cell):
+        try:
+            text = self.prompt + read_text(cell)
+            return hash_text(text), text
+        except CellError as err:
+            return err
+
+    def prepare(self, contents, preprocess):
+        """Tokenize; return one array of ids for each content."""
+        return preprocess.prepare(contents) if contents else []
+
+    def batches(self, prepared, request):
+        """Yield each `Batch`, long texts first."""
+        yield from token_batches(prepared, request)
+
+    def close(self):
+        """Nothing is held."""
+
+
+def image_batch_size(request):
+    """Return how many pictures run together."""
+    if request.batch_size != "auto":
+        return request.batch_size
+    return CPU_IMAGE_BATCH if request.device.type == "cpu" else GPU_IMAGE_BATCH
+
+
+def token_batches(rows, request, start=0):
+    """Yield batches of rows of like lengths, long ones first.
+
+    Rows are token ids, or what they have become after `start` blocks.
+    """
+    limit = request.preprocess.max_length
+    groups = {}
+    for position, row in enumerate(rows):
+        length = min(-(-len(row) // LENGTH_STEP) * LENGTH_STEP, limit)
+        groups.setdefault(length, []).append(position)
+    budget = CPU_TOKENS if request.device.type == "cpu" else GPU_TOKENS
+    for length, positions in sorted(groups.items(), reverse=True):
+        size = request.batch_size
+        if size == "auto":
+            size = max(1, budget // length)
+        for first in range(0, len(positions), size):
+            part = positions[first : first + size]
+            yield Batch(part, [rows[i] for i in part], size, length, start)
+
+
+def activation_batches(rows, request, start):
+    """Yield batches of activations after `start` blocks."""
+    if request.backbone.modality == "text":
+        yield from token_batches(rows, request, start)
+        return
+    size = image_batch_size(request)
+    for first in range(0, len(rows), size):
+        part = rows[first : first + size]
+        yield Batch(list(range(first, first + len(part))), part, size, None, start)

@@ -1,0 +1,247 @@
+"""Runners: run batches through a network, and know what the cache has of them."""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+
+from ._readers import activation_batches
+from ._torch import autocast, halving, turn
+from .backbones._engine import prepare_for_inference
+
+
+class Request(NamedTuple):
+    """What to compute, resolved.
+
+    Attributes
+    ----------
+    backbone : Backbone
+    preprocess : ImagePreprocess or TextPreprocess
+        The backbone's, with the caller's size or length.
+    depth : int
+        Number of blocks.
+    pooling : str
+    batch_size : int or "auto"
+    device : torch.device
+    precision : str
+    """
+
+    backbone: object
+    preprocess: object
+    depth: int
+    pooling: str
+    batch_size: object
+    device: object
+    precision: str
+
+
+class _Runner:
+    """What runners share: keys, claims, and turns on the device.
+
+    A subclass gives `look_up`, `resume` and `_forward`.
+    """
+
+    part = None
+
+    def __init__(self, request, cache, *what):
+        self.request, self.cache = request, cache
+        self.ready, tag = prepare_for_inference(request.backbone, request.device)
+        self.what = (
+            request.backbone.fingerprint,
+            request.preprocess.key,
+            request.precision,
+            tag,
+        )
+        self.claimed = set()
+
+    def _namespace(self, *more):
+        digest = hashlib.blake2b(repr((*self.what, *more)).encode(), digest_size=20)
+        return digest.digest()
+
+    def _find(self, digests, namespace, part=None):
+        """Return what the cache has, by digest."""
+        if self.cache is None:
+            return {}
+        keys = {namespace + digest: digest for digest in digests}
+        found = self.cache.get_many(list(keys), part)
+        return {keys[key]: value for key, value in found.items()}
+
+    def look_up(self, digests):
+        """Return the values that the cache has, by digest."""
+        return self._find(digests, self.namespace, self.part)
+
+    def claim(self, digests):
+        """Return those digests that this call is to run."""
+        if self.cache is None:
+            return set(digests)
+        keys = {self.namespace + digest: digest for digest in digests}
+        granted = self.cache.claim(list(keys), self.part)
+        self.claimed |= granted
+        return {keys[key] for key in granted}
+
+    def release(self, digests):
+        """Give up rows that will not be run."""
+        if self.cache is not None:
+            keys = {self.namespace + digest for digest in digests} & self.claimed
+            self.cache.release(keys)
+            self.claimed -= keys
+
+    def release_all(self):
+        """Give up what an error has left."""
+        if self.claimed:
+            self.cache.release(self.claimed)
+
+    def wait(self):
+        """Wait a little for the rows of others."""
+        self.cache.wait()
+
+    def resume(self, digests):
+        """Yield ``(batch, digests)`` for rows that can go on from a shallower depth."""
+        return ()
+
+    def run(self, batch, digests):
+        """Run a batch, keep what it gives, and return one value for each row."""
+        names = dict(zip(batch.positions, digests, strict=True))
+
+        def forward(part):
+            return self._forward(part, [names[i] for i in part.positions])
+
+        with turn(self.request.device):
+            records = halving(forward, batch)
+        if self.cache is not None:
+            keys = [self.namespace + digest for digest in digests]
+            self.cache.put_many(dict(zip(keys, records, strict=True)), self.part)
+            self.claimed.difference_update(keys)
+        return [self._value(record) for record in records]
+
+    def _value(self, record):
+        return record if self.part is None else record[self.part]
+
+
+class VectorRunner(_Runner):
+    """Gives pooled vectors at one depth; with a cache it keeps those of all depths.
+
+    The record of a row is the pooled vectors of all blocks, end to end, and a depth is
+    a part of it.
+    """
+
+    def __init__(self, request, cache):
+        super().__init__(request, cache)
+        backbone = request.backbone
+        self.namespace = self._namespace(request.pooling)
+        depths = range(1, len(backbone.blocks) + 1)
+        self.depths = [request.depth] if cache is None else list(depths)
+        ends = np.cumsum([backbone.widths[depth - 1] for depth in self.depths])
+        self.width = backbone.widths[request.depth - 1]
+        end = int(ends[self.depths.index(request.depth)])
+        self.part = slice(end - self.width, end)
+
+    def _forward(self, batch, digests):
+        import torch
+
+        request, ready = self.request, self.ready
+        state = ready.batch(batch.rows, n_rows=batch.n_rows, length=batch.length)
+        state = state.to(request.device)
+        pooled, done = [], 0
+        with torch.inference_mode(), autocast(request.device, request.precision):
+            for depth in self.depths:
+                state = ready.run(state, done, depth)
+                done = depth
+                pooled.append(ready.pool(state, request.pooling, depth).float())
+            matrix = torch.cat(pooled, dim=1)[: len(batch.rows)].cpu().numpy()
+        return [row.copy() for row in matrix]
+
+
+class ActivationRunner(_Runner):
+    """Gives the activations after a frozen prefix; at full depth the pooled vectors.
+
+    Each row runs through a block at most once: what a shallower depth has left in the
+    cache is where a deeper one goes on, and on the way by-products are kept for the
+    shallower depths that a grid may ask for next.
+
+    Parameters
+    ----------
+    request : Request
+        Its depth is the number of frozen blocks.
+    cache : FeatureCache or None
+    dtype : {"float32", "float16"}, default="float32"
+        What activations are stored as.
+    """
+
+    def __init__(self, request, cache, dtype="float32"):
+        super().__init__(request, cache)
+        self.dtype = np.dtype(dtype)
+        self.n_blocks = len(request.backbone.blocks)
+        self.is_pooled = request.depth == self.n_blocks
+        self.namespace = self._at(request.depth)
+        # The deeper half: what partial fine-tuning asks for, and small.
+        self.byproducts = range(max(1, self.n_blocks // 2), request.depth)
+        self.vectors = VectorRunner(request, cache) if self.is_pooled else None
+
+    def _at(self, depth):
+        pooling = self.request.pooling if depth == self.n_blocks else ""
+        return self._namespace("activations", depth, self.dtype.str, pooling)
+
+    def look_up(self, digests):
+        """Return the activations that the cache has, by digest."""
+        found = super().look_up(digests)
+        if self.vectors is not None and len(found) < len(digests):
+            # An encoder may have been here.
+            left = [digest for digest in digests if digest not in found]
+            for digest, vector in self.vectors.look_up(left).items():
+                found[digest] = self._stored(vector)
+        return found
+
+    def resume(self, digests):
+        """Yield batches of rows that a shallower depth has left in the cache."""
+        left = list(digests)
+        for depth in range(self.request.depth - 1, 0, -1):
+            found = self._find(left, self._at(depth)) if left else {}
+            if found:
+                left = [digest for digest in left if digest not in found]
+                names, rows = list(found), list(found.values())
+                for batch in activation_batches(rows, self.request, depth):
+                    yield batch, [names[i] for i in batch.positions]
+
+    def _forward(self, batch, digests):
+        import torch
+
+        request, ready = self.request, self.ready
+        state = ready.batch(batch.rows, n_rows=batch.n_rows, length=batch.length)
+        state = state.to(request.device)
+        if batch.start:
+            state = state._replace(hidden=state.hidden.float())
+        done = batch.start
+        with torch.inference_mode(), autocast(request.device, request.precision):
+            for depth in (*self.byproducts, request.depth):
+                if depth <= done:
+                    continue
+                state = ready.run(state, done, depth)
+                done = depth
+                if depth < request.depth and self.cache is not None:
+                    rows = self._rows(ready, state, len(batch.rows))
+                    keys = [self._at(depth) + digest for digest in digests]
+                    self.cache.keep_spare(dict(zip(keys, rows, strict=True)))
+            if self.is_pooled:
+                vectors = ready.pool(state, request.pooling, done).float().cpu()
+                return [self._stored(row) for row in vectors[: len(batch.rows)].numpy()]
+        return self._rows(ready, state, len(batch.rows))
+
+    def _rows(self, ready, state, n_rows):
+        rows = ready.unbatch(state._replace(hidden=state.hidden.float()))
+        return [self._stored(row) for row in rows[:n_rows]]
+
+    def _stored(self, row):
+        return np.array(row, dtype=self.dtype, order="C")
+
+
+class InputRunner(_Runner):
+    """Gives prepared rows as they are, for a network of which nothing is frozen."""
+
+    def __init__(self, request):
+        super().__init__(request, None)
+        self.namespace = b""
+
+    def run(self, batch, digests):
+        """Return the rows."""
+        return batch.rows
