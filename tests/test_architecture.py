@@ -30,9 +30,11 @@ LAYERS = {
     "_readers": 3,
     "_runners": 4,
     "_extraction": 4,
-    "encoders": 5,
+    "_column_estimator": 5,
+    "encoders": 6,
+    "finetuning": 6,
 }
-TOP = 6  # every other module
+TOP = 7  # every other module
 SIBLINGS = {"encoders", "finetuning", "domain_adaptation"}
 HEAVY = ("torch", "skorch", "timm", "transformers", "sentence_transformers", "PIL")
 

@@ -1,29 +1,26 @@
 """What the image and the text encoder share."""
 
-import sys
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._extraction import extract
+from .._column_estimator import ColumnEstimator
 from .._pooling import POOLINGS
 from .._runners import Request, VectorRunner
 from .._torch import PRECISIONS, resolve_device
-from .._validation import Interval, StrOptions, as_column, is_null, shorten
+from .._validation import Interval, StrOptions
 from ..backbones import load_backbone
 from ..cache import resolve_cache
-from ..exceptions import MissingRowError, UnreadableRowError
 
 POLICIES = {"raise", "nan", "zero", "mean"}
 
 
-class BaseEncoder(TransformerMixin, BaseEstimator):
+class BaseEncoder(TransformerMixin, ColumnEstimator):
     """A transformer from one column of cells to a float32 matrix.
 
-    A subclass sets `_modality`, `_cells` and `_allow_arrays`, and gives `_reader`
-    and `_adapt`.
+    A subclass also inherits `ImageColumn` or `TextColumn`.
     """
 
     _parameter_constraints = {
@@ -146,35 +143,13 @@ class BaseEncoder(TransformerMixin, BaseEstimator):
         return hasattr(self, "n_features_out_") or "mean" not in self._policies_in_use()
 
     def __sklearn_tags__(self):
-        """Describe the input to scikit-learn: one column, no numbers."""
+        """Describe the estimator to scikit-learn."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.one_d_array = True
-        tags.input_tags.string = True
-        tags.input_tags.allow_nan = True
         tags.requires_fit = "mean" in self._policies_in_use()
         tags.transformer_tags.preserves_dtype = []
         return tags
 
-    # -- parts that a subclass gives -------------------------------------------------
-
-    _error_policy = "raise"
-
-    def _reader(self, backbone):
-        raise NotImplementedError
-
-    def _adapt(self, backbone):
-        raise NotImplementedError
-
     # -- the work --------------------------------------------------------------------
-
-    def _column(self, X):
-        return as_column(
-            X,
-            caller=type(self).__name__,
-            cells=self._cells,
-            allow_arrays=self._allow_arrays,
-        )
 
     def _request(self):
         backbone = load_backbone(self.backbone, modality=self._modality)
@@ -218,84 +193,22 @@ class BaseEncoder(TransformerMixin, BaseEstimator):
         self.missing_rows_ = np.asarray(nulls, dtype=np.intp)
         self.error_rows_ = np.asarray(sorted(set(bad) - set(nulls)), dtype=np.intp)
 
-    def _nulls(self, column):
-        if isinstance(column.cells, np.ndarray) and column.cells.dtype == np.uint8:
-            return []
-        return [row for row, cell in enumerate(column.cells) if is_null(cell)]
-
-    def _check_nulls(self, column, nulls):
-        if nulls and self.missing == "raise":
-            row = nulls[0]
-            more = f", and {len(nulls) - 1} more rows are" if len(nulls) > 1 else " is"
-            raise MissingRowError(
-                f"{type(self).__name__}: {column.describe(row)}{more} missing "
-                f"({column.cells[row]!r}). To replace missing rows, set missing= one "
-                f"of {self._policies('missing')}.",
-                row=row,
-                label=column.label(row),
-                source=shorten(column.cells[row]),
-            )
-
-    def _policies(self, parameter):
-        options = self._parameter_constraints[parameter][0].options
-        return sorted(set(options) - {"raise"})
-
     def _encode(self, column, request):
         """Return vectors before any replacement, bad rows, and null rows among them."""
-        nulls = self._nulls(column)
-        self._check_nulls(column, nulls)
-        bad = set()
-        rows, cells = range(len(column.cells)), column.cells
-        if nulls:
-            null_set = set(nulls)
-            if self.missing == "empty":
-                cells = ["" if i in null_set else cell for i, cell in enumerate(cells)]
-            else:
-                bad = null_set
-                rows = [i for i in rows if i not in null_set]
-                cells = [cells[i] for i in rows]
+        runner = VectorRunner(request, resolve_cache(self.cache))
 
-        def on_error(position, error):
-            row = rows[position]
-            if self._error_policy == "raise":
-                raise self._unreadable(column, row, error) from error.__cause__
-            bad.add(row)
+        def empty(n_cells):
+            return np.full((n_cells, runner.width), np.nan, dtype=np.float32)
 
-        with _progress_bar(self, len(cells)) as bar:
-            runner = VectorRunner(request, resolve_cache(self.cache))
-            found = np.full((len(cells), runner.width), np.nan, dtype=np.float32)
-            extract(
-                cells,
-                self._reader(request.backbone),
-                runner,
-                found,
-                on_error=on_error,
-                on_progress=bar.update,
-            )
+        found, rows, bad, nulls = self._run(column, runner, empty)
         if self.normalize:
             norms = np.linalg.norm(found, axis=1, keepdims=True)
             found /= np.maximum(norms, np.finfo(np.float32).tiny)
         if len(rows) == len(column.cells):
             return found, bad, nulls
-        vectors = np.full((len(column.cells), found.shape[1]), np.nan, dtype=np.float32)
+        vectors = empty(len(column.cells))
         vectors[np.asarray(rows, dtype=np.intp)] = found
         return vectors, bad, nulls
-
-    def _unreadable(self, column, row, error):
-        source = shorten(column.cells[row])
-        advice = ""
-        if "on_error" in self._parameter_constraints:
-            advice = (
-                " To go on without such rows, set on_error= one of "
-                f"{self._policies('on_error')}."
-            )
-        return UnreadableRowError(
-            f"{type(self).__name__}: {column.describe(row)} cannot be used: {source}: "
-            f"{error}.{advice}",
-            row=row,
-            label=column.label(row),
-            source=source,
-        )
 
     def _finish(self, vectors, bad, nulls):
         """Replace bad rows, as their policies say, and add the indicator."""
@@ -313,16 +226,3 @@ class BaseEncoder(TransformerMixin, BaseEstimator):
         flag = np.zeros((len(vectors), 1), dtype=np.float32)
         flag[sorted(bad | null_set)] = 1.0
         return np.hstack([vectors, flag])
-
-
-def _progress_bar(encoder, total):
-    from tqdm import tqdm
-
-    name = encoder.backbone if isinstance(encoder.backbone, str) else "encoding"
-    return tqdm(
-        total=total,
-        desc=name,
-        unit="row",
-        disable=not encoder.verbose,
-        file=sys.stderr,
-    )

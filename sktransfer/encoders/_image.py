@@ -1,12 +1,12 @@
 """ImageEncoder: a column of pictures to a matrix of features."""
 
-from .._images import CELLS, SOURCES
-from .._readers import ImageReader
+from .._column_estimator import ImageColumn
+from .._images import SOURCES
 from .._validation import StrOptions
 from ._base import POLICIES, BaseEncoder
 
 
-class ImageEncoder(BaseEncoder):
+class ImageEncoder(ImageColumn, BaseEncoder):
     """Features of images from a pretrained network.
 
     The network is not trained. Size, cropping and normalisation come from the record
@@ -93,9 +93,6 @@ class ImageEncoder(BaseEncoder):
     'stages.1'
     """
 
-    _modality = "image"
-    _cells = CELLS
-    _allow_arrays = True
     _parameter_constraints = {
         **BaseEncoder._parameter_constraints,
         "image_size": "no_validation",  # ImagePreprocess.resized says more
@@ -136,13 +133,3 @@ class ImageEncoder(BaseEncoder):
         self.device = device
         self.precision = precision
         self.verbose = verbose
-
-    @property
-    def _error_policy(self):
-        return self.on_error
-
-    def _reader(self, backbone):
-        return ImageReader(self.source)
-
-    def _adapt(self, backbone):
-        return backbone.preprocess.resized(self.image_size, backbone.name)

@@ -1,12 +1,11 @@
 """TextEncoder: a column of strings to a matrix of features."""
 
-from .._readers import TextReader
-from .._texts import CELLS
+from .._column_estimator import TextColumn
 from .._validation import StrOptions
 from ._base import POLICIES, BaseEncoder
 
 
-class TextEncoder(BaseEncoder):
+class TextEncoder(TextColumn, BaseEncoder):
     """Features of texts from a pretrained network.
 
     The network is not trained. Tokenizer, maximum length and pooling come from the
@@ -93,9 +92,6 @@ class TextEncoder(BaseEncoder):
     (3, 16)
     """
 
-    _modality = "text"
-    _cells = CELLS
-    _allow_arrays = False
     _parameter_constraints = {
         **BaseEncoder._parameter_constraints,
         "max_length": "no_validation",  # TextPreprocess.shortened says more
@@ -133,9 +129,3 @@ class TextEncoder(BaseEncoder):
         self.device = device
         self.precision = precision
         self.verbose = verbose
-
-    def _reader(self, backbone):
-        return TextReader(backbone.preprocess.prompt(self.prompt))
-
-    def _adapt(self, backbone):
-        return backbone.preprocess.shortened(self.max_length, backbone.name)
