@@ -1,0 +1,174 @@
+"""What every estimator of a column shares: reading it, and naming a row that is bad."""
+
+import sys
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from . import _images, _texts
+from ._extraction import extract
+from ._readers import ImageReader, TextReader
+from ._validation import as_column, is_null, shorten
+from .exceptions import MissingRowError, UnreadableRowError
+
+
+class ColumnEstimator(BaseEstimator):
+    """An estimator whose input is one column of cells.
+
+    A subclass also inherits `ImageColumn` or `TextColumn`, which set `_modality`,
+    `_cells` and `_allow_arrays`, and give `_reader` and `_adapt`.
+    """
+
+    _error_policy = "raise"
+
+    def __sklearn_tags__(self):
+        """Describe the input to scikit-learn: one column, no numbers."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.input_tags.string = True
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def _column(self, X):
+        return as_column(
+            X,
+            caller=type(self).__name__,
+            cells=self._cells,
+            allow_arrays=self._allow_arrays,
+        )
+
+    def _nulls(self, column):
+        if isinstance(column.cells, np.ndarray) and column.cells.dtype == np.uint8:
+            return []
+        return [row for row, cell in enumerate(column.cells) if is_null(cell)]
+
+    def _check_nulls(self, column, nulls):
+        if nulls and self.missing == "raise":
+            row = nulls[0]
+            more = f", and {len(nulls) - 1} more rows are" if len(nulls) > 1 else " is"
+            raise MissingRowError(
+                f"{type(self).__name__}: {column.describe(row)}{more} missing "
+                f"({column.cells[row]!r}). To replace missing rows, set missing= one "
+                f"of {self._policies('missing')}.",
+                row=row,
+                label=column.label(row),
+                source=shorten(column.cells[row]),
+            )
+
+    def _policies(self, parameter):
+        options = self._parameter_constraints[parameter][0].options
+        return sorted(set(options) - {"raise"})
+
+    def _run(self, column, runner, empty):
+        """Run the cells of a column that are not null.
+
+        Parameters
+        ----------
+        column : Column
+        runner : _Runner
+        empty : callable
+            ``empty(n_cells)`` gives what takes a value for each cell.
+
+        Returns
+        -------
+        found : object
+            What `empty` gave.
+        rows : sequence of int
+            The row of each value in `found`.
+        bad : set of int
+            Rows without a value: null ones, unless they count as empty texts, and
+            those that cannot be read.
+        nulls : list of int
+            Null rows.
+        """
+        nulls = self._nulls(column)
+        self._check_nulls(column, nulls)
+        bad = set()
+        rows, cells = range(len(column.cells)), column.cells
+        if nulls:
+            null_set = set(nulls)
+            if self.missing == "empty":
+                cells = ["" if i in null_set else cell for i, cell in enumerate(cells)]
+            else:
+                bad = null_set
+                rows = [i for i in rows if i not in null_set]
+                cells = [cells[i] for i in rows]
+
+        def on_error(position, error):
+            row = rows[position]
+            if self._error_policy == "raise":
+                raise self._unreadable(column, row, error) from error.__cause__
+            bad.add(row)
+
+        found = empty(len(cells))
+        with self._progress_bar(len(cells)) as bar:
+            extract(
+                cells,
+                self._reader(runner.request.backbone),
+                runner,
+                found,
+                on_error=on_error,
+                on_progress=bar.update,
+            )
+        return found, rows, bad, nulls
+
+    def _unreadable(self, column, row, error):
+        source = shorten(column.cells[row])
+        advice = ""
+        if "on_error" in self._parameter_constraints:
+            advice = (
+                " To go on without such rows, set on_error= one of "
+                f"{self._policies('on_error')}."
+            )
+        return UnreadableRowError(
+            f"{type(self).__name__}: {column.describe(row)} cannot be used: {source}: "
+            f"{error}.{advice}",
+            row=row,
+            label=column.label(row),
+            source=source,
+        )
+
+    def _progress_bar(self, total):
+        from tqdm import tqdm
+
+        name = self.backbone if isinstance(self.backbone, str) else "encoding"
+        return tqdm(
+            total=total,
+            desc=name,
+            unit="row",
+            disable=not self.verbose,
+            file=sys.stderr,
+        )
+
+
+class ImageColumn:
+    """A column of pictures; the estimator has `image_size`, `source` and `on_error`."""
+
+    _modality = "image"
+    _cells = _images.CELLS
+    _allow_arrays = True
+
+    @property
+    def _error_policy(self):
+        return self.on_error
+
+    def _reader(self, backbone):
+        return ImageReader(self.source)
+
+    def _adapt(self, backbone):
+        return backbone.preprocess.resized(self.image_size, backbone.name)
+
+
+class TextColumn:
+    """A column of texts; the estimator has `max_length` and `prompt`."""
+
+    _modality = "text"
+    _cells = _texts.CELLS
+    _allow_arrays = False
+
+    def _reader(self, backbone):
+        return TextReader(backbone.preprocess.prompt(self.prompt))
+
+    def _adapt(self, backbone):
+        return backbone.preprocess.shortened(self.max_length, backbone.name)
