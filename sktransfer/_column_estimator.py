@@ -1,5 +1,6 @@
 """What every estimator of a column shares: reading it, and naming a row that is bad."""
 
+import contextlib
 import sys
 
 import numpy as np
@@ -130,16 +131,19 @@ class ColumnEstimator(BaseEstimator):
         )
 
     def _progress_bar(self, total):
+        if not self.verbose:
+            # Even a bar that is switched off takes a lock that forked processes share,
+            # and one that is killed with it would block all others for ever.
+            return contextlib.nullcontext(_NoBar())
         from tqdm import tqdm
 
         name = self.backbone if isinstance(self.backbone, str) else "encoding"
-        return tqdm(
-            total=total,
-            desc=name,
-            unit="row",
-            disable=not self.verbose,
-            file=sys.stderr,
-        )
+        return tqdm(total=total, desc=name, unit="row", file=sys.stderr)
+
+
+class _NoBar:
+    def update(self, n_rows):
+        """Draw nothing."""
 
 
 class ImageColumn:
