@@ -9,6 +9,7 @@ Every error is also the builtin that one would catch without knowing it::
     ├── WeightsMismatchError   (ValueError)      the weights are not the expected ones
     ├── BackboneCutError       (ValueError)      the blocks are not the network
     ├── DepthError             (ValueError)      a depth that the network does not have
+    ├── NonFiniteLossError     (ValueError)      training went astray
     ├── PoolingError           (ValueError)      a pooling that the network cannot do
     └── InvalidRowError        (ValueError)      a row that cannot be used
         ├── MissingRowError                      the cell is null
@@ -21,6 +22,7 @@ __all__ = [
     "InvalidRowError",
     "MissingDependencyError",
     "MissingRowError",
+    "NonFiniteLossError",
     "PoolingError",
     "SKTransferError",
     "UnknownBackboneError",
@@ -56,6 +58,10 @@ class BackboneCutError(SKTransferError, ValueError):
 
 class DepthError(SKTransferError, ValueError):
     """A depth or freeze depth that the network does not have."""
+
+
+class NonFiniteLossError(SKTransferError, ValueError):
+    """The loss became NaN or infinite before one epoch was over."""
 
 
 class PoolingError(SKTransferError, ValueError):

@@ -1,0 +1,124 @@
+"""What a classifier and a regressor add to the base."""
+
+from numbers import Real
+
+from sklearn.base import ClassifierMixin, RegressorMixin
+
+from .._validation import Interval, StrOptions
+from ._base import BaseFineTuner
+from ._targets import ClassTarget, NumberTarget
+
+
+class BaseClassifier(ClassifierMixin, BaseFineTuner):
+    """Labels, probabilities and class weights."""
+
+    _parameter_constraints = {
+        **BaseFineTuner._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+    }
+
+    def _learn_target(self, y):
+        return ClassTarget.learn(y, type(self).__name__)
+
+    def _set_fitted(self, column, request, target, encoded, weight):
+        super()._set_fitted(column, request, target, encoded, weight)
+        self.classes_ = target.classes
+
+    def partial_fit(self, X, y, classes=None, *, sample_weight=None):
+        """Train for one epoch on some rows, from where the last call ended.
+
+        The learning rate is constant.
+
+        Parameters
+        ----------
+        X : list, 1-D array, Series, one-column frame or Arrow array of n_samples cells
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+        classes : array-like, default=None
+            All classes that will come, at the first call; None takes those of `y`.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self
+        """
+        return self._partial_fit(X, y, classes, sample_weight)
+
+    def decision_function(self, X):
+        """Return the outputs before the softmax.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
+        """
+        outputs = self._outputs(X)
+        if not self._target.is_multilabel and outputs.shape[1] == 2:
+            return outputs[:, 1] - outputs[:, 0]
+        return outputs
+
+    def predict_proba(self, X):
+        """Return probabilities.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Columns are `classes_`. Of several labels each has its own probability.
+        """
+        outputs = self._outputs(X)
+        return self._target.proba(outputs)
+
+    def predict(self, X):
+        """Return labels of `classes_`, or indicators of several labels.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+        """
+        outputs = self._outputs(X)
+        return self._target.decode(outputs)
+
+    def __sklearn_tags__(self):
+        """Describe the estimator to scikit-learn."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class BaseRegressor(RegressorMixin, BaseFineTuner):
+    """Numbers, one or several a row."""
+
+    def _learn_target(self, y):
+        return NumberTarget.learn(y, type(self).__name__)
+
+    def partial_fit(self, X, y, *, sample_weight=None):
+        """Train for one epoch on some rows, from where the last call ended.
+
+        The scale of `y` is that of the first call; the learning rate is constant.
+
+        Parameters
+        ----------
+        X : list, 1-D array, Series, one-column frame or Arrow array of n_samples cells
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self
+        """
+        return self._partial_fit(X, y, None, sample_weight)
+
+    def predict(self, X):
+        """Return numbers, in the units of `y`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        """
+        outputs = self._outputs(X)
+        return self._target.decode(outputs)
+
+    def __sklearn_tags__(self):
+        """Describe the estimator to scikit-learn."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

@@ -1,0 +1,122 @@
+"""Which rows a fit trains on, and their activations."""
+
+import warnings
+
+import numpy as np
+
+from .._runners import ActivationRunner, InputRunner
+from .._validation import is_integer
+from ..cache import DEFAULT_MEMORY_BUDGET, resolve_cache
+from ._rows import Rows
+
+
+class FitRows:
+    """The part of a fine-tuning estimator that looks after rows."""
+
+    def _is_on_the_fly(self):
+        return self.augment is not None and self.augment_views is None
+
+    def _runner(self, request):
+        if request.depth == 0:
+            return InputRunner(request)
+        return ActivationRunner(
+            request, resolve_cache(self.cache), self.activation_dtype
+        )
+
+    def _views(self, column, request, seed):
+        """Return the rows once for each view, and the set of bad rows."""
+        if self._is_on_the_fly():
+            runners = [InputRunner(request)]
+        else:
+            runners = [self._runner(request)]
+        if self.augment is not None and self.augment_views is not None:
+            from ._augment import AugmentedPreprocess
+
+            # View 0 is the picture itself.
+            for view in range(1, self.augment_views):
+                changed = AugmentedPreprocess(
+                    request.preprocess, self.augment, self._view_seed(), view
+                )
+                runners.append(self._runner(request._replace(preprocess=changed)))
+        cache = resolve_cache(self.cache)
+        budget = DEFAULT_MEMORY_BUDGET if cache is None else cache.memory_budget
+        views, bad = [], set()
+        for runner in runners:
+            found, rows, missing, _ = self._run(
+                column, runner, lambda n: Rows(n, budget // len(runners))
+            )
+            bad |= missing
+            if len(rows) < len(column.cells):
+                by_row = dict(zip(rows, range(len(rows)), strict=True))
+                found = _Selected(found, by_row)
+            views.append(found)
+        return views, bad
+
+    def _view_seed(self):
+        """Return a seed that grid candidates share, so that views are kept for all."""
+        return self.random_state if is_integer(self.random_state) else 0
+
+    def _without(self, used, bad, column):
+        bad = sorted(bad & set(used.tolist()))
+        if not bad:
+            return used
+        names = ", ".join(column.describe(row) for row in bad[:5])
+        warnings.warn(
+            f"{type(self).__name__} leaves {len(bad)} of {len(used)} rows out, which "
+            f"are missing or cannot be read: {names}{', ...' if bad[5:] else ''}.",
+            UserWarning,
+            stacklevel=4,
+        )
+        left = np.setdiff1d(used, bad)
+        if len(left) == 0:
+            raise ValueError(
+                f"{type(self).__name__}: none of the {len(used)} rows can be used."
+            )
+        return left
+
+    def _split(self, used, encoded, groups, seed, is_partial):
+        """Return the rows to train on, and those set aside for early stopping."""
+        if not self.early_stopping or is_partial:
+            return used, None
+        from sklearn.model_selection import GroupShuffleSplit, train_test_split
+
+        if groups is not None:
+            splitter = GroupShuffleSplit(
+                1, test_size=self.validation_fraction, random_state=seed
+            )
+            parts = next(splitter.split(used, groups=np.asarray(groups)[used]))
+            return tuple(used[part] for part in parts)
+        is_classes = encoded.ndim == 1
+        return tuple(
+            train_test_split(
+                used,
+                test_size=self.validation_fraction,
+                random_state=seed,
+                stratify=encoded[used] if is_classes else None,
+            )
+        )
+
+    def _checked(self, values, n_rows, name):
+        if values is None:
+            return None
+        if not hasattr(values, "todense"):
+            values = np.asarray(values)
+        if name == "y" and values.ndim == 2 and values.shape[1] == 1:
+            values = values[:, 0]
+        if values.shape[:1] != (n_rows,):
+            raise ValueError(
+                f"{type(self).__name__}: Found input variables with inconsistent "
+                f"numbers of samples: X has {n_rows} rows, {name} has "
+                f"{len(values) if values.ndim else 'none'}."
+            )
+        return values
+
+
+class _Selected:
+    """Rows by their number among all rows, where some are missing."""
+
+    def __init__(self, rows, positions):
+        self.rows, self.positions = rows, positions
+
+    def __getitem__(self, row):
+        return self.rows[self.positions[row]]

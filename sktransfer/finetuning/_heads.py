@@ -1,0 +1,121 @@
+"""What stands on the pooled features: a linear layer, two layers, or cosines."""
+
+import warnings
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+HEADS = ("linear", "mlp", "cosine")
+
+
+class Standardize(nn.Module):
+    """Subtract means and divide by standard deviations, which are not trained."""
+
+    def __init__(self, n_features):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("scale", torch.ones(n_features))
+
+    def forward(self, features):
+        """Map features to features."""
+        return (features - self.mean) / self.scale
+
+
+class Cosine(nn.Module):
+    """Cosines between a row and one direction for each output, times a scale."""
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(n_outputs, n_features) * 0.01)
+        self.scale = nn.Parameter(torch.tensor(10.0))
+
+    def forward(self, features):
+        """Map features to outputs."""
+        unit = nn.functional.normalize(features, dim=1)
+        return self.scale * unit @ nn.functional.normalize(self.weight, dim=1).T
+
+
+def make_head(kind, n_features, n_outputs, dropout):
+    """Return a head: dropout, standardisation (the identity at first), and the rest."""
+    if kind == "linear":
+        last = nn.Linear(n_features, n_outputs)
+    elif kind == "cosine":
+        last = Cosine(n_features, n_outputs)
+    else:
+        width = min(512, n_features)
+        last = nn.Sequential(
+            nn.Linear(n_features, width), nn.GELU(), nn.Linear(width, n_outputs)
+        )
+    return nn.Sequential(Standardize(n_features), nn.Dropout(dropout), last)
+
+
+def start_from_probe(head, features, targets, weights, *, task, C):
+    """Set a linear head to what a linear model learns on the features.
+
+    Fine-tuning that starts there distorts the features less than one that starts from
+    a random head.
+
+    Parameters
+    ----------
+    head : torch.nn.Sequential
+        From ``make_head("linear", ...)``; changed in place.
+    features : ndarray of shape (n_samples, n_features)
+    targets : ndarray
+        As the loss takes them: class indices, indicators or scaled numbers.
+    weights : ndarray of shape (n_samples,)
+    task : {"classes", "labels", "numbers"}
+    C : float
+        Inverse strength of the penalty.
+
+    References
+    ----------
+    A. Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform
+    Out-of-Distribution", ICLR 2022, https://arxiv.org/abs/2202.10054
+    """
+    scaler = StandardScaler().fit(features, sample_weight=weights)
+    scaled = scaler.transform(features)
+    if task == "classes":
+        coef, intercept = _logistic(scaled, targets, weights, C)
+        n_missing = head[-1].out_features - len(coef)
+        if n_missing:  # classes that none of these rows has
+            present = np.unique(targets)
+            rows = np.zeros((head[-1].out_features, coef.shape[1]))
+            shift = np.full(head[-1].out_features, intercept.min() - 1.0)
+            rows[present], shift[present] = coef, intercept
+            coef, intercept = rows, shift
+    elif task == "labels":
+        fits = [_binary(scaled, column, weights, C) for column in targets.T]
+        coef, intercept = (np.stack(part) for part in zip(*fits, strict=True))
+    else:
+        ridge = Ridge(alpha=1 / C).fit(scaled, targets, sample_weight=weights)
+        coef = np.atleast_2d(ridge.coef_)
+        intercept = np.atleast_1d(ridge.intercept_)
+    with torch.no_grad():
+        head[0].mean.copy_(torch.from_numpy(scaler.mean_))
+        head[0].scale.copy_(torch.from_numpy(scaler.scale_))
+        head[-1].weight.copy_(torch.from_numpy(coef))
+        head[-1].bias.copy_(torch.from_numpy(intercept))
+
+
+def _logistic(features, targets, weights, C):
+    model = LogisticRegression(C=C, max_iter=200, tol=1e-3)
+    with warnings.catch_warnings():
+        # It may stop where it stands: training goes on from there.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(features, targets, sample_weight=weights)
+    if len(model.classes_) > 2:
+        return model.coef_, model.intercept_
+    # Two classes are one row there, and two opposite ones under a softmax.
+    half = model.coef_ / 2, model.intercept_ / 2
+    return np.vstack([-half[0], half[0]]), np.hstack([-half[1], half[1]])
+
+
+def _binary(features, targets, weights, C):
+    if targets.min() == targets.max():  # a label that all rows have, or none
+        return np.zeros(features.shape[1]), 4.0 * (2 * targets[0] - 1)
+    coef, intercept = _logistic(features, targets.astype(int), weights, C)
+    return 2 * coef[1], 2 * intercept[1]

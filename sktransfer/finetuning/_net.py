@@ -1,0 +1,408 @@
+"""The skorch net that trains: data, loss, steps and callbacks.
+
+The only module that imports skorch.
+"""
+
+import sys
+import warnings
+
+import numpy as np
+import skorch
+import torch
+from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
+from skorch.helper import predefined_split
+from skorch.utils import to_tensor
+from torch import nn
+from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR
+
+from .._torch import autocast
+from ..exceptions import NonFiniteLossError
+from ._augment import apply
+from ._optim import Schedule
+
+
+class RowsDataset(torch.utils.data.Dataset):
+    """Rows, targets and weights, from which `RowsLoader` makes batches.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Collates the rows.
+    views : list of sequence of ndarray
+        The rows, once for each view of them; an epoch takes one at random.
+    targets, weights : ndarray
+    indices : ndarray of int
+        Which of the rows take part.
+    seed : int
+        Of the order of the rows, and of random views.
+    augment : callable, default=None
+        A transform of uint8 pixels, applied anew at each epoch.
+    """
+
+    def __init__(
+        self, backbone, views, targets, weights, indices, *, seed, augment=None
+    ):
+        self.backbone, self.views, self.augment = backbone, views, augment
+        self.targets = torch.from_numpy(targets)
+        self.weights = torch.from_numpy(weights.astype(np.float32))
+        self.indices = indices
+        self.order = torch.Generator().manual_seed(seed)
+        self.choice = np.random.default_rng(seed)
+
+    def __len__(self):
+        return len(self.indices)
+
+    def batch(self, rows):
+        """Return the inputs of `Trained`, and targets with weights."""
+        views = self.choice.integers(len(self.views), size=len(rows))
+        arrays = [self.views[v][row] for v, row in zip(views, rows, strict=True)]
+        if self.augment is not None:
+            arrays = [apply(self.augment, array) for array in arrays]
+        chosen = torch.from_numpy(rows)
+        return inputs_of(self.backbone, arrays), (
+            self.targets[chosen],
+            self.weights[chosen],
+        )
+
+    def __getitem__(self, position):
+        return self.batch(self.indices[position : position + 1])
+
+
+class RowsLoader:
+    """Batches of a `RowsDataset`; a last batch of one row joins the one before.
+
+    Parameters
+    ----------
+    dataset : RowsDataset
+    batch_size : int
+    shuffle : bool, default=False
+    """
+
+    def __init__(self, dataset, batch_size, shuffle=False):
+        self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
+
+    def __len__(self):
+        n_rows = len(self.dataset)
+        n_batches = -(-n_rows // self.batch_size)
+        return n_batches - (n_batches > 1 and n_rows % self.batch_size == 1)
+
+    def __iter__(self):
+        indices = self.dataset.indices
+        if self.shuffle:
+            order = torch.randperm(len(indices), generator=self.dataset.order)
+            indices = indices[order.numpy()]
+        n_batches = len(self)
+        for number in range(n_batches):
+            start = number * self.batch_size
+            stop = None if number == n_batches - 1 else start + self.batch_size
+            yield self.dataset.batch(indices[start:stop])
+
+
+def inputs_of(backbone, arrays):
+    """Collate activations of rows to keyword arguments of `Trained`."""
+    state = backbone.batch(arrays)
+    if state.hidden.dtype == torch.float16:
+        state = state._replace(hidden=state.hidden.float())
+    return {k: v for k, v in state._asdict().items() if v is not None}
+
+
+class Loss(nn.Module):
+    """The mean of the rows' losses, each times its weight.
+
+    Parameters
+    ----------
+    task : {"classes", "labels", "numbers"}
+    label_smoothing : float
+    """
+
+    def __init__(self, task, label_smoothing=0.0):
+        super().__init__()
+        self.task, self.label_smoothing = task, label_smoothing
+
+    def forward(self, outputs, target):
+        """Return the loss of a batch."""
+        target, weight = target
+        if self.task == "classes":
+            losses = functional.cross_entropy(
+                outputs,
+                target,
+                reduction="none",
+                label_smoothing=self.label_smoothing,
+            )
+        elif self.task == "labels":
+            smooth = target * (1 - self.label_smoothing) + self.label_smoothing / 2
+            losses = functional.binary_cross_entropy_with_logits(
+                outputs, smooth, reduction="none"
+            ).mean(1)
+        else:
+            losses = functional.mse_loss(outputs, target, reduction="none").mean(1)
+        return (losses * weight).mean()
+
+
+class FineTuneNet(skorch.NeuralNet):
+    """A skorch net with parameter groups, mixed precision, and halved batches.
+
+    Parameters
+    ----------
+    parameter_groups : list of dict, default=None
+        What the optimizer gets.
+    precision : {"float32", "bfloat16", "float16"}, default="float32"
+    """
+
+    def __init__(self, *args, parameter_groups=None, precision="float32", **kwargs):
+        super().__init__(*args, **kwargs)
+        self.parameter_groups = parameter_groups
+        self.precision = precision
+
+    def get_params_for_optimizer(self, prefix, named_parameters):
+        """Return the groups instead of skorch's name patterns."""
+        args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
+        if prefix == "optimizer" and self.parameter_groups:
+            args = (self.parameter_groups,)
+        return args, kwargs
+
+    def initialize_optimizer(self, triggered_directly=None):
+        """Make the optimizer, and a gradient scaler for float16 on CUDA."""
+        super().initialize_optimizer(triggered_directly)
+        device = torch.device(self.device)
+        is_scaled = self.precision == "float16" and device.type == "cuda"
+        self.scaler = torch.amp.GradScaler(enabled=True) if is_scaled else None
+        return self
+
+    def infer(self, x, **fit_params):
+        """Run the module at the given precision."""
+        device = torch.device(self.device)
+        if device.type == "cuda":
+            x = {k: v.pin_memory().to(device, non_blocking=True) for k, v in x.items()}
+        with autocast(device, self.precision):
+            return super().infer(x, **fit_params)
+
+    def train_step_single(self, batch, **fit_params):
+        """Compute gradients; in two halves where the device's memory is too small."""
+        self._set_training(True)
+        inputs, target = batch
+        try:
+            return self._backward(inputs, target, 1.0)
+        except torch.OutOfMemoryError:
+            n_rows = len(target[1])
+            if n_rows == 1:
+                raise
+        self._zero_grad_optimizer()
+        torch.cuda.empty_cache()
+        half = -(-n_rows // 2)
+        steps = [
+            self._backward(
+                {k: v[part] for k, v in inputs.items()},
+                tuple(t[part] for t in target),
+                len(target[1][part]) / n_rows,
+            )
+            for part in (slice(0, half), slice(half, None))
+        ]
+        return {
+            "loss": steps[0]["loss"] + steps[1]["loss"],
+            "y_pred": torch.cat([step["y_pred"] for step in steps]),
+        }
+
+    def _backward(self, inputs, target, share):
+        outputs = self.infer(inputs)
+        loss = share * self.get_loss(outputs.float(), target, X=inputs, training=True)
+        if not torch.isfinite(loss):
+            raise NonFiniteLossError(f"the loss is {loss.item()}")
+        (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+        return {"loss": loss.detach(), "y_pred": outputs.detach()}
+
+    def _step_optimizer(self, step_fn):
+        """Step, through the scaler if there is one."""
+        if self.scaler is None:
+            super()._step_optimizer(step_fn)
+            return
+        step_fn()
+        self.scaler.step(self.optimizer_)
+        self.scaler.update()
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """Return the loss; targets come with weights."""
+        return self.criterion_(y_pred, to_tensor(tuple(y_true), device=self.device))
+
+    def __getstate__(self):
+        """Leave out what only training needs."""
+        state = super().__getstate__()
+        return {k: v for k, v in state.items() if k != "scaler"} | {"scaler": None}
+
+
+class Unscale(Callback):
+    """Bring gradients back to their size before they are clipped."""
+
+    def on_grad_computed(self, net, **kwargs):
+        """Unscale, if there is a scaler."""
+        if net.scaler is not None:
+            net.scaler.unscale_(net.optimizer_)
+
+
+class KeepLastGood(Callback):
+    """Remember the weights of the last whole epoch, and count epochs."""
+
+    def on_train_begin(self, net, **kwargs):
+        """Start to count."""
+        self.n_epochs_, self.weights_ = 0, None
+
+    def on_epoch_end(self, net, **kwargs):
+        """Copy the weights."""
+        self.n_epochs_ += 1
+        self.weights_ = {
+            key: value.detach().clone()
+            for key, value in net.module_.state_dict().items()
+        }
+
+    def __getstate__(self):
+        """Leave out the copy."""
+        return self.__dict__ | {"weights_": None}
+
+
+class Bar(Callback):
+    """A progress bar over the epochs, with losses and the time that is left."""
+
+    def __init__(self, max_epochs):
+        self.max_epochs = max_epochs
+
+    def on_train_begin(self, net, **kwargs):
+        """Draw an empty bar."""
+        from tqdm import tqdm
+
+        self.bar_ = tqdm(total=self.max_epochs, unit="epoch", file=sys.stderr)
+
+    def on_epoch_end(self, net, **kwargs):
+        """Move on."""
+        row = net.history[-1]
+        losses = {k: f"{row[k]:.4f}" for k in ("train_loss", "valid_loss") if k in row}
+        self.bar_.set_postfix(losses)
+        self.bar_.update()
+
+    def on_train_end(self, net, **kwargs):
+        """Close the bar."""
+        self.bar_.close()
+        self.bar_ = None
+
+
+def make_net(
+    module,
+    loss,
+    groups,
+    dataset,
+    valid,
+    *,
+    max_epochs,
+    batch_size,
+    lr,
+    lr_schedule,
+    gradient_clip_value,
+    n_iter_no_change,
+    device,
+    precision,
+    callbacks,
+    net_params,
+    verbose,
+):
+    """Return an initialised net, ready to train on a dataset."""
+    own = [("unscale", Unscale()), ("keep_last_good", KeepLastGood())]
+    if gradient_clip_value is not None:
+        own.append(("gradient_clipping", GradientNormClipping(gradient_clip_value)))
+    if lr_schedule != "constant":
+        n_steps = max_epochs * len(RowsLoader(dataset, batch_size))
+        schedule = Schedule(lr_schedule, n_steps)
+        own.append(
+            (
+                "lr_schedule",
+                LRScheduler(LambdaLR, lr_lambda=schedule, step_every="batch"),
+            )
+        )
+    if valid is not None:
+        own.append(
+            (
+                "early_stopping",
+                EarlyStopping(patience=n_iter_no_change, load_best=True, sink=_silent),
+            )
+        )
+    if verbose:
+        own.append(("bar", Bar(max_epochs)))
+    options = {
+        "optimizer": torch.optim.AdamW,
+        "max_epochs": max_epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "train_split": None if valid is None else predefined_split(valid),
+        "iterator_train": RowsLoader,
+        "iterator_train__shuffle": True,
+        "iterator_valid": RowsLoader,
+        "callbacks": [*own, *(callbacks or [])],
+        "callbacks__print_log": None,
+        "device": str(device),
+        "verbose": 0,
+    }
+    net = FineTuneNet(
+        module,
+        loss,
+        parameter_groups=groups,
+        precision=precision,
+        **options | (net_params or {}),
+    )
+    return net.initialize()
+
+
+def train(net, dataset, max_epochs, name):
+    """Train for some epochs; return how many were whole.
+
+    A loss that is not finite and a KeyboardInterrupt end the training with a warning
+    and the weights of the last whole epoch (with early stopping, of the best one).
+
+    Raises
+    ------
+    NonFiniteLossError, KeyboardInterrupt
+        If there was no whole epoch.
+    """
+    callbacks = dict(net.callbacks_)
+    keeper, early = callbacks["keep_last_good"], callbacks.get("early_stopping")
+    net.notify("on_train_begin", X=dataset, y=None)
+    error = None
+    try:
+        net.fit_loop(dataset, None, epochs=max_epochs)
+    except (KeyboardInterrupt, NonFiniteLossError) as err:
+        # skorch's early stopping raises KeyboardInterrupt too.
+        if early is None or early.misses_ < early.patience:
+            error = err
+            if keeper.weights_ is not None:
+                net.module_.load_state_dict(keeper.weights_)
+    net.notify("on_train_end", X=dataset, y=None)
+    n_epochs, is_lost = keeper.n_epochs_, keeper.weights_ is None
+    keeper.weights_ = None
+    if isinstance(error, NonFiniteLossError):
+        if is_lost:
+            raise NonFiniteLossError(_advice(name, "in the first epoch")) from error
+        when = f"in epoch {n_epochs + 1}; the weights of the last whole epoch are kept"
+        _warn(_advice(name, when))
+    elif error is not None:
+        if is_lost:
+            raise error
+        _warn(
+            f"{name}: training was interrupted after {n_epochs} epochs; the weights "
+            "are those of the last whole epoch, or the best (early_stopping)."
+        )
+    return n_epochs
+
+
+def _advice(name, when):
+    return (
+        f"{name}: the loss was not finite {when}. Use a smaller lr (or "
+        "backbone_lr_scale), gradient_clip_value=1.0, or precision='float32'."
+    )
+
+
+def _warn(text):
+    from sklearn.exceptions import ConvergenceWarning
+
+    warnings.warn(text, ConvergenceWarning, stacklevel=2)
+
+
+def _silent(*args, **kwargs):
+    """Take what a callback would print."""

@@ -1,0 +1,163 @@
+"""From what the caller calls a target to what a loss takes, and back."""
+
+import numpy as np
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import type_of_target
+
+
+class ClassTarget:
+    """Classes of any labels, or several yes-or-no labels a row.
+
+    Parameters
+    ----------
+    classes : ndarray
+        Sorted; for several labels the numbers of the columns.
+    is_multilabel : bool
+    """
+
+    def __init__(self, classes, is_multilabel):
+        self.classes, self.is_multilabel = classes, is_multilabel
+        self.task = "labels" if is_multilabel else "classes"
+        self.n_outputs = len(classes)
+
+    @classmethod
+    def learn(cls, y, name):
+        """Learn the classes.
+
+        Raises
+        ------
+        ValueError
+            If `y` is no classification target, or has one class only.
+        """
+        kind = type_of_target(y, input_name="y", raise_unknown=True)
+        if kind == "multilabel-indicator":
+            return cls(np.arange(np.shape(y)[1]), True)
+        if kind not in ("binary", "multiclass"):
+            raise ValueError(
+                f"Unknown label type: {name} got a target of kind {kind!r}; expected "
+                "one class a row, or an indicator matrix of labels. For numbers "
+                f"use {name.replace('Classifier', 'Regressor')}."
+            )
+        classes = np.unique(np.asarray(y))
+        if len(classes) < 2:
+            raise ValueError(
+                f"{name} needs rows of at least 2 classes; got 1 class: {classes[0]!r}."
+            )
+        return cls(classes, False)
+
+    def encode(self, y):
+        """Return class indices, or indicators.
+
+        Raises
+        ------
+        ValueError
+            If there is a class that was not learned.
+        """
+        if self.is_multilabel:
+            y = np.asarray(y.todense() if hasattr(y, "todense") else y)
+            if y.shape[1] != self.n_outputs:
+                raise ValueError(
+                    f"y has {y.shape[1]} labels; fit saw {self.n_outputs}."
+                )
+            return y.astype(np.float32)
+        y = np.asarray(y)
+        unseen = np.setdiff1d(np.unique(y), self.classes)
+        if len(unseen):
+            raise ValueError(
+                f"y has classes that were not there at the first call: {unseen[:5]}; "
+                f"known are {self.classes}. Pass all of them as classes= to the first "
+                "partial_fit, or fit again."
+            )
+        return np.searchsorted(self.classes, y).astype(np.int64)
+
+    def weights(self, y, class_weight):
+        """Return a weight for each row."""
+        if class_weight is None:
+            return np.ones(len(y))
+        return compute_sample_weight(class_weight, y)
+
+    def proba(self, outputs):
+        """Return probabilities."""
+        from scipy.special import expit, softmax
+
+        if self.is_multilabel:
+            return expit(outputs)
+        return softmax(outputs.astype(np.float64), axis=1)
+
+    def prior(self, encoded, weights):
+        """Return the outputs of a row of which nothing is known."""
+        if self.is_multilabel:
+            share = np.average(encoded, axis=0, weights=weights).clip(1e-6, 1 - 1e-6)
+            return np.log(share / (1 - share)).astype(np.float32)
+        counts = np.bincount(encoded, weights, minlength=self.n_outputs)
+        return np.log(np.maximum(counts / counts.sum(), 1e-12)).astype(np.float32)
+
+    def decode(self, outputs):
+        """Return labels."""
+        if self.is_multilabel:
+            return (outputs > 0).astype(int)
+        return self.classes[outputs.argmax(axis=1)]
+
+
+class NumberTarget:
+    """One number a row or several, scaled to mean 0 and standard deviation 1.
+
+    Parameters
+    ----------
+    mean, scale : ndarray of shape (n_outputs,)
+    is_column : bool
+        Whether `y` had one dimension.
+    """
+
+    task = "numbers"
+
+    def __init__(self, mean, scale, is_flat):
+        self.mean, self.scale, self.is_flat = mean, scale, is_flat
+        self.n_outputs = len(mean)
+
+    @classmethod
+    def learn(cls, y, name):
+        """Learn the scale.
+
+        Raises
+        ------
+        ValueError
+            If `y` is not made of finite numbers.
+        """
+        y = _as_numbers(y, name)
+        table = y.reshape(len(y), -1)
+        scale = table.std(axis=0)
+        scale[scale == 0] = 1.0
+        return cls(table.mean(axis=0), scale, y.ndim == 1)
+
+    def encode(self, y):
+        """Return scaled numbers ``(n_samples, n_outputs)``."""
+        y = _as_numbers(y, "partial_fit").reshape(len(y), -1)
+        if y.shape[1] != self.n_outputs:
+            raise ValueError(f"y has {y.shape[1]} columns; fit saw {self.n_outputs}.")
+        return ((y - self.mean) / self.scale).astype(np.float32)
+
+    def weights(self, y, class_weight):
+        """Return a weight of 1 for each row."""
+        return np.ones(len(y))
+
+    def prior(self, encoded, weights):
+        """Return the outputs of a row of which nothing is known."""
+        return np.average(encoded, axis=0, weights=weights).astype(np.float32)
+
+    def decode(self, outputs):
+        """Return numbers in the units of `y`."""
+        numbers = outputs.astype(np.float64) * self.scale + self.mean
+        return numbers[:, 0] if self.is_flat else numbers
+
+
+def _as_numbers(y, name):
+    try:
+        y = np.asarray(y, dtype=np.float64)
+    except (TypeError, ValueError) as err:
+        raise ValueError(f"{name}: y must be numbers ({err}).") from err
+    if y.ndim not in (1, 2):
+        raise ValueError(f"{name}: y must have 1 or 2 dimensions; got {y.ndim}.")
+    if not np.isfinite(y).all():
+        raise ValueError(f"{name}: Input y contains NaN or infinity.")
+    return y
