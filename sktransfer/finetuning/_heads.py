@@ -6,19 +6,22 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 HEADS = ("linear", "mlp", "cosine")
 
 
 class Standardize(nn.Module):
-    """Subtract means and divide by standard deviations, which are not trained."""
+    """Subtract means and divide by one number, which are not trained.
+
+    One number for all features: those that vary little are mostly noise, and a linear
+    model with a penalty does worse where each is brought to the same scale.
+    """
 
     def __init__(self, n_features):
         super().__init__()
         self.register_buffer("mean", torch.zeros(n_features))
-        self.register_buffer("scale", torch.ones(n_features))
+        self.register_buffer("scale", torch.ones(()))
 
     def forward(self, features):
         """Map features to features."""
@@ -76,8 +79,9 @@ def start_from_probe(head, features, targets, weights, *, task, C):
     A. Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform
     Out-of-Distribution", ICLR 2022, https://arxiv.org/abs/2202.10054
     """
-    scaler = StandardScaler().fit(features, sample_weight=weights)
-    scaled = scaler.transform(features)
+    mean = np.average(features, axis=0, weights=weights)
+    scale = (features - mean).std() or 1.0
+    scaled = (features - mean) / scale
     if task == "classes":
         coef, intercept = _logistic(scaled, targets, weights, C)
         n_missing = head[-1].out_features - len(coef)
@@ -95,8 +99,8 @@ def start_from_probe(head, features, targets, weights, *, task, C):
         coef = np.atleast_2d(ridge.coef_)
         intercept = np.atleast_1d(ridge.intercept_)
     with torch.no_grad():
-        head[0].mean.copy_(torch.from_numpy(scaler.mean_))
-        head[0].scale.copy_(torch.from_numpy(scaler.scale_))
+        head[0].mean.copy_(torch.from_numpy(mean))
+        head[0].scale.fill_(float(scale))
         head[-1].weight.copy_(torch.from_numpy(coef))
         head[-1].bias.copy_(torch.from_numpy(intercept))
 
