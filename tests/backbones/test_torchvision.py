@@ -80,7 +80,6 @@ OTHERS = [
     "convnext_tiny",
     "densenet121",
     "efficientnet_b0",
-    "efficientnet_v2_s",
     "maxvit_t",
     "mobilenet_v2",
     "mobilenet_v3_large",
@@ -90,7 +89,6 @@ OTHERS = [
     "swin_t",
     "swin_v2_t",
     "vit_b_32",
-    "wide_resnet50_2",
 ]
 WHOLE = ["alexnet", "googlenet", "inception_v3", "vgg11"]
 
