@@ -391,9 +391,10 @@ def _warn_worker():
     _warned_pids.add(pid)
     warnings.warn(
         "This is a worker process, whose features other workers and later calls do not "
-        "see: each worker runs every row through the network again. Call "
-        "sktransfer.set_cache_dir(FOLDER) before the workers start, or set the "
-        f"environment variable {ENV_VARIABLE}, and they share one folder.",
+        "see: each worker runs every row through the network again. Give the estimator "
+        "cache=FOLDER, and all workers share that folder; or call "
+        "sktransfer.set_cache_dir(FOLDER) before the first parallel call, since workers "
+        "that run already keep the setting that they started with.",
         RuntimeWarning,
         stacklevel=2,
     )
