@@ -393,8 +393,8 @@ def _warn_worker():
         "This is a worker process, whose features other workers and later calls do not "
         "see: each worker runs every row through the network again. Give the estimator "
         "cache=FOLDER, and all workers share that folder; or call "
-        "sktransfer.set_cache_dir(FOLDER) before the first parallel call, since workers "
-        "that run already keep the setting that they started with.",
+        "sktransfer.set_cache_dir(FOLDER) before the first parallel call, since "
+        "workers that run already keep the setting that they started with.",
         RuntimeWarning,
         stacklevel=2,
     )
