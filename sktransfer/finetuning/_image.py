@@ -43,9 +43,9 @@ class ImageClassifier(ImageColumn, BaseClassifier):
     missing, on_error : {"raise", "prior"}, default="raise"
         A null cell and one that cannot be read: an error, or `fit` leaves the row out
         with a warning and `predict` gives the shares of the classes.
-    lr : float, default=0.001
+    lr : float, default=0.0003
         Learning rate of the head.
-    backbone_lr_scale : float, default=0.3
+    backbone_lr_scale : float, default=1.0
         The last block learns with ``lr * backbone_lr_scale``.
     layer_decay : float, default=0.9
         Each block before it learns with that times the rate of the one behind.
@@ -59,7 +59,7 @@ class ImageClassifier(ImageColumn, BaseClassifier):
         BatchNorm in the trained blocks: "eval" uses the network's own statistics and
         trains weight and bias, "frozen" trains neither, "train" uses and updates the
         statistics of the batches.
-    max_epochs : int, default=10
+    max_epochs : int, default=8
         Passes over the training rows.
     batch_size : int, default=32
         Rows of a training step.
@@ -165,14 +165,14 @@ class ImageClassifier(ImageColumn, BaseClassifier):
         source="path",
         missing="raise",
         on_error="raise",
-        lr=0.001,
-        backbone_lr_scale=0.3,
+        lr=0.0003,
+        backbone_lr_scale=1.0,
         layer_decay=0.9,
         weight_decay=0.01,
         lr_schedule="cosine",
         gradient_clip_value=1.0,
         batch_norm="eval",
-        max_epochs=10,
+        max_epochs=8,
         batch_size=32,
         class_weight=None,
         label_smoothing=0.0,
@@ -262,9 +262,9 @@ class ImageRegressor(ImageColumn, BaseRegressor):
     missing, on_error : {"raise", "prior"}, default="raise"
         A null cell and one that cannot be read: an error, or `fit` leaves the row out
         with a warning and `predict` gives the mean.
-    lr : float, default=0.001
+    lr : float, default=0.0003
         Learning rate of the head.
-    backbone_lr_scale : float, default=0.3
+    backbone_lr_scale : float, default=1.0
         The last block learns with ``lr * backbone_lr_scale``.
     layer_decay : float, default=0.9
         Each block before it learns with that times the rate of the one behind.
@@ -278,7 +278,7 @@ class ImageRegressor(ImageColumn, BaseRegressor):
         BatchNorm in the trained blocks: "eval" uses the network's own statistics and
         trains weight and bias, "frozen" trains neither, "train" uses and updates the
         statistics of the batches.
-    max_epochs : int, default=10
+    max_epochs : int, default=8
         Passes over the training rows.
     batch_size : int, default=32
         Rows of a training step.
@@ -378,14 +378,14 @@ class ImageRegressor(ImageColumn, BaseRegressor):
         source="path",
         missing="raise",
         on_error="raise",
-        lr=0.001,
-        backbone_lr_scale=0.3,
+        lr=0.0003,
+        backbone_lr_scale=1.0,
         layer_decay=0.9,
         weight_decay=0.01,
         lr_schedule="cosine",
         gradient_clip_value=1.0,
         batch_norm="eval",
-        max_epochs=10,
+        max_epochs=8,
         batch_size=32,
         augment=None,
         augment_views=None,

@@ -17,7 +17,7 @@ class TextClassifier(TextColumn, BaseClassifier):
     ----------
     backbone : str, Path, BackboneSpec or Backbone, default="all-MiniLM-L6-v2"
         The network.
-    freeze_depth : int or str, default=-2
+    freeze_depth : int or str, default=-1
         How much of the network stays as it is: ``"all"`` is a linear probe, ``-1`` all
         but the last block, ``-2`` all but two, the name of a block or stage up to and
         including it, ``0`` nothing. What is frozen runs once for each row.
@@ -39,9 +39,9 @@ class TextClassifier(TextColumn, BaseClassifier):
     missing : {"empty", "raise", "prior"}, default="empty"
         A null cell: the empty text, an error, or `fit` leaves the row out with a
         warning and `predict` gives the shares of the classes.
-    lr : float, default=0.001
+    lr : float, default=0.0001
         Learning rate of the head.
-    backbone_lr_scale : float, default=0.1
+    backbone_lr_scale : float, default=1.0
         The last block learns with ``lr * backbone_lr_scale``.
     layer_decay : float, default=0.9
         Each block before it learns with that times the rate of the one behind.
@@ -139,7 +139,7 @@ class TextClassifier(TextColumn, BaseClassifier):
         self,
         backbone="all-MiniLM-L6-v2",
         *,
-        freeze_depth=-2,
+        freeze_depth=-1,
         pooling="auto",
         head="linear",
         head_init="auto",
@@ -148,8 +148,8 @@ class TextClassifier(TextColumn, BaseClassifier):
         max_length=None,
         prompt=None,
         missing="empty",
-        lr=0.001,
-        backbone_lr_scale=0.1,
+        lr=0.0001,
+        backbone_lr_scale=1.0,
         layer_decay=0.9,
         weight_decay=0.01,
         lr_schedule="cosine",
@@ -218,7 +218,7 @@ class TextRegressor(TextColumn, BaseRegressor):
     ----------
     backbone : str, Path, BackboneSpec or Backbone, default="all-MiniLM-L6-v2"
         The network.
-    freeze_depth : int or str, default=-2
+    freeze_depth : int or str, default=-1
         How much of the network stays as it is: ``"all"`` is a linear probe, ``-1`` all
         but the last block, ``-2`` all but two, the name of a block or stage up to and
         including it, ``0`` nothing. What is frozen runs once for each row.
@@ -240,9 +240,9 @@ class TextRegressor(TextColumn, BaseRegressor):
     missing : {"empty", "raise", "prior"}, default="empty"
         A null cell: the empty text, an error, or `fit` leaves the row out with a
         warning and `predict` gives the mean.
-    lr : float, default=0.001
+    lr : float, default=0.0001
         Learning rate of the head.
-    backbone_lr_scale : float, default=0.1
+    backbone_lr_scale : float, default=1.0
         The last block learns with ``lr * backbone_lr_scale``.
     layer_decay : float, default=0.9
         Each block before it learns with that times the rate of the one behind.
@@ -334,7 +334,7 @@ class TextRegressor(TextColumn, BaseRegressor):
         self,
         backbone="all-MiniLM-L6-v2",
         *,
-        freeze_depth=-2,
+        freeze_depth=-1,
         pooling="auto",
         head="linear",
         head_init="auto",
@@ -343,8 +343,8 @@ class TextRegressor(TextColumn, BaseRegressor):
         max_length=None,
         prompt=None,
         missing="empty",
-        lr=0.001,
-        backbone_lr_scale=0.1,
+        lr=0.0001,
+        backbone_lr_scale=1.0,
         layer_decay=0.9,
         weight_decay=0.01,
         lr_schedule="cosine",
