@@ -96,6 +96,16 @@ class FitRows:
             )
         )
 
+    def _labelled(self, y, used):
+        """Return `y` of the rows that are used; that of the others is never read.
+
+        Theirs may be None or NaN, which makes objects or floats of the whole array.
+        """
+        y = y[used]
+        if y.dtype == object:
+            y = np.array(y.tolist())
+        return y
+
     def _checked(self, values, n_rows, name):
         if values is None:
             return None
