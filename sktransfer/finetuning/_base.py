@@ -145,7 +145,7 @@ class BaseFineTuner(FitRows, ColumnEstimator):
                 "None."
             )
         weight = np.ones(n_rows) if sample_weight is None else sample_weight
-        weight = np.asarray(self._checked(weight, n_rows, "sample_weight"), np.float64)
+        weight = np.array(self._checked(weight, n_rows, "sample_weight"), np.float64)
         if weight.ndim != 1 or not np.isfinite(weight).all() or (weight < 0).any():
             raise ValueError(
                 f"{type(self).__name__}: sample_weight must be one finite number >= 0 "

@@ -3,6 +3,8 @@
 import warnings
 
 import numpy as np
+from sklearn.base import is_classifier
+from sklearn.exceptions import DataConversionWarning
 
 from .._runners import ActivationRunner, InputRunner
 from .._validation import is_integer
@@ -113,6 +115,13 @@ class FitRows:
             values = np.asarray(values)
         if name == "y" and values.ndim == 2 and values.shape[1] == 1:
             values = values[:, 0]
+            if is_classifier(self):
+                warnings.warn(
+                    f"{type(self).__name__}: a column-vector y was passed when a 1d "
+                    "array was expected.",
+                    DataConversionWarning,
+                    stacklevel=4,
+                )
         if values.shape[:1] != (n_rows,):
             raise ValueError(
                 f"{type(self).__name__}: Found input variables with inconsistent "

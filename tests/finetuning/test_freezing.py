@@ -31,9 +31,7 @@ class Gradients(Callback):
     def on_grad_computed(self, net, named_parameters, **kwargs):
         groups = net.optimizer_.param_groups
         self.in_optimizer_ = {id(p) for group in groups for p in group["params"]}
-        self.trainable_ = {
-            id(p) for p in net.module_.parameters() if p.requires_grad
-        }
+        self.trainable_ = {id(p) for p in net.module_.parameters() if p.requires_grad}
         self.alive_ = getattr(self, "alive_", set()) | {
             name
             for name, p in named_parameters
