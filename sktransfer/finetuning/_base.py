@@ -175,6 +175,14 @@ class BaseFineTuner(FitRows, ColumnEstimator):
                     f"{type(self).__name__} cannot go on training: backbone is another "
                     "one than that of the first fit. Use warm_start=False."
                 )
+            names = request.backbone.block_names
+            depth = names[request.depth - 1] if request.depth else ""
+            if depth != self.freeze_depth_:
+                raise ValueError(
+                    f"{type(self).__name__} cannot go on training: freeze_depth="
+                    f"{self.freeze_depth!r} freezes up to {depth!r}, and the first fit "
+                    f"up to {self.freeze_depth_!r}. Use warm_start=False."
+                )
         known = target.encode(y)
         encoded = np.zeros((n_rows, *known.shape[1:]), known.dtype)
         encoded[used] = known

@@ -117,8 +117,8 @@ class FitRows:
             values = values[:, 0]
             if is_classifier(self):
                 warnings.warn(
-                    f"{type(self).__name__}: a column-vector y was passed when a 1d "
-                    "array was expected.",
+                    "A column-vector y was passed when a 1d array was expected by "
+                    f"{type(self).__name__}.",
                     DataConversionWarning,
                     stacklevel=4,
                 )
