@@ -56,7 +56,6 @@ def test_net_params_reach_skorch():
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_trains_the_same(monkeypatch):
-    whole = model().fit(TEXTS, LABELS)
     infer = FineTuneNet.infer
 
     def small(self, x, **kwargs):
