@@ -145,7 +145,7 @@ class BaseFineTuner(FitRows, ColumnEstimator):
                 "None."
             )
         weight = np.ones(n_rows) if sample_weight is None else sample_weight
-        weight = np.asarray(self._checked(weight, n_rows, "sample_weight"), np.float64)
+        weight = np.array(self._checked(weight, n_rows, "sample_weight"), np.float64)
         if weight.ndim != 1 or not np.isfinite(weight).all() or (weight < 0).any():
             raise ValueError(
                 f"{type(self).__name__}: sample_weight must be one finite number >= 0 "
@@ -162,11 +162,12 @@ class BaseFineTuner(FitRows, ColumnEstimator):
         used = np.flatnonzero(is_used)
         if len(used) == 0:
             raise ValueError(
-                f"{type(self).__name__}: no row is left to train on: every one has "
-                "sample_weight 0 or a negative sample_domain."
+                f"{type(self).__name__}: no row is left to train on: every one has a "
+                "sample_weight of zero or a negative sample_domain."
             )
+        y = self._labelled(y, used)
         if not is_resumed:
-            target = self._learn_target(classes if classes is not None else y[used])
+            target = self._learn_target(classes if classes is not None else y)
         else:
             target = self._target
             if request.backbone.fingerprint != self._fingerprint:
@@ -174,10 +175,18 @@ class BaseFineTuner(FitRows, ColumnEstimator):
                     f"{type(self).__name__} cannot go on training: backbone is another "
                     "one than that of the first fit. Use warm_start=False."
                 )
-        encoded = np.zeros((n_rows, *target.encode(y[used]).shape[1:]), np.float32)
-        encoded = encoded.astype(target.encode(y[used[:1]]).dtype)
-        encoded[used] = target.encode(y[used])
-        weight[used] *= target.weights(y[used], self.class_weight)
+            names = request.backbone.block_names
+            depth = names[request.depth - 1] if request.depth else ""
+            if depth != self.freeze_depth_:
+                raise ValueError(
+                    f"{type(self).__name__} cannot go on training: freeze_depth="
+                    f"{self.freeze_depth!r} freezes up to {depth!r}, and the first fit "
+                    f"up to {self.freeze_depth_!r}. Use warm_start=False."
+                )
+        known = target.encode(y)
+        encoded = np.zeros((n_rows, *known.shape[1:]), known.dtype)
+        encoded[used] = known
+        weight[used] *= target.weights(y, self.class_weight)
         views, bad = self._views(column, request, seed)
         used = self._without(used, bad, column)
         weight /= weight[used].mean()

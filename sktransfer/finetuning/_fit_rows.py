@@ -3,6 +3,8 @@
 import warnings
 
 import numpy as np
+from sklearn.base import is_classifier
+from sklearn.exceptions import DataConversionWarning
 
 from .._runners import ActivationRunner, InputRunner
 from .._validation import is_integer
@@ -96,6 +98,16 @@ class FitRows:
             )
         )
 
+    def _labelled(self, y, used):
+        """Return `y` of the rows that are used; that of the others is never read.
+
+        Theirs may be None or NaN, which makes objects or floats of the whole array.
+        """
+        y = y[used]
+        if y.dtype == object:
+            y = np.array(y.tolist())
+        return y
+
     def _checked(self, values, n_rows, name):
         if values is None:
             return None
@@ -103,6 +115,13 @@ class FitRows:
             values = np.asarray(values)
         if name == "y" and values.ndim == 2 and values.shape[1] == 1:
             values = values[:, 0]
+            if is_classifier(self):
+                warnings.warn(
+                    "A column-vector y was passed when a 1d array was expected by "
+                    f"{type(self).__name__}.",
+                    DataConversionWarning,
+                    stacklevel=4,
+                )
         if values.shape[:1] != (n_rows,):
             raise ValueError(
                 f"{type(self).__name__}: Found input variables with inconsistent "

@@ -2,6 +2,7 @@
 
 import mmap
 import tempfile
+import weakref
 
 import numpy as np
 
@@ -40,6 +41,7 @@ class Rows:
         """Write an array to a file that has no name and goes with this process."""
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="sktransfer-")  # noqa: SIM115
+            weakref.finalize(self, self._file.close)  # the maps outlive it
         start = self._file.seek(0, 2)
         page = mmap.ALLOCATIONGRANULARITY
         self._file.write(array.tobytes())

@@ -29,6 +29,9 @@ class ClassTarget:
         ValueError
             If `y` is no classification target, or has one class only.
         """
+        kinds = getattr(getattr(y, "dtype", None), "kind", None)
+        if kinds == "f" and not hasattr(y, "todense") and not np.isfinite(y).all():
+            raise ValueError(f"{name}: Input y contains NaN or infinity.")
         kind = type_of_target(y, input_name="y", raise_unknown=True)
         if kind == "multilabel-indicator":
             return cls(np.arange(np.shape(y)[1]), True)

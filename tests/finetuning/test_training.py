@@ -1,0 +1,93 @@
+"""How training ends, goes on, and fits into memory."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import Callback
+
+from sktransfer import TextClassifier
+from sktransfer.exceptions import NonFiniteLossError
+from sktransfer.finetuning._net import FineTuneNet
+from sktransfer.finetuning._optim import Schedule
+
+TEXTS = [f"text {i} {'good' if i % 2 else 'bad'}" for i in range(12)]
+LABELS = np.arange(12) % 2
+
+
+class Raise(Callback):
+    """Raises at the first batch of an epoch."""
+
+    def __init__(self, error, epoch):
+        self.error, self.epoch = error, epoch
+
+    def on_batch_begin(self, net, training=None, **kwargs):
+        if len(net.history) == self.epoch:
+            raise self.error
+
+
+def model(**options):
+    options = {"freeze_depth": -1, "max_epochs": 4, "random_state": 0} | options
+    return TextClassifier("tiny-bert", **options)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), NonFiniteLossError("nan")])
+def test_the_last_whole_epoch_is_kept(error):
+    with pytest.warns(ConvergenceWarning, match="last whole epoch"):
+        stopped = model(callbacks=[Raise(error, 3)], lr_schedule="constant").fit(
+            TEXTS, LABELS
+        )
+    assert stopped.n_epochs_ == 2
+    whole = model(max_epochs=2, lr_schedule="constant").fit(TEXTS, LABELS)
+    np.testing.assert_array_equal(
+        stopped.predict_proba(TEXTS), whole.predict_proba(TEXTS)
+    )
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, NonFiniteLossError])
+def test_without_a_whole_epoch_the_error_is_raised(kind):
+    with pytest.raises(kind):
+        model(callbacks=[Raise(kind(), 1)]).fit(TEXTS, LABELS)
+
+
+def test_net_params_reach_skorch():
+    fitted = model(net_params={"optimizer": torch.optim.SGD}).fit(TEXTS, LABELS)
+    assert isinstance(fitted.net_.optimizer_, torch.optim.SGD)
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_trains_the_same(monkeypatch):
+    infer = FineTuneNet.infer
+
+    def small(self, x, **kwargs):
+        if len(x["hidden"]) > 2 and self.module_.training:
+            raise torch.OutOfMemoryError("too many rows")
+        return infer(self, x, **kwargs)
+
+    monkeypatch.setattr(FineTuneNet, "infer", small)
+    halved = model(batch_size=4).fit(TEXTS, LABELS)
+    monkeypatch.undo()
+    whole = model(batch_size=4).fit(TEXTS, LABELS)
+    np.testing.assert_allclose(
+        halved.predict_proba(TEXTS), whole.predict_proba(TEXTS), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("kind", ["cosine", "one-cycle"])
+def test_a_schedule_rises_and_falls_to_nothing(kind):
+    factors = [Schedule(kind, 100)(step) for step in range(101)]
+    top = int(np.argmax(factors))
+    assert 0 < top < 40
+    assert max(factors) <= 1.0
+    assert factors[-1] == pytest.approx(0.0, abs=1e-6)
+    assert (np.diff(factors[top:]) <= 1e-12).all()
+
+
+def test_early_stopping_sets_rows_aside():
+    fitted = model(early_stopping=True, validation_fraction=0.5).fit(TEXTS, LABELS)
+    assert "valid_loss" in fitted.history_[0]
+
+
+def test_warm_start_at_another_depth_is_refused_by_name():
+    fitted = model(warm_start=True).fit(TEXTS, LABELS)
+    with pytest.raises(ValueError, match="freeze_depth"):
+        fitted.set_params(freeze_depth=-2).fit(TEXTS, LABELS)
