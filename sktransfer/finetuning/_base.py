@@ -72,7 +72,7 @@ class BaseFineTuner(FitRows, ColumnEstimator):
     class_weight = None
     label_smoothing = 0.0
 
-    def _learn_target(self, y):
+    def _learn_target(self, y, weight):
         raise NotImplementedError
 
     # -- fitting -----------------------------------------------------------------------
@@ -167,7 +167,7 @@ class BaseFineTuner(FitRows, ColumnEstimator):
             )
         y = self._labelled(y, used)
         if not is_resumed:
-            target = self._learn_target(classes if classes is not None else y)
+            target = self._learn_target(y if classes is None else classes, weight[used])
         else:
             target = self._target
             if request.backbone.fingerprint != self._fingerprint:

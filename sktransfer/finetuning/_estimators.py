@@ -18,7 +18,7 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
 
-    def _learn_target(self, y):
+    def _learn_target(self, y, weight):
         return ClassTarget.learn(y, type(self).__name__)
 
     def _set_fitted(self, column, request, target, encoded, weight):
@@ -87,8 +87,8 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
 class BaseRegressor(RegressorMixin, BaseFineTuner):
     """Numbers, one or several a row."""
 
-    def _learn_target(self, y):
-        return NumberTarget.learn(y, type(self).__name__)
+    def _learn_target(self, y, weight):
+        return NumberTarget.learn(y, weight, type(self).__name__)
 
     def partial_fit(self, X, y, *, sample_weight=None):
         """Train for one epoch on some rows, from where the last call ended.

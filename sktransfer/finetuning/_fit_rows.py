@@ -104,9 +104,17 @@ class FitRows:
         Theirs may be None or NaN, which makes objects or floats of the whole array.
         """
         y = y[used]
-        if y.dtype == object:
-            y = np.array(y.tolist())
-        return y
+        if y.dtype != object or all(isinstance(label, str) for label in y.flat):
+            return y
+        plain = np.array(y.tolist())
+        if plain.dtype.kind not in "biuf":
+            kinds = sorted({type(label).__name__ for label in y.flat})
+            raise ValueError(
+                f"{type(self).__name__}: y mixes values of the types {kinds}; expected "
+                "strings, numbers or bools alone, and no missing value in a row that "
+                "is trained on."
+            )
+        return plain
 
     def _checked(self, values, n_rows, name):
         if values is None:

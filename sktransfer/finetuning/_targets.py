@@ -119,8 +119,8 @@ class NumberTarget:
         self.n_outputs = len(mean)
 
     @classmethod
-    def learn(cls, y, name):
-        """Learn the scale.
+    def learn(cls, y, weight, name):
+        """Learn the scale, of rows with weights.
 
         Raises
         ------
@@ -129,9 +129,10 @@ class NumberTarget:
         """
         y = _as_numbers(y, name)
         table = y.reshape(len(y), -1)
-        scale = table.std(axis=0)
+        mean = np.average(table, axis=0, weights=weight)
+        scale = np.sqrt(np.average((table - mean) ** 2, axis=0, weights=weight))
         scale[scale == 0] = 1.0
-        return cls(table.mean(axis=0), scale, y.ndim == 1)
+        return cls(mean, scale, y.ndim == 1)
 
     def encode(self, y):
         """Return scaled numbers ``(n_samples, n_outputs)``."""

@@ -217,7 +217,7 @@ def test_biases_and_norms_do_not_decay(name):
 
 def test_the_net_uses_the_groups():
     model = model_for("tiny-bert", freeze_depth=1, lr_schedule="constant", lr=0.01)
-    model.fit(TEXTS, LABELS)
+    model.set_params(backbone_lr_scale=0.1, layer_decay=0.9).fit(TEXTS, LABELS)
     rates = {g["name"]: g["lr"] for g in model.net_.optimizer_.param_groups}
     assert rates["head"] == 0.01
     assert rates["blocks.1"] == pytest.approx(0.001)

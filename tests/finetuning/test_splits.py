@@ -1,0 +1,141 @@
+"""Rows set aside, rows changed at random, and what a pipeline passes on."""
+
+import numpy as np
+import pytest
+import sklearn
+import torch
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from sktransfer import FeatureCache, ImageClassifier, TextClassifier, TextRegressor
+
+TEXTS = [f"{'good' if i % 2 else 'bad'} text number {i}" for i in range(40)]
+LABELS = np.array(["-", "+"])[np.arange(40) % 2]
+FAST = {"freeze_depth": -1, "max_epochs": 2, "random_state": 0}
+
+
+@pytest.fixture
+def pictures():
+    X = np.random.default_rng(0).integers(0, 256, (24, 40, 40, 3), dtype=np.uint8)
+    X[::2] //= 2
+    return X, np.arange(24) % 2
+
+
+def split_of(model, labels=LABELS, **options):
+    """Fit, and return the rows that were trained on and those set aside."""
+    parts = []
+    split = type(model)._split
+
+    def spy(self, *args):
+        parts.append(split(self, *args))
+        return parts[-1]
+
+    type(model)._split = spy
+    try:
+        model.fit(TEXTS, labels, **options)
+    finally:
+        type(model)._split = split
+    return parts[0]
+
+
+def test_rows_are_set_aside_by_class_and_the_best_epoch_comes_back():
+    model = TextClassifier("tiny-bert", early_stopping=True, **FAST)
+    model.set_params(
+        validation_fraction=0.2, max_epochs=30, lr=0.05, n_iter_no_change=3
+    )
+    labels = np.random.default_rng(0).permutation(LABELS)  # nothing to be learned
+    train, valid = split_of(model, labels)
+    assert sorted([*train, *valid]) == list(range(40))
+    assert (labels[valid] == "+").sum() == len(valid) / 2 == 4
+    losses = [row["valid_loss"] for row in model.history_]
+    assert model.n_epochs_ == len(losses) < 30
+    assert min(losses) < losses[-1]
+    outputs = model.predict_proba([TEXTS[i] for i in valid])
+    hits = outputs[np.arange(8), np.searchsorted(model.classes_, labels[valid])]
+    assert -np.log(hits).mean() == pytest.approx(min(losses), rel=1e-3)
+
+
+def test_a_group_is_never_on_both_sides():
+    groups = np.arange(40) // 4
+    model = TextClassifier("tiny-bert", early_stopping=True, **FAST)
+    train, valid = split_of(model, groups=groups)
+    assert len(valid) > 0
+    assert not set(groups[train]) & set(groups[valid])
+
+
+def test_views_are_kept_and_only_training_rows_are_changed(pictures, counting_backbone):
+    X, y = pictures
+    backbone, counter = counting_backbone("tiny-cnn")
+    cache = FeatureCache()
+    model = ImageClassifier(backbone, augment="light", augment_views=3, cache=cache)
+    grid = GridSearchCV(model.set_params(**FAST), {"lr": [1e-2, 1e-3]}, cv=2).fit(X, y)
+    assert counter.rows == 3 * len(X)  # predicting added none
+    grid.predict(X)
+    assert counter.rows == 3 * len(X)
+
+
+@pytest.mark.parametrize("augment", ["light", "standard", torch.Tensor.flip])
+def test_new_views_at_each_epoch_are_deterministic(pictures, augment):
+    X, y = pictures
+    if callable(augment):
+        augment = mirror
+    fits = [
+        ImageClassifier("tiny-cnn", augment=augment, **FAST).fit(X, y).predict_proba(X)
+        for _ in range(2)
+    ]
+    np.testing.assert_array_equal(*fits)
+    plain = ImageClassifier("tiny-cnn", **FAST).fit(X, y).predict_proba(X)
+    assert not np.array_equal(fits[0], plain)
+
+
+def mirror(pixels):
+    return pixels.flip(-1)
+
+
+def test_a_transform_that_changes_the_size_is_refused(pictures):
+    X, y = pictures
+    model = ImageClassifier("tiny-cnn", augment=lambda pixels: pixels[:, :8], **FAST)
+    with pytest.raises(ValueError, match=r"returned \(3, 8, 32\).*expected a uint8"):
+        model.fit(X, y)
+
+
+@pytest.mark.parametrize("routing", [False, True])
+def test_a_pipeline_passes_weights_and_domains_on(routing):
+    weight = np.where(np.arange(40) < 20, 1.0, 0.0)
+    domain = np.where(np.arange(40) < 20, 0, -1)
+    want = TextClassifier("tiny-bert", **FAST).fit(TEXTS[:20], LABELS[:20])
+    for name, values in (("sample_weight", weight), ("sample_domain", domain)):
+        with sklearn.config_context(enable_metadata_routing=routing):
+            model = TextClassifier("tiny-bert", **FAST)
+            if routing and name == "sample_weight":
+                model.set_fit_request(sample_weight=True)
+            pipe = make_pipeline(FunctionTransformer(list), model)
+            key = name if routing else f"textclassifier__{name}"
+            pipe.fit(TEXTS, LABELS, **{key: values})
+            got = pipe.predict_proba(TEXTS)
+        np.testing.assert_allclose(got, want.predict_proba(TEXTS), atol=1e-6)
+
+
+def test_a_regressor_scales_y_by_the_weighted_rows():
+    y = np.r_[np.full(20, 5000.0) + np.arange(20), np.full(20, -1e6)]
+    weight = np.r_[np.ones(20), np.full(20, 1e-9)]
+    model = TextRegressor("tiny-bert", **FAST).fit(TEXTS, y, sample_weight=weight)
+    predicted = model.predict(TEXTS[:20])
+    assert np.abs(predicted - 5010).max() < 30
+
+
+@pytest.mark.parametrize("weight", [{"+": 9.0, "-": 1.0}, "balanced"])
+def test_class_weights_move_the_decision(weight):
+    y = np.where(np.arange(40) < 6, "+", "-")
+    plain = TextClassifier("tiny-bert", **FAST).fit(TEXTS, y).predict_proba(TEXTS)
+    weighted = TextClassifier("tiny-bert", class_weight=weight, **FAST).fit(TEXTS, y)
+    assert weighted.predict_proba(TEXTS)[:, 0].mean() > plain[:, 0].mean() + 0.05
+
+
+def test_mixed_labels_are_refused_and_object_strings_keep_their_kind():
+    mixed = np.array([1, "a"] * 20, dtype=object)
+    with pytest.raises(ValueError, match=r"mixes values of the types \['int', 'str'\]"):
+        TextClassifier("tiny-bert", **FAST).fit(TEXTS, mixed)
+    model = TextClassifier("tiny-bert", **FAST).fit(TEXTS, LABELS.astype(object))
+    assert model.classes_.dtype == object
