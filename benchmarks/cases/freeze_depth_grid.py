@@ -31,7 +31,7 @@ PLAIN = {
     "head_init": "random",
     "backbone_lr_scale": 1.0,
     "layer_decay": 1.0,
-    "weight_decay": 0.01,
+    "weight_decay": 0.0,
     "lr_schedule": "constant",
     "gradient_clip_value": None,
     "batch_norm": "eval",
@@ -143,6 +143,19 @@ class Network(nn.Module):
         return self.head(state.hidden.mean((2, 3)))
 
 
+class Shuffled:
+    """One order an epoch; torch's own sampler draws a second one and drops it."""
+
+    def __init__(self, n_rows, generator):
+        self.n_rows, self.generator = n_rows, generator
+
+    def __len__(self):
+        return self.n_rows
+
+    def __iter__(self):
+        return iter(torch.randperm(self.n_rows, generator=self.generator).tolist())
+
+
 def pixels_of(backbone, paths):
     """Decode once, before the clock of the rival starts."""
     from PIL import Image
@@ -193,15 +206,12 @@ def skorch_fit(backbone, depth, rate, n_epochs, pixels, targets, split):
         head = make_head("linear", backbone.widths[-1], n_classes, 0.0)
         module = Network(backbone.blocks.values(), n_frozen, head)
         data = torch.utils.data.TensorDataset(pixels[train], targets[train])
-        sampler = torch.utils.data.RandomSampler(
-            data, generator=torch.Generator().manual_seed(seed)
-        )
+        sampler = Shuffled(len(data), torch.Generator().manual_seed(seed))
         net = NeuralNetClassifier(
             module,
             criterion=nn.CrossEntropyLoss,
             optimizer=torch.optim.AdamW,
-            optimizer__weight_decay=0.01,
-            optimizer__param_groups=[("*.bias", {"weight_decay": 0.0})],
+            optimizer__weight_decay=0.0,
             lr=rate,
             max_epochs=n_epochs,
             batch_size=BATCH,

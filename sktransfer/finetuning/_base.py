@@ -1,5 +1,6 @@
 """What the four fine-tuning estimators share: fit, predict, and the frozen prefix."""
 
+import contextlib
 import dataclasses
 from numbers import Integral, Real
 
@@ -7,6 +8,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._allocator import kept_pages
 from .._column_estimator import ColumnEstimator
 from .._pooling import POOLINGS
 from .._runners import Request
@@ -191,7 +193,8 @@ class BaseFineTuner(FitRows, ColumnEstimator):
         used = self._without(used, bad, column)
         weight /= weight[used].mean()
         train_rows, valid_rows = self._split(used, encoded, groups, seed, is_partial)
-        with turn(request.device), seeded(seed):
+        pages = kept_pages if request.device.type == "cpu" else contextlib.nullcontext
+        with turn(request.device), seeded(seed), pages():
             self._train(
                 request,
                 target,
