@@ -122,8 +122,8 @@ class ImageClassifier(ImageColumn, BaseClassifier):
 
     Notes
     -----
-    The defaults were chosen on training parts only, by
-    ``python -m benchmarks.run finetuning_defaults``.
+    The defaults come from a first comparison on a few splits of training parts;
+    ``python -m benchmarks.run finetuning_defaults`` compares them with others.
 
     References
     ----------
@@ -335,8 +335,8 @@ class ImageRegressor(ImageColumn, BaseRegressor):
 
     Notes
     -----
-    The defaults were chosen on training parts only, by
-    ``python -m benchmarks.run finetuning_defaults``.
+    The defaults come from a first comparison on a few splits of training parts;
+    ``python -m benchmarks.run finetuning_defaults`` compares them with others.
 
     References
     ----------

@@ -111,8 +111,8 @@ class TextClassifier(TextColumn, BaseClassifier):
 
     Notes
     -----
-    The defaults were chosen on training parts only, by
-    ``python -m benchmarks.run finetuning_defaults``.
+    The defaults come from a first comparison on a few splits of training parts;
+    ``python -m benchmarks.run finetuning_defaults`` compares them with others.
 
     References
     ----------
@@ -306,8 +306,8 @@ class TextRegressor(TextColumn, BaseRegressor):
 
     Notes
     -----
-    The defaults were chosen on training parts only, by
-    ``python -m benchmarks.run finetuning_defaults``.
+    The defaults come from a first comparison on a few splits of training parts;
+    ``python -m benchmarks.run finetuning_defaults`` compares them with others.
 
     References
     ----------

@@ -78,9 +78,7 @@ EVERYDAY = {
 }
 OTHERS = [
     "convnext_tiny",
-    "densenet121",
     "efficientnet_b0",
-    "maxvit_t",
     "mobilenet_v2",
     "mobilenet_v3_large",
     "regnet_x_400mf",
