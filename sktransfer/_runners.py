@@ -43,7 +43,7 @@ class _Runner:
 
     part = None
 
-    def __init__(self, request, cache, *what):
+    def __init__(self, request, cache):
         self.request, self.cache = request, cache
         self.ready, tag = prepare_for_inference(request.backbone, request.device)
         self.what = (
@@ -53,6 +53,11 @@ class _Runner:
             tag,
         )
         self.claimed = set()
+
+    def _state(self, batch):
+        """Collate a batch and move it to the device."""
+        state = self.ready.batch(batch.rows, n_rows=batch.n_rows, length=batch.length)
+        return state.to(self.request.device)
 
     def _namespace(self, *more):
         digest = hashlib.blake2b(repr((*self.what, *more)).encode(), digest_size=20)
@@ -140,8 +145,7 @@ class VectorRunner(_Runner):
         import torch
 
         request, ready = self.request, self.ready
-        state = ready.batch(batch.rows, n_rows=batch.n_rows, length=batch.length)
-        state = state.to(request.device)
+        state = self._state(batch)
         pooled, done = [], 0
         with torch.inference_mode(), autocast(request.device, request.precision):
             for depth in self.depths:
@@ -207,8 +211,7 @@ class ActivationRunner(_Runner):
         import torch
 
         request, ready = self.request, self.ready
-        state = ready.batch(batch.rows, n_rows=batch.n_rows, length=batch.length)
-        state = state.to(request.device)
+        state = self._state(batch)
         if batch.start:
             state = state._replace(hidden=state.hidden.float())
         done = batch.start

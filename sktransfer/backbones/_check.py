@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..exceptions import BackboneCutError
+from ._recipe import MATCH_TOLERANCE
 
-TOLERANCE = 1e-5
 TEXTS = (
     "one",
     "a text of some more words than the others have, with punctuation!",
@@ -36,7 +36,7 @@ class CutReport(NamedTuple):
     reference_difference: float | None
 
 
-def check_backbone(backbone, *, reference=None, tolerance=TOLERANCE):
+def check_backbone(backbone, *, reference=None, tolerance=MATCH_TOLERANCE):
     """Prove that a backbone can be cut after each of its blocks.
 
     At every cut the activations of five rows (texts: of unequal lengths) leave as

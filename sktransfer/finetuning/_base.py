@@ -14,7 +14,7 @@ from .._pooling import POOLINGS
 from .._runners import Request
 from .._torch import PRECISIONS, resolve_device, seeded, turn
 from .._validation import Interval, StrOptions
-from ..backbones import load_backbone
+from ..backbones import State, load_backbone
 from ..cache import resolve_cache
 from ._fit_rows import FitRows
 from ._prefix import Prefix
@@ -177,8 +177,7 @@ class BaseFineTuner(FitRows, ColumnEstimator):
                     f"{type(self).__name__} cannot go on training: backbone is another "
                     "one than that of the first fit. Use warm_start=False."
                 )
-            names = request.backbone.block_names
-            depth = names[request.depth - 1] if request.depth else ""
+            depth = _frozen_name(request)
             if depth != self.freeze_depth_:
                 raise ValueError(
                     f"{type(self).__name__} cannot go on training: freeze_depth="
@@ -364,8 +363,7 @@ class BaseFineTuner(FitRows, ColumnEstimator):
         self._fingerprint = request.backbone.fingerprint
         self._tuned = None
         self._prior = target.prior(encoded, weight)
-        k, names = request.depth, request.backbone.block_names
-        self.freeze_depth_ = "" if k == 0 else names[k - 1]
+        self.freeze_depth_ = _frozen_name(request)
 
     # -- predicting --------------------------------------------------------------------
 
@@ -379,15 +377,13 @@ class BaseFineTuner(FitRows, ColumnEstimator):
         request = self._fitted_request()
         module = self.net_.module_
         backbone = request.backbone
-        from ._net import inputs_of
+        from ._net import arguments_of, inputs_of
 
         def run(arrays):
-            state = backbone.batch(arrays)
+            inputs = inputs_of(backbone, arrays)
             if request.depth == 0:
-                state = request.preprocess.to_input(state.to(request.device))
-                inputs = {k: v for k, v in state._asdict().items() if v is not None}
-            else:
-                inputs = inputs_of(backbone, arrays)
+                state = State(**inputs).to(request.device)
+                inputs = arguments_of(request.preprocess.to_input(state))
             with turn(request.device), torch.inference_mode():
                 module.eval()
                 return self.net_.infer(inputs).float().cpu().numpy()
@@ -431,10 +427,8 @@ class BaseFineTuner(FitRows, ColumnEstimator):
     def _tuned_backbone(self):
         import copy
 
-        backbone = load_backbone(self.backbone, modality=self._modality)
-        k = backbone.resolve_depth(
-            self.freeze_depth_ or 0, parameter="freeze_depth_", minimum=0
-        )
+        request = self._fitted_request()
+        backbone, k = request.backbone, request.depth
         if k == len(backbone.blocks):
             return backbone
         module = self.net_.module_
@@ -462,3 +456,9 @@ class BaseFineTuner(FitRows, ColumnEstimator):
         tags.non_deterministic = self.random_state is None
         tags.target_tags.required = True
         return tags
+
+
+def _frozen_name(request):
+    """Name of the last frozen block; empty if nothing is frozen."""
+    k = request.depth
+    return request.backbone.block_names[k - 1] if k else ""

@@ -104,6 +104,11 @@ def inputs_of(backbone, arrays):
     state = backbone.batch(arrays)
     if state.hidden.dtype == torch.float16:
         state = state._replace(hidden=state.hidden.float())
+    return arguments_of(state)
+
+
+def arguments_of(state):
+    """Return a State as keyword arguments of `Trained`."""
     return {k: v for k, v in state._asdict().items() if v is not None}
 
 
