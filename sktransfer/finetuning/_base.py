@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 from numbers import Integral, Real
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -27,6 +28,40 @@ FRACTION = Interval(Real, 0, 1, closed="neither")
 POSITIVE = Interval(Real, 0, None, closed="neither")
 NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 COUNT = Interval(Integral, 1, None, closed="left")
+
+
+class _Plan(NamedTuple):
+    """What is trained on what.
+
+    Attributes
+    ----------
+    request : Request
+    target : ClassTarget or NumberTarget
+    views : list of sequence of ndarray
+        As `RowsDataset` takes them.
+    encoded, weight : ndarray
+        Of all rows.
+    train_rows, valid_rows : ndarray of int
+        `valid_rows` may be None.
+    seed : int
+    is_resumed : bool
+        Go on from `net_`.
+    max_epochs : int
+    is_partial : bool
+        One call of many, at a constant learning rate.
+    """
+
+    request: object
+    target: object
+    views: list
+    encoded: np.ndarray
+    weight: np.ndarray
+    train_rows: np.ndarray
+    valid_rows: np.ndarray | None
+    seed: int
+    is_resumed: bool
+    max_epochs: int
+    is_partial: bool
 
 
 class BaseFineTuner(FitRows, ColumnEstimator):
@@ -195,42 +230,32 @@ class BaseFineTuner(FitRows, ColumnEstimator):
         pages = kept_pages if request.device.type == "cpu" else contextlib.nullcontext
         with turn(request.device), seeded(seed), pages():
             self._train(
-                request,
-                target,
-                views,
-                encoded,
-                weight,
-                train_rows,
-                valid_rows,
-                seed,
-                is_resumed,
-                max_epochs,
-                is_partial,
+                _Plan(
+                    request=request,
+                    target=target,
+                    views=views,
+                    encoded=encoded,
+                    weight=weight,
+                    train_rows=train_rows,
+                    valid_rows=valid_rows,
+                    seed=seed,
+                    is_resumed=is_resumed,
+                    max_epochs=max_epochs,
+                    is_partial=is_partial,
+                )
             )
         self._set_fitted(column, request, target, encoded[used], weight[used])
         return self
 
-    def _train(
-        self,
-        request,
-        target,
-        views,
-        encoded,
-        weight,
-        train_rows,
-        valid_rows,
-        seed,
-        is_resumed,
-        max_epochs,
-        is_partial,
-    ):
+    def _train(self, plan):
         """Train on rows whose activations are there."""
         from ._augment import make_augment
         from ._net import Loss, RowsDataset, make_net, train
         from ._optim import parameter_groups
 
-        module = self._module(request, target)
-        if is_resumed:
+        request = plan.request
+        module = self._module(request, plan.target)
+        if plan.is_resumed:
             module.load_state_dict(self.net_.module_.state_dict())
         if self._is_on_the_fly() or request.depth == 0:
             module.prefix = Prefix(request)
@@ -244,19 +269,19 @@ class BaseFineTuner(FitRows, ColumnEstimator):
             else RowsDataset(
                 request.backbone,
                 part,
-                encoded,
-                weight,
+                plan.encoded,
+                plan.weight,
                 rows,
-                seed=seed,
+                seed=plan.seed,
                 augment=change,
             )
             for rows, part, change in (
-                (train_rows, views, augment),
-                (valid_rows, views[:1], None),
+                (plan.train_rows, plan.views, augment),
+                (plan.valid_rows, plan.views[:1], None),
             )
         )
-        if not is_resumed and self._head_init() == "probe":
-            self._start_from_probe(module, request, target, dataset)
+        if not plan.is_resumed and self._head_init() == "probe":
+            self._start_from_probe(module, request, plan.target, dataset)
         groups = parameter_groups(
             module,
             lr=self.lr,
@@ -266,14 +291,14 @@ class BaseFineTuner(FitRows, ColumnEstimator):
         )
         net = make_net(
             module,
-            Loss(target.task, self.label_smoothing),
+            Loss(plan.target.task, self.label_smoothing),
             groups,
             dataset,
             valid,
-            max_epochs=max_epochs,
+            max_epochs=plan.max_epochs,
             batch_size=self.batch_size,
             lr=self.lr,
-            lr_schedule="constant" if is_partial else self.lr_schedule,
+            lr_schedule="constant" if plan.is_partial else self.lr_schedule,
             gradient_clip_value=self.gradient_clip_value,
             n_iter_no_change=self.n_iter_no_change,
             device=request.device,
@@ -282,11 +307,11 @@ class BaseFineTuner(FitRows, ColumnEstimator):
             net_params=self.net_params,
             verbose=self.verbose,
         )
-        n_epochs = train(net, dataset, max_epochs, type(self).__name__)
+        n_epochs = train(net, dataset, plan.max_epochs, type(self).__name__)
         module.prefix = None
         module.eval()
         self.net_ = net
-        self.n_epochs_ = n_epochs + (self.n_epochs_ if is_resumed else 0)
+        self.n_epochs_ = n_epochs + (self.n_epochs_ if plan.is_resumed else 0)
         self.history_ = list(net.history)
 
     def _module(self, request, target):
