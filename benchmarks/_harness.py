@@ -168,9 +168,10 @@ def _real_rows(module, args):
     return 0
 
 
-def in_second_process(module, folder):
-    """Call ``module.second_process()`` in a new Python with a cache folder."""
-    code = f"import json, {module} as case; print(json.dumps(case.second_process()))"
+def in_second_process(module, folder, *arguments):
+    """Call ``module.second_process(...)`` in a new Python with a cache folder."""
+    call = f"case.second_process(*{arguments!r})"
+    code = f"import json, {module} as case; print(json.dumps({call}))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,

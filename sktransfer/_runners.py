@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._allocator import apart
 from ._readers import activation_batches
 from ._torch import autocast, halving, turn
 from .backbones._engine import prepare_for_inference
@@ -232,7 +233,7 @@ class ActivationRunner(_Runner):
 
     def _rows(self, ready, state, n_rows):
         rows = ready.unbatch(state._replace(hidden=state.hidden.float()))
-        return [self._stored(row) for row in rows[:n_rows]]
+        return apart(rows[:n_rows], self.dtype)
 
     def _stored(self, row):
         return np.array(row, dtype=self.dtype, order="C")

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 
 from sktransfer import _allocator
@@ -105,3 +106,46 @@ def test_it_spares_page_faults(bundled_weights, monkeypatch):
     kept, handed_back = faults("1"), faults("0")
     monkeypatch.delenv(_allocator.SWITCH)
     assert kept < handed_back / 2
+
+
+@pytest.mark.parametrize("n_values", [3, 100_000])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_arrays_apart_are_equal_copies(n_values, dtype):
+    wanted = [np.random.default_rng(i).random((2, n_values, i + 1)) for i in range(2)]
+    wanted = [array.astype(dtype) for array in wanted]
+    got = _allocator.apart([array.T.copy().T for array in wanted], np.dtype(dtype))
+    for copy, array in zip(got, wanted, strict=True):
+        np.testing.assert_array_equal(copy, array)
+        assert copy.flags.c_contiguous
+        assert not np.shares_memory(copy, array)
+
+
+def test_arrays_apart_stay_in_the_heap_where_no_map_is_left(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("too many maps")
+
+    monkeypatch.setattr(_allocator.mmap, "mmap", refuse)
+    (copy,) = _allocator.apart([np.ones(2**20)], np.dtype("float32"))
+    assert (copy == 1).all()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_process_does_not_grow_by_more_than_it_keeps():
+    """Rows that stay must not make holes among arrays that pass."""
+    code = """
+import resource
+import numpy as np
+from sktransfer._allocator import apart, kept_pages
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+kept, before = [], peak()
+with kept_pages():
+    for step in range(400):
+        layers = [np.ones(2**18 + 64 * step, np.float32) for _ in range(4)]
+        kept += apart([np.ones(2**14, np.float32)] * 2, np.dtype("float32"))
+grown, held = peak() - before, sum(row.nbytes for row in kept)
+assert grown < 2 * held, (grown, held)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
