@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils._param_validation import (  # noqa: F401  (re-exported)
+    HasMethods,
     Hidden,
     Interval,
     Options,

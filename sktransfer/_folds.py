@@ -1,0 +1,66 @@
+"""Folds that suit a target, and keep groups together."""
+
+import warnings
+
+import numpy as np
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    check_cv,
+)
+
+from ._validation import is_integer
+
+
+def make_folds(cv, y, *, is_classes, groups, random_state, caller):
+    """Split rows into folds.
+
+    Parameters
+    ----------
+    cv : int, splitter or iterable of (train, test)
+        An int makes shuffled folds: stratified where `y` has classes, and with whole
+        groups where there are groups.
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+    is_classes : bool
+        Whether `y` is one class a row.
+    groups : ndarray of shape (n_samples,) or None
+    random_state : int
+        Seed of the shuffling.
+    caller : str
+        For messages.
+
+    Returns
+    -------
+    list of (ndarray of int, ndarray of int)
+
+    Raises
+    ------
+    ValueError
+        If there are fewer rows or groups than folds.
+    """
+    rows = np.zeros((len(y), 1))
+    if not is_integer(cv):
+        splitter = check_cv(cv, y, classifier=is_classes)
+        return list(splitter.split(rows, y, groups))
+    n_units = len(y) if groups is None else len(np.unique(groups))
+    if not 2 <= cv <= n_units:
+        units = "rows" if groups is None else "groups"
+        raise ValueError(
+            f"{caller}: cv={cv} must be from 2 to the number of {units}, {n_units}."
+        )
+    if groups is not None and is_classes:
+        kind = StratifiedGroupKFold
+    elif groups is not None:
+        kind = GroupKFold
+    elif is_classes:
+        most = np.unique(y, return_counts=True)[1].max()
+        kind = StratifiedKFold if most >= cv else KFold
+    else:
+        kind = KFold
+    splitter = kind(n_splits=cv, shuffle=True, random_state=random_state)
+    with warnings.catch_warnings():
+        # A class of fewer rows than folds cannot be in each of them; that is no fault.
+        warnings.filterwarnings("ignore", message="The least populated class")
+        return list(splitter.split(rows, y, groups))

@@ -1,0 +1,364 @@
+"""How well features suit a target, without fine-tuning: four scores.
+
+Each takes features of shape ``(n_samples, n_features)`` and a `Target`. The first two
+rest on one decomposition of the features, so that they cost a small part of what a
+cross-validated linear model does.
+"""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.covariance import ledoit_wolf_shrinkage
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import average_precision_score, r2_score
+from sklearn.neighbors import NearestNeighbors
+from sklearn.utils.multiclass import type_of_target
+
+METHODS = ("hscore", "knn", "logme", "probe")
+TASKS = ("auto", "classes", "labels", "numbers")
+PROBE_C = (0.001, 0.01, 0.1, 1.0)
+SCORE_NAMES = {
+    "classes": "accuracy",
+    "labels": "mean average precision",
+    "numbers": "R2",
+}
+
+
+class Target(NamedTuple):
+    """What is to be predicted.
+
+    Attributes
+    ----------
+    task : {"classes", "labels", "numbers"}
+    values : ndarray
+        Class indices ``(n,)``; indicators or numbers ``(n, n_outputs)``.
+    """
+
+    task: str
+    values: np.ndarray
+
+    @property
+    def n_rows(self):
+        """Number of rows."""
+        return len(self.values)
+
+    def columns(self):
+        """Return what LogME explains: a column for each class, label or number.
+
+        Numbers are standardised, because the evidence depends on their unit.
+        """
+        if self.task == "classes":
+            return np.eye(self.values.max() + 1)[self.values]
+        values = self.values.astype(np.float64)
+        values = values[:, np.ptp(values, axis=0) > 0]
+        if self.task == "numbers":
+            values = (values - values.mean(axis=0)) / values.std(axis=0)
+        return values
+
+
+def as_target(y, *, task, caller):
+    """Read a target.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+    task : {"auto", "classes", "labels", "numbers"}
+        "auto" goes by scikit-learn's ``type_of_target``.
+    caller : str
+        For messages.
+
+    Returns
+    -------
+    Target
+
+    Raises
+    ------
+    ValueError
+        If `y` is no target of that task, or does not vary.
+    """
+    if task not in TASKS:
+        raise ValueError(f"{caller}: task={task!r} must be one of {TASKS}.")
+    y = np.asarray(y.todense() if hasattr(y, "todense") else y)
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise ValueError(
+            f"{caller}: y contains NaN or infinity; leave such rows out of X and y."
+        )
+    if task == "auto":
+        kind = type_of_target(y, input_name="y", raise_unknown=True)
+        if kind == "multiclass-multioutput":
+            raise ValueError(
+                f"{caller}: y has {y.shape[1]} columns of several classes each; "
+                "expected one class a row, an indicator matrix of labels, or numbers "
+                "(task='numbers')."
+            )
+        names = {"multilabel-indicator": "labels"}
+        task = "numbers" if kind.startswith("continuous") else names.get(kind)
+        task = task or "classes"
+    if task == "classes":
+        classes, values = np.unique(y.ravel(), return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(
+                f"{caller} needs rows of at least 2 classes; got 1 class: "
+                f"{classes[0]!r}."
+            )
+        return Target(task, values)
+    try:
+        values = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+    except (TypeError, ValueError) as err:
+        raise ValueError(
+            f"{caller}: task={task!r} needs numbers in y ({err})."
+        ) from err
+    if task == "labels" and not np.isin(values, (0, 1)).all():
+        raise ValueError(f"{caller}: task='labels' needs 0 and 1 in y.")
+    if not (np.ptp(values, axis=0) > 0).any():
+        raise ValueError(f"{caller}: y is the same in all {len(y)} rows.")
+    return Target(task, values.astype(int) if task == "labels" else values)
+
+
+# -- scores from one decomposition -----------------------------------------------------
+
+
+def decompose(features):
+    """Return what of a matrix's singular value decomposition the scores need.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_samples, n_features)
+
+    Returns
+    -------
+    left : ndarray of shape (n_samples, rank)
+        Left singular vectors.
+    squares : ndarray of shape (rank,)
+        Squared singular values, greater than zero.
+    """
+    n_rows, n_features = features.shape
+    if n_rows <= n_features:
+        squares, left = np.linalg.eigh(features @ features.T)
+    else:
+        squares, right = np.linalg.eigh(features.T @ features)
+    is_kept = squares > squares[-1] * max(n_rows, n_features) * np.finfo(float).eps
+    squares = squares[is_kept]
+    if n_rows <= n_features:
+        return left[:, is_kept], squares
+    return features @ (right[:, is_kept] / np.sqrt(squares)), squares
+
+
+def logme(features, target):
+    """Logarithm of the maximum evidence of a Bayesian linear model, for each row.
+
+    For each column `y` of the target the model is ``y ~ N(F w, 1/beta)`` with the
+    prior ``w ~ N(0, 1/alpha)``. The evidence is maximised over both. For a given ratio
+    ``t = alpha / beta`` the best `beta` has a closed form, so that one number is left
+    to search, on a grid that is narrowed around its best point: the published
+    iteration takes long where `t` goes to zero.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_samples, n_features)
+    target : Target
+
+    Returns
+    -------
+    float
+        Mean over the columns, in nats a row. Greater is better.
+
+    References
+    ----------
+    K. You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer
+    Learning", ICML 2021, https://arxiv.org/abs/2102.11005
+    """
+    columns = target.columns()
+    left, squares = decompose(features)
+    inside = (left.T @ columns) ** 2  # rank x outputs
+    outside = np.maximum((columns**2).sum(axis=0) - inside.sum(axis=0), 0.0)
+    n_rows = len(columns)
+
+    def evidence(log_t):
+        """Return the log evidence, at one ratio for each output."""
+        t = np.exp(log_t)
+        q = (inside * (t / (t + squares[:, None]))).sum(axis=0) + outside
+        q = np.maximum(q, np.finfo(float).tiny)
+        volume = np.log1p(squares[:, None] / t).sum(axis=0)
+        return -(n_rows * (np.log(2 * np.pi * q / n_rows) + 1) + volume) / 2
+
+    top = np.log(squares[-1]) if len(squares) else 0.0
+    center, step, reach = np.full(columns.shape[1], top), 1.0, 30
+    best = center
+    for _ in range(6):
+        grid = center + step * np.arange(-reach, reach + 1)[:, None]
+        values = np.stack([evidence(row) for row in grid])
+        place = values.argmax(axis=0)[None]
+        best = np.take_along_axis(values, place, axis=0)[0]
+        center = np.take_along_axis(grid, place, axis=0)[0]
+        step, reach = step / 10, 10
+    return float(best.mean() / n_rows)
+
+
+def h_score(features, target, *, shrinkage="auto"):
+    """How far apart the classes' means are, in the features' own covariance.
+
+    ``trace(inv(cov(F)) cov(E[F | y]))``. With few rows the covariance cannot be
+    estimated and the plain score is the same for all features; it is then shrunk, as
+    Ibrahim et al. do.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_samples, n_features)
+    target : Target
+        Classes or labels; of several labels it is the mean.
+    shrinkage : "auto" or float, default="auto"
+        Share of the identity in the covariance; "auto" is Ledoit's and Wolf's, and 0
+        the plain score with a pseudoinverse.
+
+    Returns
+    -------
+    float
+        From 0 to the number of classes minus 1. Greater is better.
+
+    Raises
+    ------
+    ValueError
+        If the target is made of numbers.
+
+    References
+    ----------
+    Y. Bao et al., "An Information-Theoretic Approach to Transferability in Task
+    Transfer Learning", ICIP 2019.
+    S. Ibrahim et al., "Newer is not always better: Rethinking transferability metrics,
+    their peculiarities, stability and performance", ECML 2022,
+    https://arxiv.org/abs/2110.06893
+    """
+    if target.task == "numbers":
+        raise ValueError(
+            "method='hscore' compares the means of classes, and y is made of numbers; "
+            "use method='logme', 'knn' or 'probe'."
+        )
+    centered = features - features.mean(axis=0)
+    n_rows, n_features = centered.shape
+    left, squares = decompose(centered)
+    if shrinkage == "auto":
+        shrinkage = ledoit_wolf_shrinkage(centered, assume_centered=True)
+    spread = squares / n_rows
+    inflated = (1 - shrinkage) * spread + shrinkage * spread.sum() / n_features
+    scale = (1 - shrinkage) * squares / inflated
+    columns = target.columns()
+    parts = [columns]
+    if target.task == "labels":
+        parts = [np.column_stack([column, 1 - column]) for column in columns.T]
+    scores = []
+    for part in parts:
+        counts = part.sum(axis=0)
+        # A class mean is a mean of rows, so it lies in the space of `left`.
+        means = left.T @ (part / counts)
+        scores.append((scale[:, None] * means**2 * counts / n_rows).sum())
+    return float(np.mean(scores))
+
+
+# -- scores from predictions -----------------------------------------------------------
+
+
+def knn(features, target, *, n_neighbors):
+    """Score of the nearest other rows, by cosine.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_samples, n_features)
+    target : Target
+    n_neighbors : int
+
+    Returns
+    -------
+    float
+        Leave-one-out accuracy, mean average precision of labels, or R2.
+    """
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    unit = features / np.maximum(norms, np.finfo(float).tiny)
+    n_neighbors = min(n_neighbors, target.n_rows - 1)
+    # Asked about its own rows, it leaves each out of its own neighbours.
+    model = NearestNeighbors(n_neighbors=n_neighbors).fit(unit)
+    near = model.kneighbors(return_distance=False)
+    if target.task == "classes":
+        votes = np.eye(target.values.max() + 1)[target.values][near].sum(axis=1)
+        # Of classes with as many votes that of the nearest row.
+        votes[np.arange(len(votes)), target.values[near[:, 0]]] += 0.5
+        return accuracy_of(votes.argmax(axis=1), target)
+    return accuracy_of(target.values[near].mean(axis=1), target)
+
+
+def probe(features, target, *, folds):
+    """Cross-validated score of a linear model, at its best penalty.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_samples, n_features)
+    target : Target
+    folds : list of (ndarray of int, ndarray of int)
+
+    Returns
+    -------
+    float
+        Of the predictions of all folds together: accuracy, mean average precision of
+        labels, or R2.
+    """
+    outputs = dict.fromkeys(PROBE_C)
+    for train, test in folds:
+        mean = features[train].mean(axis=0)
+        scale = features[train].std() or 1.0
+        fitted, unseen = (
+            (features[train] - mean) / scale,
+            (features[test] - mean) / scale,
+        )
+        for C in PROBE_C:
+            predicted = _linear(fitted, target.values[train], unseen, target.task, C)
+            if outputs[C] is None:
+                shape = (target.n_rows, *predicted.shape[1:])
+                outputs[C] = np.full(shape, np.nan)
+            outputs[C][test] = predicted
+    return max(accuracy_of(predicted, target) for predicted in outputs.values())
+
+
+def _linear(features, values, unseen, task, C):
+    if task == "numbers":
+        return (
+            Ridge(alpha=1 / C)
+            .fit(features, values)
+            .predict(unseen)
+            .reshape(len(unseen), -1)
+        )
+    if task == "classes":
+        if values.min() == values.max():
+            return np.full(len(unseen), values[0])
+        return _logistic(features, values, C).predict(unseen)
+    parts = []
+    for column in values.T:
+        if column.min() == column.max():
+            parts.append(np.full(len(unseen), float(column[0])))
+        else:
+            parts.append(_logistic(features, column, C).decision_function(unseen))
+    return np.column_stack(parts)
+
+
+def _logistic(features, values, C):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return LogisticRegression(C=C, max_iter=300).fit(features, values)
+
+
+def accuracy_of(predicted, target):
+    """Return the accuracy, the mean average precision of labels, or R2.
+
+    Rows whose prediction is NaN are left out: not every splitter tests every row.
+    """
+    values = target.values
+    if np.asarray(predicted).dtype.kind == "f":
+        is_there = ~np.isnan(predicted.reshape(len(predicted), -1)).any(axis=1)
+        predicted, values = predicted[is_there], values[is_there]
+    if target.task == "classes":
+        return float(np.mean(predicted == values))
+    if target.task == "numbers":
+        return float(r2_score(values, predicted))
+    is_mixed = np.ptp(values, axis=0) > 0
+    return float(average_precision_score(values[:, is_mixed], predicted[:, is_mixed]))

@@ -1,0 +1,295 @@
+"""ZeroShotClassifier: classes by description, without a single label."""
+
+from collections.abc import Mapping
+from numbers import Real
+
+import numpy as np
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted
+
+from ._validation import HasMethods, Interval, StrOptions, shorten
+from .backbones import Backbone
+from .encoders import ImageEncoder, TextEncoder
+
+__all__ = ["ZeroShotClassifier"]
+
+# What the networks were trained with: CLIP's at the end of its training, and the
+# default of sentence-transformers' ranking loss.
+SCALES = {"image": 100.0, "text": 20.0}
+TEMPLATES = {"image": "a photo of a {}.", "text": "{}"}
+SHARED = ("cache", "device", "precision")
+
+
+class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
+    """Classify texts or images by the descriptions of the classes.
+
+    A row belongs to the class whose description is nearest to it, by the cosine of
+    their vectors. Texts and descriptions go through the same network; images need a
+    network that was trained with a text tower, such as CLIP [1]_. `fit` looks at no
+    label, and at rows only if the encoder learns from them.
+
+    Parameters
+    ----------
+    classes : list of labels, or dict of label to str or list of str
+        A dict has the prompts of each class; several are averaged. Of a list, each
+        label is put into `template`.
+    encoder : ImageEncoder, TextEncoder or transformer, default=None
+        Of the rows. None is ``TextEncoder()``.
+    text_encoder : transformer, default=None
+        Of the prompts. None is `encoder` itself for texts, and for images the text
+        tower of the encoder's backbone, which must be a name then.
+    template : "auto", str or list of str, default="auto"
+        What a label of a list becomes, at ``{}``; several are averaged. "auto" is
+        ``"a photo of a {}."`` for an `ImageEncoder`, and else the label itself.
+    scale : "auto" or float, default="auto"
+        What cosines are multiplied by before the softmax. "auto" is 100 for an
+        `ImageEncoder`, where CLIP's training ends, and else 20. It changes
+        probabilities only, no class.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Sorted.
+    prompts_ : list of list of str
+        Of each class.
+    vectors_ : ndarray of shape (n_classes, n_features)
+        Directions of the classes, of length 1.
+    encoder_ : transformer
+        Fitted encoder of the rows.
+
+    See Also
+    --------
+    TextClassifier, ImageClassifier : With labels.
+
+    Notes
+    -----
+    A row whose vector is zero, as ``missing="zero"`` of an encoder makes it, is as near
+    to every class. A `TextEncoder` puts the same prompt of the network's record in
+    front of rows and descriptions; where the record has one for queries and one for
+    passages, give `text_encoder` too.
+
+    References
+    ----------
+    .. [1] A. Radford et al., "Learning Transferable Visual Models From Natural Language
+       Supervision", ICML 2021, https://arxiv.org/abs/2103.00020
+
+    Examples
+    --------
+    >>> from sktransfer import TextEncoder, ZeroShotClassifier
+    >>> model = ZeroShotClassifier(
+    ...     {"card": ["my card", "a bank card"], "cash": "money from a machine"},
+    ...     TextEncoder("tiny-bert"),
+    ... ).fit()
+    >>> model.predict(["my card", "money from a machine"])
+    array(['card', 'cash'], dtype='<U4')
+    """
+
+    _parameter_constraints = {
+        "classes": "no_validation",
+        "encoder": [HasMethods(["fit", "transform"]), None],
+        "text_encoder": [HasMethods(["fit", "transform"]), None],
+        "template": [str, list],
+        "scale": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+    }
+
+    def __init__(
+        self, classes, encoder=None, *, text_encoder=None, template="auto", scale="auto"
+    ):
+        self.classes = classes
+        self.encoder = encoder
+        self.text_encoder = text_encoder
+        self.template = template
+        self.scale = scale
+
+    def fit(self, X=None, y=None):
+        """Run the prompts through the network.
+
+        Parameters
+        ----------
+        X : list, 1-D array, Series, frame or Arrow array, default=None
+            For an encoder that learns from rows, such as one with ``missing="mean"``;
+            others do not look at it.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two classes, a class has no prompt, or the encoder
+            needs rows.
+        """
+        self._validate_params()
+        encoder = TextEncoder() if self.encoder is None else self.encoder
+        self._modality = getattr(encoder, "_modality", "text")
+        prompts = _prompts(self.classes, self._templates())
+        labels = list(prompts)
+        self.classes_, order = np.unique(np.asarray(labels), return_index=True)
+        self.prompts_ = [prompts[labels[i]] for i in order]
+        flat = [prompt for some in self.prompts_ for prompt in some]
+        self.encoder_ = clone(encoder)
+        if get_tags(encoder).requires_fit:
+            if X is None:
+                raise ValueError(
+                    f"ZeroShotClassifier: {type(encoder).__name__} learns from rows "
+                    "before it encodes them; pass X to fit, or use an encoder that "
+                    "does not, such as one with missing='zero'."
+                )
+            self.encoder_.fit(X)
+        of_prompts = self._of_prompts(encoder)
+        if of_prompts is encoder:
+            vectors = self.encoder_.transform(flat)
+        else:
+            vectors = clone(of_prompts).fit_transform(flat)
+        vectors = _unit(np.asarray(vectors))
+        ends = np.cumsum([0, *map(len, self.prompts_)])
+        means = [
+            vectors[start:end].mean(axis=0)
+            for start, end in zip(ends[:-1], ends[1:], strict=True)
+        ]
+        self.vectors_ = _unit(np.stack(means))
+        return self
+
+    def decision_function(self, X):
+        """Return scaled cosines with the classes.
+
+        Parameters
+        ----------
+        X : list, 1-D array, Series, one-column frame or Arrow array of n_samples cells
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
+            Of two classes it is the difference.
+        """
+        logits = self._logits(X)
+        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+
+    def predict_proba(self, X):
+        """Return the softmax of the scaled cosines.
+
+        Parameters
+        ----------
+        X : list, 1-D array, Series, one-column frame or Arrow array of n_samples cells
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Columns are `classes_`.
+        """
+        return softmax(self._logits(X), axis=1)
+
+    def predict(self, X):
+        """Return the nearest class of each row.
+
+        Parameters
+        ----------
+        X : list, 1-D array, Series, one-column frame or Arrow array of n_samples cells
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        nearest = self._logits(X).argmax(axis=1)
+        return self.classes_[nearest]
+
+    def __sklearn_tags__(self):
+        """Take what goes in from the encoder."""
+        tags = super().__sklearn_tags__()
+        encoder = TextEncoder() if self.encoder is None else self.encoder
+        tags.input_tags = get_tags(encoder).input_tags
+        tags.target_tags.required = False
+        return tags
+
+    # -- the work --------------------------------------------------------------------
+
+    def _logits(self, X):
+        check_is_fitted(self, "vectors_")
+        vectors = np.asarray(self.encoder_.transform(X))
+        if vectors.shape[1] != self.vectors_.shape[1]:
+            raise ValueError(
+                f"ZeroShotClassifier: rows have {vectors.shape[1]} features and "
+                f"prompts {self.vectors_.shape[1]}; encoder and text_encoder must be "
+                "the two towers of one network."
+            )
+        if np.isnan(vectors).any():
+            row = int(np.flatnonzero(np.isnan(vectors).any(axis=1))[0])
+            raise ValueError(
+                f"ZeroShotClassifier: row {row} became NaN, which has no class; give "
+                "the encoder missing='zero' and, for images, on_error='zero'."
+            )
+        scale = SCALES[self._modality] if self.scale == "auto" else self.scale
+        return scale * (_unit(vectors) @ self.vectors_.T)
+
+    def _templates(self):
+        templates = self.template
+        if templates == "auto":
+            templates = TEMPLATES[self._modality]
+        templates = [templates] if isinstance(templates, str) else templates
+        wrong = [t for t in templates if not isinstance(t, str) or "{}" not in t]
+        if wrong or not templates:
+            raise ValueError(
+                f"ZeroShotClassifier: template={self.template!r} must be a string with "
+                "{} where the label goes, or a list of such strings."
+            )
+        return templates
+
+    def _of_prompts(self, encoder):
+        """Return the encoder of the prompts."""
+        if self.text_encoder is not None:
+            return self.text_encoder
+        if not isinstance(encoder, ImageEncoder):
+            return encoder
+        if isinstance(encoder.backbone, Backbone):
+            raise ValueError(
+                f"ZeroShotClassifier: the Backbone {encoder.backbone.name!r} reads "
+                "images only; give the text tower as text_encoder=TextEncoder(...), or "
+                "name the network, so that both can be loaded."
+            )
+        params = encoder.get_params()
+        shared = {name: params[name] for name in SHARED}
+        return TextEncoder(encoder.backbone, **shared)
+
+
+def _prompts(classes, templates):
+    """Return a list of prompts for each label."""
+    if isinstance(classes, str) or not isinstance(classes, (Mapping, list, tuple)):
+        if not isinstance(classes, np.ndarray):
+            raise TypeError(
+                "ZeroShotClassifier: classes must be a list of labels or a dict of "
+                f"label to prompts; got {type(classes).__name__}: {shorten(classes)}."
+            )
+        classes = classes.tolist()
+    if not isinstance(classes, Mapping):
+        if len(set(classes)) < len(classes):
+            raise ValueError(
+                f"ZeroShotClassifier: a label is twice in classes={shorten(classes)}."
+            )
+        classes = {
+            c: [text.replace("{}", str(c)) for text in templates] for c in classes
+        }
+    if len(classes) < 2:
+        raise ValueError(
+            f"ZeroShotClassifier needs at least 2 classes; got {len(classes)}."
+        )
+    prompts = {}
+    for label, some in classes.items():
+        some = [some] if isinstance(some, str) else list(some)
+        if not some or not all(isinstance(prompt, str) for prompt in some):
+            raise ValueError(
+                f"ZeroShotClassifier: class {label!r} needs a prompt or a list of "
+                f"prompts, as strings; got {shorten(some)}."
+            )
+        prompts[label] = some
+    return prompts
+
+
+def _unit(vectors):
+    vectors = vectors.astype(np.float64)
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.maximum(norms, np.finfo(np.float64).tiny)
