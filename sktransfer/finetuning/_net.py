@@ -273,6 +273,20 @@ class Unscale(Callback):
             net.scaler.unscale_(net.optimizer_)
 
 
+class Clip(GradientNormClipping):
+    """Clip the gradient of the network, and that of a discriminator for itself.
+
+    Together, what a discriminator learns would slow the network down.
+    """
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        """Clip."""
+        for part in (net.module_, net.criterion_):
+            named = list(part.named_parameters())
+            if named:
+                super().on_grad_computed(net, named, **kwargs)
+
+
 class KeepLastGood(Callback):
     """Remember the weights of the last whole epoch, and count epochs."""
 
@@ -347,7 +361,7 @@ def make_net(
     """
     own = [("unscale", Unscale()), ("keep_last_good", KeepLastGood())]
     if gradient_clip_value is not None:
-        own.append(("gradient_clipping", GradientNormClipping(gradient_clip_value)))
+        own.append(("gradient_clipping", Clip(gradient_clip_value)))
     n_steps = max_epochs * len(RowsLoader(dataset, batch_size))
     if lr_schedule != "constant":
         schedule = Schedule(lr_schedule, n_steps)
