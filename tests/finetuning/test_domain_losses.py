@@ -624,19 +624,16 @@ def test_target_statistics_undo_a_change_of_brightness_and_contrast():
 @pytest.mark.parametrize(
     ("domain", "counts"),
     [
-        (None, "not passed.*40 source and 0 target"),
+        (None, "40 source and 0 target"),
         (np.zeros(40), "40 source and 0 target"),
         (-np.ones(40), "0 source and 40 target"),
     ],
 )
 def test_rows_of_one_domain_only_are_refused_with_the_rule(option, domain, counts):
-    rule = (
-        rf"sample_domain.*>= 0 for source rows.*< 0 for target rows.*{counts}|{counts}"
-    )
-    with pytest.raises(ValueError, match=rule) as error:
+    rule = ">= 0 for source rows.*< 0 for target rows"
+    with pytest.raises(ValueError, match=f"{rule}.*Got {counts}") as error:
         images_model(**option).fit(pictures(), LABELS, sample_domain=domain)
-    assert ">= 0 for source rows" in str(error.value)
-    assert "< 0 for target rows" in str(error.value)
+    assert ("not passed" in str(error.value)) == (domain is None)
 
 
 @pytest.mark.parametrize(
