@@ -61,7 +61,7 @@ class ColumnEstimator(BaseEstimator):
         options = self._parameter_constraints[parameter][0].options
         return sorted(set(options) - {"raise"})
 
-    def _run(self, column, runner, empty):
+    def _run(self, column, runner, empty, only=None):
         """Run the cells of a column that are not null.
 
         Parameters
@@ -70,6 +70,8 @@ class ColumnEstimator(BaseEstimator):
         runner : _Runner
         empty : callable
             ``empty(n_cells)`` gives what takes a value for each cell.
+        only : ndarray of int, default=None
+            Rows, in order; the cells of all others are not looked at.
 
         Returns
         -------
@@ -84,17 +86,22 @@ class ColumnEstimator(BaseEstimator):
             Null rows.
         """
         nulls = self._nulls(column)
+        rows, cells = range(len(column.cells)), column.cells
+        if only is not None and len(only) < len(rows):
+            rows = only.tolist()
+            cells = [cells[i] for i in rows]
+            nulls = sorted(set(nulls) & set(rows))
         self._check_nulls(column, nulls)
         bad = set()
-        rows, cells = range(len(column.cells)), column.cells
         if nulls:
             null_set = set(nulls)
             if self.missing == "empty":
-                cells = ["" if i in null_set else cell for i, cell in enumerate(cells)]
+                pairs = zip(rows, cells, strict=True)
+                cells = ["" if i in null_set else cell for i, cell in pairs]
             else:
                 bad = null_set
                 rows = [i for i in rows if i not in null_set]
-                cells = [cells[i] for i in rows]
+                cells = [column.cells[i] for i in rows]
 
         def on_error(position, error):
             row = rows[position]

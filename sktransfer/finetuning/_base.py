@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 from numbers import Integral, Real
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -18,11 +17,10 @@ from .._validation import Interval, StrOptions
 from ..backbones import State, load_backbone
 from ..cache import resolve_cache
 from ._fit_rows import FitRows
-from ._prefix import Prefix
 from ._rows import Forward
+from ._training import PREDICT_BATCH, Plan, Training
 
 POLICIES = {"raise", "prior"}
-PREDICT_BATCH = 32
 MAX_SEED = 2**31 - 1
 FRACTION = Interval(Real, 0, 1, closed="neither")
 POSITIVE = Interval(Real, 0, None, closed="neither")
@@ -30,41 +28,7 @@ NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 COUNT = Interval(Integral, 1, None, closed="left")
 
 
-class _Plan(NamedTuple):
-    """What is trained on what.
-
-    Attributes
-    ----------
-    request : Request
-    target : ClassTarget or NumberTarget
-    views : list of sequence of ndarray
-        As `RowsDataset` takes them.
-    encoded, weight : ndarray
-        Of all rows.
-    train_rows, valid_rows : ndarray of int
-        `valid_rows` may be None.
-    seed : int
-    is_resumed : bool
-        Go on from `net_`.
-    max_epochs : int
-    is_partial : bool
-        One call of many, at a constant learning rate.
-    """
-
-    request: object
-    target: object
-    views: list
-    encoded: np.ndarray
-    weight: np.ndarray
-    train_rows: np.ndarray
-    valid_rows: np.ndarray | None
-    seed: int
-    is_resumed: bool
-    max_epochs: int
-    is_partial: bool
-
-
-class BaseFineTuner(FitRows, ColumnEstimator):
+class BaseFineTuner(Training, FitRows, ColumnEstimator):
     """Trains the last blocks of a network and a head; the others run once a row.
 
     A subclass inherits `ImageColumn` or `TextColumn`, and gives `_learn_target`.
@@ -84,7 +48,9 @@ class BaseFineTuner(FitRows, ColumnEstimator):
         "weight_decay": [NOT_NEGATIVE],
         "lr_schedule": [StrOptions({"constant", "cosine", "one-cycle"})],
         "gradient_clip_value": [POSITIVE, None],
-        "batch_norm": [StrOptions({"frozen", "eval", "train"})],
+        "batch_norm": [StrOptions({"frozen", "eval", "train", "target"})],
+        "domain_loss": [StrOptions({"coral", "mmd", "dann"}), None],
+        "domain_loss_weight": [NOT_NEGATIVE],
         "max_epochs": [Interval(Integral, 0, None, closed="left")],
         "batch_size": [COUNT],
         "early_stopping": ["boolean"],
@@ -102,6 +68,7 @@ class BaseFineTuner(FitRows, ColumnEstimator):
     }
     # A fit without sample_domain has source rows only, so passing it is always right.
     __metadata_request__fit = {"sample_domain": True}
+    __metadata_request__partial_fit = {"sample_domain": True}
 
     # -- what a subclass changes -------------------------------------------------------
 
@@ -122,10 +89,12 @@ class BaseFineTuner(FitRows, ColumnEstimator):
         X : list, 1-D array, Series, one-column frame or Arrow array of n_samples cells
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows in the loss.
+            Weights of the rows in the loss. A weight of 0 leaves a row out; those of
+            target rows are not used otherwise.
         sample_domain : array-like of shape (n_samples,), default=None
-            Negative for rows of the target domain, whose `y` is never read: they take
-            no part in the loss.
+            Source rows have a number >= 0. Target rows have one < 0, and their `y` is
+            never read: they are left out, or take part as `domain_loss` and
+            ``batch_norm="target"`` say.
         groups : array-like of shape (n_samples,), default=None
             Rows of a group stay together when `early_stopping` sets rows aside.
 
@@ -146,14 +115,14 @@ class BaseFineTuner(FitRows, ColumnEstimator):
             max_epochs=self.max_epochs,
         )
 
-    def _partial_fit(self, X, y, classes, sample_weight):
+    def _partial_fit(self, X, y, classes, sample_weight, sample_domain):
         self._validate_params()
         return self._fit(
             X,
             y,
             classes,
             sample_weight,
-            None,
+            sample_domain,
             None,
             is_resumed=hasattr(self, "net_"),
             max_epochs=1,
@@ -175,62 +144,37 @@ class BaseFineTuner(FitRows, ColumnEstimator):
     ):
         column = self._column(X)
         n_rows = len(column.cells)
-        y = self._checked(y, n_rows, "y")
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is "
                 "None."
             )
-        weight = np.ones(n_rows) if sample_weight is None else sample_weight
-        weight = np.array(self._checked(weight, n_rows, "sample_weight"), np.float64)
-        if weight.ndim != 1 or not np.isfinite(weight).all() or (weight < 0).any():
-            raise ValueError(
-                f"{type(self).__name__}: sample_weight must be one finite number >= 0 "
-                f"a row; got an array of shape {weight.shape}."
-            )
+        weight = self._weights(sample_weight, n_rows)
         groups = self._checked(groups, n_rows, "groups")
-        is_used = weight > 0
-        if sample_domain is not None:
-            domain = np.asarray(self._checked(sample_domain, n_rows, "sample_domain"))
-            is_used &= domain >= 0
+        used, target_rows = self._rows_by_domain(weight, sample_domain)
         request = self._request()
-        random_state = check_random_state(self.random_state)
-        seed = int(random_state.randint(MAX_SEED))
-        used = np.flatnonzero(is_used)
-        if len(used) == 0:
-            raise ValueError(
-                f"{type(self).__name__}: no row is left to train on: every one has a "
-                "sample_weight of zero or a negative sample_domain."
-            )
-        y = self._labelled(y, used)
-        if not is_resumed:
-            target = self._learn_target(y if classes is None else classes, weight[used])
+        seed = int(check_random_state(self.random_state).randint(MAX_SEED))
+        y = self._labelled(y, used, n_rows)
+        if is_resumed:
+            target = self._target_to_go_on_with(request)
         else:
-            target = self._target
-            if request.backbone.fingerprint != self._fingerprint:
-                raise ValueError(
-                    f"{type(self).__name__} cannot go on training: backbone is another "
-                    "one than that of the first fit. Use warm_start=False."
-                )
-            depth = _frozen_name(request)
-            if depth != self.freeze_depth_:
-                raise ValueError(
-                    f"{type(self).__name__} cannot go on training: freeze_depth="
-                    f"{self.freeze_depth!r} freezes up to {depth!r}, and the first fit "
-                    f"up to {self.freeze_depth_!r}. Use warm_start=False."
-                )
+            target = self._learn_target(y if classes is None else classes, weight[used])
+        self._check_domains(request, target)
         known = target.encode(y)
         encoded = np.zeros((n_rows, *known.shape[1:]), known.dtype)
         encoded[used] = known
         weight[used] *= target.weights(y, self.class_weight)
-        views, bad = self._views(column, request, seed)
+        only = used if target_rows is None else np.union1d(used, target_rows)
+        views, bad = self._views(column, request, only)
         used = self._without(used, bad, column)
+        if target_rows is not None:
+            target_rows = self._without(target_rows, bad, column, "target rows")
         weight /= weight[used].mean()
         train_rows, valid_rows = self._split(used, encoded, groups, seed, is_partial)
         pages = kept_pages if request.device.type == "cpu" else contextlib.nullcontext
         with turn(request.device), seeded(seed), pages():
             self._train(
-                _Plan(
+                Plan(
                     request=request,
                     target=target,
                     views=views,
@@ -238,6 +182,7 @@ class BaseFineTuner(FitRows, ColumnEstimator):
                     weight=weight,
                     train_rows=train_rows,
                     valid_rows=valid_rows,
+                    target_rows=target_rows,
                     seed=seed,
                     is_resumed=is_resumed,
                     max_epochs=max_epochs,
@@ -247,122 +192,21 @@ class BaseFineTuner(FitRows, ColumnEstimator):
         self._set_fitted(column, request, target, encoded[used], weight[used])
         return self
 
-    def _train(self, plan):
-        """Train on rows whose activations are there."""
-        from ._augment import make_augment
-        from ._net import Loss, RowsDataset, make_net, train
-        from ._optim import parameter_groups
-
-        request = plan.request
-        module = self._module(request, plan.target)
-        if plan.is_resumed:
-            module.load_state_dict(self.net_.module_.state_dict())
-        if self._is_on_the_fly() or request.depth == 0:
-            module.prefix = Prefix(request)
-        module.to(request.device)
-        augment = None
-        if self._is_on_the_fly():
-            augment = make_augment(self.augment, request.preprocess.size)
-        dataset, valid = (
-            None
-            if rows is None
-            else RowsDataset(
-                request.backbone,
-                part,
-                plan.encoded,
-                plan.weight,
-                rows,
-                seed=plan.seed,
-                augment=change,
-            )
-            for rows, part, change in (
-                (plan.train_rows, plan.views, augment),
-                (plan.valid_rows, plan.views[:1], None),
-            )
-        )
-        if not plan.is_resumed and self._head_init() == "probe":
-            self._start_from_probe(module, request, plan.target, dataset)
-        groups = parameter_groups(
-            module,
-            lr=self.lr,
-            backbone_lr_scale=self.backbone_lr_scale,
-            layer_decay=self.layer_decay,
-            weight_decay=self.weight_decay,
-        )
-        net = make_net(
-            module,
-            Loss(plan.target.task, self.label_smoothing),
-            groups,
-            dataset,
-            valid,
-            max_epochs=plan.max_epochs,
-            batch_size=self.batch_size,
-            lr=self.lr,
-            lr_schedule="constant" if plan.is_partial else self.lr_schedule,
-            gradient_clip_value=self.gradient_clip_value,
-            n_iter_no_change=self.n_iter_no_change,
-            device=request.device,
-            precision=self.precision,
-            callbacks=self.callbacks,
-            net_params=self.net_params,
-            verbose=self.verbose,
-        )
-        n_epochs = train(net, dataset, plan.max_epochs, type(self).__name__)
-        module.prefix = None
-        module.eval()
-        self.net_ = net
-        self.n_epochs_ = n_epochs + (self.n_epochs_ if plan.is_resumed else 0)
-        self.history_ = list(net.history)
-
-    def _module(self, request, target):
-        """Return the trained part, with the weights of the backbone and a new head."""
-        from ._heads import make_head
-        from ._module import Trained
-
-        backbone, k = request.backbone, request.depth
-        blocks = list(backbone.blocks.values())[k:]
-        return Trained(
-            blocks,
-            backbone.post_pool if blocks else None,
-            make_head(self.head, backbone.widths[-1], target.n_outputs, self.dropout),
-            pooling=request.pooling,
-            n_prefix_tokens=backbone.n_prefix_tokens,
-            batch_norm=self.batch_norm,
-        )
-
-    def _start_from_probe(self, module, request, target, dataset):
-        import torch
-
-        from ._heads import start_from_probe
-        from ._net import inputs_of
-
-        module.eval()
-        features, rows = [], dataset.indices
-        with torch.inference_mode():
-            for start in range(0, len(rows), PREDICT_BATCH):
-                part = rows[start : start + PREDICT_BATCH]
-                arrays = [dataset.views[0][row] for row in part]
-                inputs = inputs_of(request.backbone, arrays)
-                inputs = {k: v.to(request.device) for k, v in inputs.items()}
-                features.append(module.features(**inputs).float().cpu().numpy())
-        start_from_probe(
-            module.head,
-            np.concatenate(features).astype(np.float64),
-            dataset.targets.numpy()[rows],
-            dataset.weights.numpy()[rows],
-            task=target.task,
-            C=self.probe_C,
-        )
-
-    def _head_init(self):
-        if self.head_init == "probe" and self.head != "linear":
+    def _target_to_go_on_with(self, request):
+        """Return the target of the first fit, if this one can go on from there."""
+        if request.backbone.fingerprint != self._fingerprint:
             raise ValueError(
-                f"head_init='probe' starts from a linear model, and head={self.head!r} "
-                "is none; use head_init='auto'."
+                f"{type(self).__name__} cannot go on training: backbone is another "
+                "one than that of the first fit. Use warm_start=False."
             )
-        if self.head_init == "auto":
-            return "probe" if self.head == "linear" else "random"
-        return self.head_init
+        depth = _frozen_name(request)
+        if depth != self.freeze_depth_:
+            raise ValueError(
+                f"{type(self).__name__} cannot go on training: freeze_depth="
+                f"{self.freeze_depth!r} freezes up to {depth!r}, and the first fit "
+                f"up to {self.freeze_depth_!r}. Use warm_start=False."
+            )
+        return self._target
 
     # -- rows --------------------------------------------------------------------------
 

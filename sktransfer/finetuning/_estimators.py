@@ -14,6 +14,7 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
 
     _parameter_constraints = {
         **BaseFineTuner._parameter_constraints,
+        "domain_loss": [StrOptions({"coral", "mmd", "dann", "cdan", "mcc"}), None],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
@@ -25,7 +26,9 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
         super()._set_fitted(column, request, target, encoded, weight)
         self.classes_ = target.classes
 
-    def partial_fit(self, X, y, classes=None, *, sample_weight=None):
+    def partial_fit(
+        self, X, y, classes=None, *, sample_weight=None, sample_domain=None
+    ):
         """Train for one epoch on some rows, from where the last call ended.
 
         The learning rate is constant.
@@ -37,12 +40,14 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
         classes : array-like, default=None
             All classes that will come, at the first call; None takes those of `y`.
         sample_weight : array-like of shape (n_samples,), default=None
+        sample_domain : array-like of shape (n_samples,), default=None
+            As for `fit`; `domain_loss` has its whole weight from the start.
 
         Returns
         -------
         self
         """
-        return self._partial_fit(X, y, classes, sample_weight)
+        return self._partial_fit(X, y, classes, sample_weight, sample_domain)
 
     def decision_function(self, X):
         """Return the outputs before the softmax.
@@ -90,7 +95,7 @@ class BaseRegressor(RegressorMixin, BaseFineTuner):
     def _learn_target(self, y, weight):
         return NumberTarget.learn(y, weight, type(self).__name__)
 
-    def partial_fit(self, X, y, *, sample_weight=None):
+    def partial_fit(self, X, y, *, sample_weight=None, sample_domain=None):
         """Train for one epoch on some rows, from where the last call ended.
 
         The scale of `y` is that of the first call; the learning rate is constant.
@@ -100,12 +105,14 @@ class BaseRegressor(RegressorMixin, BaseFineTuner):
         X : list, 1-D array, Series, one-column frame or Arrow array of n_samples cells
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
+        sample_domain : array-like of shape (n_samples,), default=None
+            As for `fit`; `domain_loss` has its whole weight from the start.
 
         Returns
         -------
         self
         """
-        return self._partial_fit(X, y, None, sample_weight)
+        return self._partial_fit(X, y, None, sample_weight, sample_domain)
 
     def predict(self, X):
         """Return numbers, in the units of `y`.

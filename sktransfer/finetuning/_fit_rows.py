@@ -25,8 +25,11 @@ class FitRows:
             request, resolve_cache(self.cache), self.activation_dtype
         )
 
-    def _views(self, column, request, seed):
-        """Return the rows once for each view, and the set of bad rows."""
+    def _views(self, column, request, only):
+        """Return the rows `only` once for each view, and the set of bad ones.
+
+        No other row is read, let alone run.
+        """
         if self._is_on_the_fly():
             runners = [InputRunner(request)]
         else:
@@ -45,7 +48,7 @@ class FitRows:
         views, bad = [], set()
         for runner in runners:
             found, rows, missing, _ = self._run(
-                column, runner, lambda n: Rows(n, budget // len(runners))
+                column, runner, lambda n: Rows(n, budget // len(runners)), only
             )
             bad |= missing
             if len(rows) < len(column.cells):
@@ -58,13 +61,13 @@ class FitRows:
         """Return a seed that grid candidates share, so that views are kept for all."""
         return self.random_state if is_integer(self.random_state) else 0
 
-    def _without(self, used, bad, column):
+    def _without(self, used, bad, column, kind="rows"):
         bad = sorted(bad & set(used.tolist()))
         if not bad:
             return used
         names = ", ".join(column.describe(row) for row in bad[:5])
         warnings.warn(
-            f"{type(self).__name__} leaves {len(bad)} of {len(used)} rows out, which "
+            f"{type(self).__name__} leaves {len(bad)} of {len(used)} {kind} out, which "
             f"are missing or cannot be read: {names}{', ...' if bad[5:] else ''}.",
             UserWarning,
             stacklevel=4,
@@ -72,7 +75,7 @@ class FitRows:
         left = np.setdiff1d(used, bad)
         if len(left) == 0:
             raise ValueError(
-                f"{type(self).__name__}: none of the {len(used)} rows can be used."
+                f"{type(self).__name__}: none of the {len(used)} {kind} can be used."
             )
         return left
 
@@ -98,12 +101,66 @@ class FitRows:
             )
         )
 
-    def _labelled(self, y, used):
+    def _weights(self, sample_weight, n_rows):
+        """Return a weight for each row."""
+        if sample_weight is None:
+            return np.ones(n_rows)
+        weight = self._checked(sample_weight, n_rows, "sample_weight")
+        weight = np.array(weight, np.float64)
+        if weight.ndim != 1 or not np.isfinite(weight).all() or (weight < 0).any():
+            raise ValueError(
+                f"{type(self).__name__}: sample_weight must be one finite number >= 0 "
+                f"a row; got an array of shape {weight.shape}."
+            )
+        return weight
+
+    def _rows_by_domain(self, weight, sample_domain):
+        """Return the source rows, and the target rows (None if they take no part)."""
+        is_source = self._is_source(sample_domain, len(weight))
+        source = np.flatnonzero((weight > 0) & is_source)
+        target = np.flatnonzero((weight > 0) & ~is_source)
+        needs = self._why_target_rows()
+        if needs is None:
+            if len(source) == 0:
+                raise ValueError(
+                    f"{type(self).__name__}: no row is left to train on: every one has "
+                    "a sample_weight of zero or a negative sample_domain."
+                )
+            return source, None
+        if len(source) == 0 or len(target) == 0:
+            missing = " (it was not passed)" if sample_domain is None else ""
+            raise ValueError(
+                f"{type(self).__name__}: {needs} needs rows of both domains, which "
+                f"sample_domain{missing} tells apart: >= 0 for source rows, whose y is "
+                f"read, and < 0 for target rows, whose y is not. Got {len(source)} "
+                f"source and {len(target)} target rows with a sample_weight above 0."
+            )
+        return source, target
+
+    def _is_source(self, sample_domain, n_rows):
+        if sample_domain is None:
+            return np.ones(n_rows, bool)
+        domain = np.asarray(self._checked(sample_domain, n_rows, "sample_domain"))
+        is_number = domain.dtype.kind in "iuf" and domain.ndim == 1
+        if not is_number or np.isnan(domain).any():
+            raise ValueError(
+                f"{type(self).__name__}: sample_domain must be one number a row, >= 0 "
+                "for source rows and < 0 for target rows; got an array of shape "
+                f"{domain.shape} and dtype {domain.dtype}"
+                f"{', with NaN' if is_number else ''}."
+            )
+        return domain >= 0
+
+    def _labelled(self, y, used, n_rows):
         """Return `y` of the rows that are used; that of the others is never read.
 
-        Theirs may be None or NaN, which makes objects or floats of the whole array.
+        Theirs may be None, NaN or of another kind. In a list they are left out before
+        it becomes an array; in an array they have made objects or floats of it all.
         """
-        y = y[used]
+        if isinstance(y, (list, tuple)) and len(y) == n_rows:
+            y = self._checked([y[row] for row in used], len(used), "y")
+        else:
+            y = self._checked(y, n_rows, "y")[used]
         if y.dtype != object or all(isinstance(label, str) for label in y.flat):
             return y
         plain = np.array(y.tolist())
@@ -128,7 +185,7 @@ class FitRows:
                     "A column-vector y was passed when a 1d array was expected by "
                     f"{type(self).__name__}.",
                     DataConversionWarning,
-                    stacklevel=4,
+                    stacklevel=5,
                 )
         if values.shape[:1] != (n_rows,):
             raise ValueError(

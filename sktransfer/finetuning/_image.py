@@ -55,10 +55,19 @@ class ImageClassifier(ImageColumn, BaseClassifier):
         Course of the learning rate; "cosine" warms up over a tenth of the steps.
     gradient_clip_value : float or None, default=1.0
         Greatest norm of the gradient.
-    batch_norm : {"eval", "frozen", "train"}, default="eval"
+    batch_norm : {"eval", "frozen", "train", "target"}, default="eval"
         BatchNorm in the trained blocks: "eval" uses the network's own statistics and
         trains weight and bias, "frozen" trains neither, "train" uses and updates the
-        statistics of the batches.
+        statistics of the batches. "target" normalises each domain by its own batches
+        and ends with the statistics of the target rows, for predictions there [2]_.
+    domain_loss : {"coral", "mmd", "dann", "cdan", "mcc"}, default=None
+        What rows without labels (a negative `sample_domain` in `fit`) add to the loss.
+        "coral" brings the covariances of both domains' features together, "mmd" their
+        distributions, "dann" makes them alike to a discriminator, "cdan" together with
+        the predicted classes, and "mcc" makes predictions there less ambiguous. None
+        leaves such rows out.
+    domain_loss_weight : float, default=1.0
+        Its weight, which rises from 0 over the training.
     max_epochs : int, default=8
         Passes over the training rows.
     batch_size : int, default=32
@@ -114,7 +123,8 @@ class ImageClassifier(ImageColumn, BaseClassifier):
     n_epochs_ : int
         Epochs that were trained.
     history_ : list of dict
-        One an epoch: ``train_loss``, ``valid_loss``, ``dur`` in seconds and more.
+        One an epoch: ``train_loss``, ``valid_loss``, ``domain_loss`` (without its
+        weight), ``dur`` in seconds and more.
 
     See Also
     --------
@@ -129,6 +139,8 @@ class ImageClassifier(ImageColumn, BaseClassifier):
     ----------
     .. [1] A. Kumar et al., "Fine-Tuning can Distort Pretrained Features and
        Underperform Out-of-Distribution", ICLR 2022, https://arxiv.org/abs/2202.10054
+    .. [2] Y. Li et al., "Adaptive Batch Normalization for practical domain adaptation",
+       Pattern Recognition 80, 2018, https://arxiv.org/abs/1603.04779
 
     Examples
     --------
@@ -172,6 +184,8 @@ class ImageClassifier(ImageColumn, BaseClassifier):
         lr_schedule="cosine",
         gradient_clip_value=1.0,
         batch_norm="eval",
+        domain_loss=None,
+        domain_loss_weight=1.0,
         max_epochs=8,
         batch_size=32,
         class_weight=None,
@@ -209,6 +223,8 @@ class ImageClassifier(ImageColumn, BaseClassifier):
         self.lr_schedule = lr_schedule
         self.gradient_clip_value = gradient_clip_value
         self.batch_norm = batch_norm
+        self.domain_loss = domain_loss
+        self.domain_loss_weight = domain_loss_weight
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.class_weight = class_weight
@@ -274,10 +290,18 @@ class ImageRegressor(ImageColumn, BaseRegressor):
         Course of the learning rate; "cosine" warms up over a tenth of the steps.
     gradient_clip_value : float or None, default=1.0
         Greatest norm of the gradient.
-    batch_norm : {"eval", "frozen", "train"}, default="eval"
+    batch_norm : {"eval", "frozen", "train", "target"}, default="eval"
         BatchNorm in the trained blocks: "eval" uses the network's own statistics and
         trains weight and bias, "frozen" trains neither, "train" uses and updates the
-        statistics of the batches.
+        statistics of the batches. "target" normalises each domain by its own batches
+        and ends with the statistics of the target rows, for predictions there [2]_.
+    domain_loss : {"coral", "mmd", "dann"}, default=None
+        What rows without labels (a negative `sample_domain` in `fit`) add to the loss.
+        "coral" brings the covariances of both domains' features together, "mmd" their
+        distributions, and "dann" makes them alike to a discriminator. None leaves such
+        rows out.
+    domain_loss_weight : float, default=1.0
+        Its weight, which rises from 0 over the training.
     max_epochs : int, default=8
         Passes over the training rows.
     batch_size : int, default=32
@@ -327,7 +351,8 @@ class ImageRegressor(ImageColumn, BaseRegressor):
     n_epochs_ : int
         Epochs that were trained.
     history_ : list of dict
-        One an epoch: ``train_loss``, ``valid_loss``, ``dur`` in seconds and more.
+        One an epoch: ``train_loss``, ``valid_loss``, ``domain_loss`` (without its
+        weight), ``dur`` in seconds and more.
 
     See Also
     --------
@@ -342,6 +367,8 @@ class ImageRegressor(ImageColumn, BaseRegressor):
     ----------
     .. [1] A. Kumar et al., "Fine-Tuning can Distort Pretrained Features and
        Underperform Out-of-Distribution", ICLR 2022, https://arxiv.org/abs/2202.10054
+    .. [2] Y. Li et al., "Adaptive Batch Normalization for practical domain adaptation",
+       Pattern Recognition 80, 2018, https://arxiv.org/abs/1603.04779
 
     Examples
     --------
@@ -385,6 +412,8 @@ class ImageRegressor(ImageColumn, BaseRegressor):
         lr_schedule="cosine",
         gradient_clip_value=1.0,
         batch_norm="eval",
+        domain_loss=None,
+        domain_loss_weight=1.0,
         max_epochs=8,
         batch_size=32,
         augment=None,
@@ -420,6 +449,8 @@ class ImageRegressor(ImageColumn, BaseRegressor):
         self.lr_schedule = lr_schedule
         self.gradient_clip_value = gradient_clip_value
         self.batch_norm = batch_norm
+        self.domain_loss = domain_loss
+        self.domain_loss_weight = domain_loss_weight
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.augment = augment

@@ -1,5 +1,6 @@
 """The part of a network that is trained: the blocks behind the cut, and a head."""
 
+import contextlib
 import copy
 
 import torch
@@ -9,7 +10,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from .._pooling import pool
 from ..backbones import State
 
-BATCH_NORMS = ("frozen", "eval", "train")
+BATCH_NORMS = ("frozen", "eval", "train", "target")
+
+
+def batch_norms(module):
+    """Return the BatchNorm layers of a module."""
+    return [m for m in module.modules() if isinstance(m, _BatchNorm)]
 
 
 class Trained(nn.Module):
@@ -23,10 +29,12 @@ class Trained(nn.Module):
     head : torch.nn.Module
     pooling : str
     n_prefix_tokens : int
-    batch_norm : {"frozen", "eval", "train"}
+    batch_norm : {"frozen", "eval", "train", "target"}
         What BatchNorm does while it is trained. "eval" uses the statistics of the
         pretrained network and trains weight and bias; "frozen" trains neither;
-        "train" uses and updates those of the batches.
+        "train" uses and updates those of the batches. "target" does so for source
+        rows; target rows are normalised by their own part of a batch, which updates
+        nothing, and `estimate_statistics` sets the final ones.
 
     Attributes
     ----------
@@ -57,12 +65,12 @@ class Trained(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def _norms(self):
-        return [m for m in self.blocks.modules() if isinstance(m, _BatchNorm)]
+        return batch_norms(self.blocks)
 
     def train(self, mode=True):
         """Set the mode; BatchNorm stays in eval mode unless it is to be trained."""
         super().train(mode)
-        if self.batch_norm != "train":
+        if self.batch_norm not in ("train", "target"):
             for norm in self._norms():
                 norm.eval()
         return self
@@ -81,6 +89,60 @@ class Trained(nn.Module):
         vectors = pool(state.hidden, state.mask, self.pooling, self.n_prefix_tokens)
         return vectors if self.post_pool is None else self.post_pool(vectors)
 
-    def forward(self, hidden, mask=None, lengths=None):
-        """Map activations to outputs."""
-        return self.head(self.features(hidden, mask, lengths).float())
+    def forward(self, hidden, mask=None, lengths=None, n_source=None):
+        """Map activations to outputs.
+
+        Of a batch whose first `n_source` rows are of one domain and the others of
+        another, to outputs and features.
+        """
+        if n_source is None:
+            return self.head(self.features(hidden, mask, lengths).float())
+        features = self._features_of_both((hidden, mask, lengths), n_source).float()
+        return self.head(features), features
+
+    def _features_of_both(self, state, n_source):
+        if self.batch_norm != "target":
+            return self.features(*state)
+        source = self.features(*(None if t is None else t[:n_source] for t in state))
+        with self._statistics_kept():
+            rest = self.features(*(None if t is None else t[n_source:] for t in state))
+        return torch.cat([source, rest])
+
+    @contextlib.contextmanager
+    def _statistics_kept(self):
+        """Let BatchNorm use a batch's statistics without updating its own."""
+        norms = [norm for norm in self._norms() if norm.track_running_stats]
+        for norm in norms:
+            norm.track_running_stats = False
+        try:
+            yield
+        finally:
+            for norm in norms:
+                norm.track_running_stats = True
+
+    def estimate_statistics(self, batches):
+        """Set the statistics of BatchNorm to the means of those of some batches.
+
+        Parameters
+        ----------
+        batches : iterable of dict
+            Inputs of `features`.
+
+        References
+        ----------
+        Y. Li et al., "Adaptive Batch Normalization for practical domain adaptation",
+        Pattern Recognition 80, 2018, https://arxiv.org/abs/1603.04779
+        """
+        self.eval()
+        norms = [norm for norm in self._norms() if norm.track_running_stats]
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # torch's name for the plain mean over batches
+            norm.train()
+        with torch.no_grad():
+            for inputs in batches:
+                self.features(**inputs)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        self.eval()

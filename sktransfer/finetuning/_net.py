@@ -9,7 +9,13 @@ import warnings
 import numpy as np
 import skorch
 import torch
-from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    GradientNormClipping,
+    LRScheduler,
+    PassthroughScoring,
+)
 from skorch.helper import predefined_split
 from skorch.utils import to_tensor
 from torch import nn
@@ -38,15 +44,26 @@ class RowsDataset(torch.utils.data.Dataset):
         Of the order of the rows, and of random views.
     augment : callable, default=None
         A transform of uint8 pixels, applied anew at each epoch.
+    target_rows : ndarray of int, default=None
+        Rows without a target, which `DomainLoader` adds to the batches.
     """
 
     def __init__(
-        self, backbone, views, targets, weights, indices, *, seed, augment=None
+        self,
+        backbone,
+        views,
+        targets,
+        weights,
+        indices,
+        *,
+        seed,
+        augment=None,
+        target_rows=None,
     ):
         self.backbone, self.views, self.augment = backbone, views, augment
         self.targets = torch.from_numpy(targets)
         self.weights = torch.from_numpy(weights.astype(np.float32))
-        self.indices = indices
+        self.indices, self.target_rows, self.seed = indices, target_rows, seed
         self.order = torch.Generator().manual_seed(seed)
         self.choice = np.random.default_rng(seed)
 
@@ -88,6 +105,11 @@ class RowsLoader:
         return n_batches - (n_batches > 1 and n_rows % self.batch_size == 1)
 
     def __iter__(self):
+        for rows in self.parts():
+            yield self.dataset.batch(rows)
+
+    def parts(self):
+        """Yield the rows of each batch."""
         indices = self.dataset.indices
         if self.shuffle:
             order = torch.randperm(len(indices), generator=self.dataset.order)
@@ -96,7 +118,7 @@ class RowsLoader:
         for number in range(n_batches):
             start = number * self.batch_size
             stop = None if number == n_batches - 1 else start + self.batch_size
-            yield self.dataset.batch(indices[start:stop])
+            yield indices[start:stop]
 
 
 def inputs_of(backbone, arrays):
@@ -195,27 +217,33 @@ class FineTuneNet(skorch.NeuralNet):
                 raise
         self._zero_grad_optimizer()
         torch.cuda.empty_cache()
-        half = -(-n_rows // 2)
         steps = [
-            self._backward(
-                {k: v[part] for k, v in inputs.items()},
-                tuple(t[part] for t in target),
-                len(target[1][part]) / n_rows,
-            )
-            for part in (slice(0, half), slice(half, None))
+            self._backward(*half, len(half[1][1]) / n_rows)
+            for half in self._halves(inputs, target)
         ]
         return {
             "loss": steps[0]["loss"] + steps[1]["loss"],
             "y_pred": torch.cat([step["y_pred"] for step in steps]),
         }
 
+    def _halves(self, inputs, target):
+        for part in self._half_slices(len(target[1])):
+            yield {k: v[part] for k, v in inputs.items()}, [t[part] for t in target]
+
+    def _half_slices(self, n_rows):
+        half = -(-n_rows // 2)
+        return slice(0, half), slice(half, None)
+
     def _backward(self, inputs, target, share):
         outputs = self.infer(inputs)
         loss = share * self.get_loss(outputs.float(), target, X=inputs, training=True)
+        self._send_back(loss)
+        return {"loss": loss.detach(), "y_pred": outputs.detach()}
+
+    def _send_back(self, loss):
         if not torch.isfinite(loss):
             raise NonFiniteLossError(f"the loss is {loss.item()}")
         (loss if self.scaler is None else self.scaler.scale(loss)).backward()
-        return {"loss": loss.detach(), "y_pred": outputs.detach()}
 
     def _step_optimizer(self, step_fn):
         """Step, through the scaler if there is one."""
@@ -243,6 +271,20 @@ class Unscale(Callback):
         """Unscale, if there is a scaler."""
         if net.scaler is not None:
             net.scaler.unscale_(net.optimizer_)
+
+
+class Clip(GradientNormClipping):
+    """Clip the gradient of the network, and that of a discriminator for itself.
+
+    Together, what a discriminator learns would slow the network down.
+    """
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        """Clip."""
+        for part in (net.module_, net.criterion_):
+            named = list(part.named_parameters())
+            if named:
+                super().on_grad_computed(net, named, **kwargs)
 
 
 class KeepLastGood(Callback):
@@ -280,7 +322,8 @@ class Bar(Callback):
     def on_epoch_end(self, net, **kwargs):
         """Move on."""
         row = net.history[-1]
-        losses = {k: f"{row[k]:.4f}" for k in ("train_loss", "valid_loss") if k in row}
+        names = ("train_loss", "valid_loss", "domain_loss")
+        losses = {name: f"{row[name]:.4f}" for name in names if name in row}
         self.bar_.set_postfix(losses)
         self.bar_.update()
 
@@ -308,13 +351,19 @@ def make_net(
     callbacks,
     net_params,
     verbose,
+    domain=None,
+    domain_loss_weight=1.0,
+    is_ramped=True,
 ):
-    """Return an initialised net, ready to train on a dataset."""
+    """Return an initialised net, ready to train on a dataset.
+
+    With a `DomainLoss` as `domain` it is a `DomainNet`.
+    """
     own = [("unscale", Unscale()), ("keep_last_good", KeepLastGood())]
     if gradient_clip_value is not None:
-        own.append(("gradient_clipping", GradientNormClipping(gradient_clip_value)))
+        own.append(("gradient_clipping", Clip(gradient_clip_value)))
+    n_steps = max_epochs * len(RowsLoader(dataset, batch_size))
     if lr_schedule != "constant":
-        n_steps = max_epochs * len(RowsLoader(dataset, batch_size))
         schedule = Schedule(lr_schedule, n_steps)
         own.append(
             (
@@ -345,7 +394,24 @@ def make_net(
         "device": str(device),
         "verbose": 0,
     }
-    net = FineTuneNet(
+    net = FineTuneNet
+    if domain is not None:
+        from ._domain_net import DomainCriterion, DomainLoader, DomainNet
+
+        net, loss = DomainNet, DomainCriterion(loss, domain)
+        own.append(
+            (
+                "domain_loss",
+                PassthroughScoring("domain_loss", lower_is_better=None, on_train=True),
+            )
+        )
+        options |= {
+            "callbacks": [*own, *(callbacks or [])],
+            "iterator_train": DomainLoader,
+            "domain_loss_weight": domain_loss_weight,
+            "n_ramp_steps": n_steps if is_ramped else None,
+        }
+    net = net(
         module,
         loss,
         parameter_groups=groups,

@@ -6,12 +6,14 @@ LR_SCHEDULES = ("constant", "cosine", "one-cycle")
 WARMUP = {"cosine": 0.1, "one-cycle": 0.3}  # share of all steps
 
 
-def parameter_groups(module, *, lr, backbone_lr_scale, layer_decay, weight_decay):
+def parameter_groups(
+    module, *, lr, backbone_lr_scale, layer_decay, weight_decay, domain=None
+):
     """Return the optimizer's groups.
 
-    The head learns with `lr`, the last block with ``lr * backbone_lr_scale``, and each
-    block before it with `layer_decay` times the rate of the one behind it. Biases and
-    norms are not decayed.
+    The head and a `DomainLoss` learn with `lr`, the last block with
+    ``lr * backbone_lr_scale``, and each block before it with `layer_decay` times the
+    rate of the one behind it. Biases and norms are not decayed.
 
     Returns
     -------
@@ -19,6 +21,8 @@ def parameter_groups(module, *, lr, backbone_lr_scale, layer_decay, weight_decay
         In the optimizer's form, with the name of each.
     """
     parts = [("head", module.head, lr)]
+    if domain is not None:
+        parts.append(("domain", domain, lr))
     rate = lr * backbone_lr_scale
     if module.post_pool is not None:
         parts.append(("post_pool", module.post_pool, rate))

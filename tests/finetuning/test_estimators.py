@@ -108,6 +108,8 @@ class ArrayParameters:
     lr_schedule = "cosine"
     gradient_clip_value = 1.0
     batch_norm = "eval"
+    domain_loss = None
+    domain_loss_weight = 1.0
     early_stopping = False
     validation_fraction = 0.1
     n_iter_no_change = 5

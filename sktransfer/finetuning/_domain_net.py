@@ -1,0 +1,133 @@
+"""Training on two domains: batches of both, and the net whose loss takes both."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from ._domain_losses import ramp
+from ._net import FineTuneNet, RowsLoader
+
+
+class DomainLoader(RowsLoader):
+    """Batches of source rows with as many target rows behind them.
+
+    An epoch is a pass over the source rows. Target rows come in a random order, and in
+    another one when all have been there, across epochs.
+
+    Parameters
+    ----------
+    dataset : RowsDataset
+        Its indices are the source rows; it has `target_rows`.
+    batch_size : int
+        Source rows of a batch.
+    shuffle : bool, default=False
+    """
+
+    def __init__(self, dataset, batch_size, shuffle=False):
+        super().__init__(dataset, batch_size, shuffle)
+        self.order = np.random.default_rng([dataset.seed, 1])
+        self.waiting = np.empty(0, np.int64)
+
+    def __iter__(self):
+        for rows in self.parts():
+            both = np.concatenate([rows, self._next_target(len(rows))])
+            inputs, target = self.dataset.batch(both)
+            yield inputs, tuple(t[: len(rows)] for t in target)
+
+    def _next_target(self, n_rows):
+        while len(self.waiting) < n_rows:
+            more = self.order.permutation(self.dataset.target_rows)
+            self.waiting = np.concatenate([self.waiting, more])
+        rows, self.waiting = self.waiting[:n_rows], self.waiting[n_rows:]
+        return rows
+
+
+class DomainCriterion(nn.Module):
+    """The loss of rows with labels, and beside it the one between domains.
+
+    Its discriminator stands here and not in the module, so that predicting and the
+    tuned network know nothing of it.
+
+    Parameters
+    ----------
+    loss : Loss
+    domain : DomainLoss
+    """
+
+    def __init__(self, loss, domain):
+        super().__init__()
+        self.loss, self.domain = loss, domain
+
+    def forward(self, outputs, target):
+        """Return the loss of rows with labels."""
+        return self.loss(outputs, target)
+
+
+class DomainNet(FineTuneNet):
+    """A net that trains on batches of both domains.
+
+    Parameters
+    ----------
+    domain_loss_weight : float, default=1.0
+    n_ramp_steps : int, default=None
+        Steps over which the weight rises; None takes all of it from the start.
+    """
+
+    def __init__(self, *args, domain_loss_weight=1.0, n_ramp_steps=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.domain_loss_weight = domain_loss_weight
+        self.n_ramp_steps = n_ramp_steps
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        """Start to count steps."""
+        super().on_train_begin(net, X=X, y=y, **kwargs)
+        self.n_steps_ = 0
+
+    def train_step_single(self, batch, **fit_params):
+        """Compute gradients, and note the loss between the domains."""
+        self.domain_loss_ = 0.0
+        step = super().train_step_single(batch, **fit_params)
+        self.n_steps_ += 1
+        self.history.record_batch("domain_loss", self.domain_loss_)
+        return step
+
+    def _factor(self):
+        if self.n_ramp_steps is None:
+            return self.domain_loss_weight
+        return self.domain_loss_weight * ramp(self.n_steps_ / self.n_ramp_steps)
+
+    def _losses(self, inputs, target):
+        n_source = len(target[1])
+        outputs, features = self.infer(inputs, n_source=n_source)
+        loss = self.get_loss(outputs[:n_source].float(), target, training=True)
+        value, added = self.criterion_.domain(
+            features, outputs.float(), n_source, self._factor()
+        )
+        return loss, added, outputs[:n_source], value.item()
+
+    def _backward(self, inputs, target, share):
+        loss, added, outputs, value = self._losses(inputs, target)
+        self._send_back(share * (loss + added))
+        self.domain_loss_ += share * value
+        return {"loss": share * loss.detach(), "y_pred": outputs.detach()}
+
+    def _halves(self, inputs, target):
+        n_rows = len(target[1])
+        for part in self._half_slices(n_rows):
+            rows = torch.arange(n_rows)[part]
+            rows = torch.cat([rows, n_rows + rows])
+            yield {k: v[rows] for k, v in inputs.items()}, [t[part] for t in target]
+
+    def forget_domain(self):
+        """Drop what the loss between the domains has learned, and its optimizer's."""
+        learned = {id(p) for p in self.criterion_.domain.parameters()}
+        self.criterion_.domain = None
+        for groups in (self.optimizer_.param_groups, self.parameter_groups):
+            groups[:] = [
+                group
+                for group in groups
+                if not any(id(p) in learned for p in group["params"])
+            ]
+        for parameter in list(self.optimizer_.state):
+            if id(parameter) in learned:
+                del self.optimizer_.state[parameter]

@@ -1,0 +1,243 @@
+"""How a fit trains, once the activations of its rows are there."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ._prefix import Prefix
+
+PREDICT_BATCH = 32
+ON_FEATURES = ("coral", "mmd", "dann", "cdan")  # domain losses that no head can lower
+ON_CLASSES = ("cdan", "mcc")  # that need a softmax over classes
+
+
+class Plan(NamedTuple):
+    """What is trained on what.
+
+    Attributes
+    ----------
+    request : Request
+    target : ClassTarget or NumberTarget
+    views : list of sequence of ndarray
+        As `RowsDataset` takes them.
+    encoded, weight : ndarray
+        Of all rows.
+    train_rows, valid_rows : ndarray of int
+        `valid_rows` may be None.
+    target_rows : ndarray of int or None
+        Of the other domain, without targets.
+    seed : int
+    is_resumed : bool
+        Go on from `net_`.
+    max_epochs : int
+    is_partial : bool
+        One call of many, at a constant learning rate.
+    """
+
+    request: object
+    target: object
+    views: list
+    encoded: np.ndarray
+    weight: np.ndarray
+    train_rows: np.ndarray
+    valid_rows: np.ndarray | None
+    target_rows: np.ndarray | None
+    seed: int
+    is_resumed: bool
+    max_epochs: int
+    is_partial: bool
+
+
+class Training:
+    """The part of a fine-tuning estimator that trains."""
+
+    def _train(self, plan):
+        """Train on rows whose activations are there."""
+        from ._net import Loss, make_net, train
+        from ._optim import parameter_groups
+
+        request = plan.request
+        module = self._module(request, plan.target)
+        if plan.is_resumed:
+            module.load_state_dict(self.net_.module_.state_dict())
+        if self._is_on_the_fly() or request.depth == 0:
+            module.prefix = Prefix(request)
+        module.to(request.device)
+        dataset, valid = self._datasets(plan)
+        if self.batch_norm == "target":
+            module.estimate_statistics(_batches(plan, plan.train_rows))
+        if not plan.is_resumed and self._head_init() == "probe":
+            self._start_from_probe(module, request, plan.target, dataset)
+        domain = self._domain_loss(plan)
+        groups = parameter_groups(
+            module,
+            domain=domain,
+            lr=self.lr,
+            backbone_lr_scale=self.backbone_lr_scale,
+            layer_decay=self.layer_decay,
+            weight_decay=self.weight_decay,
+        )
+        net = make_net(
+            module,
+            Loss(plan.target.task, self.label_smoothing),
+            groups,
+            dataset,
+            valid,
+            max_epochs=plan.max_epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            lr_schedule="constant" if plan.is_partial else self.lr_schedule,
+            gradient_clip_value=self.gradient_clip_value,
+            n_iter_no_change=self.n_iter_no_change,
+            device=request.device,
+            precision=self.precision,
+            callbacks=self.callbacks,
+            net_params=self.net_params,
+            verbose=self.verbose,
+            domain=domain,
+            domain_loss_weight=self.domain_loss_weight,
+            is_ramped=not plan.is_partial,
+        )
+        n_epochs = train(net, dataset, plan.max_epochs, type(self).__name__)
+        if self.batch_norm == "target":
+            module.estimate_statistics(_batches(plan, plan.target_rows))
+        module.prefix = None
+        module.eval()
+        if domain is not None and not (self.warm_start or plan.is_partial):
+            net.forget_domain()
+        self.net_ = net
+        self.n_epochs_ = n_epochs + (self.n_epochs_ if plan.is_resumed else 0)
+        self.history_ = list(net.history)
+
+    def _datasets(self, plan):
+        """Return the rows to train on, and those set aside (None without any)."""
+        from ._augment import make_augment
+        from ._net import RowsDataset
+
+        def dataset(rows, views, **options):
+            return RowsDataset(
+                plan.request.backbone,
+                views,
+                plan.encoded,
+                plan.weight,
+                rows,
+                seed=plan.seed,
+                **options,
+            )
+
+        augment = None
+        if self._is_on_the_fly():
+            augment = make_augment(self.augment, plan.request.preprocess.size)
+        train = dataset(
+            plan.train_rows, plan.views, augment=augment, target_rows=plan.target_rows
+        )
+        if plan.valid_rows is None:
+            return train, None
+        return train, dataset(plan.valid_rows, plan.views[:1])
+
+    def _module(self, request, target):
+        """Return the trained part, with the weights of the backbone and a new head."""
+        from ._heads import make_head
+        from ._module import Trained
+
+        backbone, k = request.backbone, request.depth
+        blocks = list(backbone.blocks.values())[k:]
+        return Trained(
+            blocks,
+            backbone.post_pool if blocks else None,
+            make_head(self.head, backbone.widths[-1], target.n_outputs, self.dropout),
+            pooling=request.pooling,
+            n_prefix_tokens=backbone.n_prefix_tokens,
+            batch_norm=self.batch_norm,
+        )
+
+    def _domain_loss(self, plan):
+        """Return the loss between domains, with what the last fit has left of it."""
+        if self.domain_loss is None:
+            return None
+        from ._domain_losses import DomainLoss
+
+        width = plan.request.backbone.widths[-1]
+        domain = DomainLoss(self.domain_loss, width, plan.target.n_outputs)
+        if plan.is_resumed:
+            left = getattr(self.net_.criterion_, "domain", None)
+            if left is not None and left.kind == domain.kind:
+                domain.load_state_dict(left.state_dict())
+        return domain.to(plan.request.device)
+
+    def _why_target_rows(self):
+        """Return the parameter that needs rows of a target domain, or None."""
+        if self.domain_loss is not None:
+            return f"domain_loss={self.domain_loss!r}"
+        return "batch_norm='target'" if self.batch_norm == "target" else None
+
+    def _check_domains(self, request, target):
+        """Refuse what could have no effect, or no meaning."""
+        from ._module import batch_norms
+
+        loss, name = self.domain_loss, type(self).__name__
+        blocks = list(request.backbone.blocks.values())[request.depth :]
+        if loss in ON_FEATURES and not blocks:
+            others = "; or domain_loss='mcc', which trains the head"
+            raise ValueError(
+                f"{name}: domain_loss={loss!r} moves the features, and freeze_depth="
+                f"{self.freeze_depth!r} freezes all that makes them. Use a smaller "
+                f"freeze_depth, such as -1{others if target.task == 'classes' else ''}."
+            )
+        if loss in ON_CLASSES and target.task == "labels":
+            raise ValueError(
+                f"{name}: domain_loss={loss!r} needs one class a row, and y has "
+                f"{target.n_outputs} labels a row. Use 'coral', 'mmd' or 'dann'."
+            )
+        if self.batch_norm == "target" and not any(map(batch_norms, blocks)):
+            raise ValueError(
+                f"{name}: batch_norm='target' sets the statistics of BatchNorm in the "
+                f"trained blocks, and behind freeze_depth={self.freeze_depth!r} "
+                f"{request.backbone.name!r} has none. Use another batch_norm, or a "
+                "smaller freeze_depth if its frozen blocks have some."
+            )
+
+    def _start_from_probe(self, module, request, target, dataset):
+        import torch
+
+        from ._heads import start_from_probe
+
+        module.eval()
+        features, rows = [], dataset.indices
+        with torch.inference_mode():
+            for inputs in _inputs(request, dataset.views[0], rows):
+                features.append(module.features(**inputs).float().cpu().numpy())
+        start_from_probe(
+            module.head,
+            np.concatenate(features).astype(np.float64),
+            dataset.targets.numpy()[rows],
+            dataset.weights.numpy()[rows],
+            task=target.task,
+            C=self.probe_C,
+        )
+
+    def _head_init(self):
+        if self.head_init == "probe" and self.head != "linear":
+            raise ValueError(
+                f"head_init='probe' starts from a linear model, and head={self.head!r} "
+                "is none; use head_init='auto'."
+            )
+        if self.head_init == "auto":
+            return "probe" if self.head == "linear" else "random"
+        return self.head_init
+
+
+def _inputs(request, view, rows):
+    """Yield the inputs of the trained part, on the device, a batch at a time."""
+    from ._net import inputs_of
+
+    for start in range(0, len(rows), PREDICT_BATCH):
+        arrays = [view[row] for row in rows[start : start + PREDICT_BATCH]]
+        inputs = inputs_of(request.backbone, arrays)
+        yield {k: v.to(request.device) for k, v in inputs.items()}
+
+
+def _batches(plan, rows):
+    """Yield the inputs of rows in a random order: a batch stands for all of them."""
+    order = np.random.default_rng(plan.seed).permutation(rows)
+    return _inputs(plan.request, plan.views[0], order)
