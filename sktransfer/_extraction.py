@@ -9,7 +9,7 @@ import contextlib
 import time
 from collections import deque
 
-from ._allocator import kept_pages
+from ._allocator import do_nothing, kept_pages
 from ._validation import CellError
 
 # With a folder, processes share the work by chunks; smaller ones fill fewer batches
@@ -107,13 +107,15 @@ def extract(cells, reader, runner, out, *, on_error, on_progress):
                     [digests[i] for i in positions],
                     [chunk[i] for i in positions],
                 )
+            tidy()
 
     preprocess = request.preprocess
     with contextlib.ExitStack() as stack:
         stack.callback(reader.close)
         stack.callback(runner.release_all)
-        if request.device.type == "cpu":
-            stack.enter_context(kept_pages())
+        is_cpu = request.device.type == "cpu"
+        pages = kept_pages() if is_cpu else contextlib.nullcontext(do_nothing)
+        tidy = stack.enter_context(pages)
         run(range(len(cells)))
         # Nothing is claimed here any more, so that nobody waits for one who waits.
         n_left, since = len(waiting), time.monotonic()

@@ -274,9 +274,14 @@ class FeatureCache:
             self._changed.notify_all()
 
     def keep_spare(self, records):
-        """Keep by-products in memory, as long as there is room."""
+        """Keep by-products in memory, as long as half of it is free.
+
+        Whoever asks for many rows holds those that were asked for beside the cache.
+        """
         with self._lock:
             for key, record in records.items():
+                if self._memory.n_bytes > self._memory.budget // 2:
+                    break
                 self._memory.keep_spare(key, record)
             self._shrink()
 

@@ -41,6 +41,18 @@ def test_pages_are_handed_back_at_the_end(libc):
     assert libc.calls[-2:] == HAND_BACK
 
 
+def test_holes_are_handed_back_when_the_process_has_grown(libc, monkeypatch):
+    sizes = iter([0, 1, _allocator.GROWTH_BYTES + 1, 100, 200])
+    monkeypatch.setattr(_allocator, "_resident", lambda: next(sizes))
+    with _allocator.kept_pages() as tidy:
+        tidy()
+        assert "trim" not in libc.calls
+        tidy()
+        assert libc.calls.count("trim") == 1
+        tidy()
+        assert libc.calls.count("trim") == 1
+
+
 def test_pages_are_handed_back_after_an_error(libc):
     with pytest.raises(ZeroDivisionError), _allocator.kept_pages():
         _ = 1 / 0
