@@ -274,13 +274,13 @@ class FeatureCache:
             self._changed.notify_all()
 
     def keep_spare(self, records):
-        """Keep by-products in memory, as long as half of it is free.
+        """Keep by-products in memory, as long as most of it is free.
 
         Whoever asks for many rows holds those that were asked for beside the cache.
         """
         with self._lock:
             for key, record in records.items():
-                if self._memory.n_bytes > self._memory.budget // 2:
+                if self._memory.n_bytes > self._memory.budget // 4:
                     break
                 self._memory.keep_spare(key, record)
             self._shrink()

@@ -74,5 +74,11 @@ def peak_gb():
 def table(result):
     rows = [["freeze_depth", "rows", "peak before the fit, GB", "peak, GB"]]
     for depth, row in result["figures"].items():
-        rows.append([depth, f"{row['rows']:,}", row["before_gb"], row["peak_gb"]])
+        rows.append(
+            [
+                depth,
+                f"{row['rows']:,}",
+                *(str(row[k]) for k in ("before_gb", "peak_gb")),
+            ]
+        )
     return rows
