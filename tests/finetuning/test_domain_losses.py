@@ -549,6 +549,12 @@ def test_a_batch_that_does_not_fit_is_halved(monkeypatch):
     np.testing.assert_allclose(a, b, atol=1e-3)
     a, b = (model.history_[0]["domain_loss"] for model in (halved, whole))
     assert a == pytest.approx(b, rel=1e-2)
+    batch = {"hidden": torch.arange(10)}, (torch.arange(5), torch.ones(5))
+    parts = [
+        (inputs["hidden"].tolist(), labels.tolist())
+        for inputs, (labels, _) in whole.net_._halves(*batch)
+    ]
+    assert parts == [([0, 1, 2, 5, 6, 7], [0, 1, 2]), ([3, 4, 8, 9], [3, 4])]
 
 
 # -- BatchNorm of the target ---------------------------------------------------------
