@@ -13,6 +13,7 @@ from test_estimators import ArrayClassifier
 
 from sktransfer import (
     ImageClassifier,
+    ImageEncoder,
     ImageRegressor,
     TextClassifier,
     TextRegressor,
@@ -548,6 +549,12 @@ def test_a_batch_that_does_not_fit_is_halved(monkeypatch):
     np.testing.assert_allclose(a, b, atol=1e-3)
     a, b = (model.history_[0]["domain_loss"] for model in (halved, whole))
     assert a == pytest.approx(b, rel=1e-2)
+    batch = {"hidden": torch.arange(10)}, (torch.arange(5), torch.ones(5))
+    parts = [
+        (inputs["hidden"].tolist(), labels.tolist())
+        for inputs, (labels, _) in whole.net_._halves(*batch)
+    ]
+    assert parts == [([0, 1, 2, 5, 6, 7], [0, 1, 2]), ([3, 4, 8, 9], [3, 4])]
 
 
 # -- BatchNorm of the target ---------------------------------------------------------
@@ -600,6 +607,18 @@ def test_target_rows_do_not_change_the_statistics_that_source_rows_train_with():
     for key in ("train_loss", "valid_loss"):
         a, b = ([row[key] for row in m.history_] for m in (plain, model))
         np.testing.assert_allclose(a, b, rtol=1e-4)
+
+
+@pytest.mark.parametrize("max_epochs", [0, 1])
+def test_the_head_starts_from_features_under_statistics_of_the_source(max_epochs):
+    X = pictures()[:20]
+    both = np.concatenate([X, X])  # so that the final statistics are the same ones
+    model = images_model(batch_norm="target", freeze_depth=0, max_epochs=max_epochs)
+    model.set_params(lr=1e-9)
+    model.fit(both, LABELS, sample_domain=np.repeat([0, -1], 20))
+    features = ImageEncoder(model.backbone_, cache=None).fit_transform(X)
+    start = model.net_.module_.head[0].mean.numpy()
+    np.testing.assert_allclose(features.mean(0), start, atol=1e-4)
 
 
 def test_target_statistics_undo_a_change_of_brightness_and_contrast():
