@@ -1,0 +1,148 @@
+"""Self-training: what the estimator believes of target rows becomes labels."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import has_fit_parameter
+
+from .._validation import Interval
+
+
+class PseudoLabels(BaseEstimator):
+    """Fit a classifier again on target rows with the labels that it gave them.
+
+    The last entry of `DomainAdaptationClassifier`'s `adapter`. Each round takes more of
+    the target rows, the surest of every class first, so that no class is crowded out.
+
+    Parameters
+    ----------
+    n_rounds : int, default=10
+    start : float in [0, 1), default=0.2
+        Share of the target rows before the first round; it grows to 1 in even steps.
+    balance : float in [0, 1], default=0.5
+        How far the probabilities are moved towards the class shares of the source rows:
+        0 leaves them, 1 makes the mean over the target rows equal to these shares. Where
+        the target is known to have the same shares, 1 gains; where it surely has others,
+        use 0.
+    weight : float, default=1.0
+        Of all pseudo-labelled rows together, against all source rows together.
+
+    Notes
+    -----
+    An estimator that takes no ``sample_weight`` counts each row once.
+    """
+
+    _parameter_constraints = {
+        "n_rounds": [Interval(Integral, 1, None, closed="left")],
+        "start": [Interval(Real, 0, 1, closed="left")],
+        "balance": [Interval(Real, 0, 1, closed="both")],
+        "weight": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    def __init__(self, n_rounds=10, start=0.2, balance=0.5, weight=1.0):
+        self.n_rounds = n_rounds
+        self.start = start
+        self.balance = balance
+        self.weight = weight
+
+    def fit_estimator(self, estimator, X, y, X_target, sample_weight=None):
+        """Fit copies of an estimator in rounds.
+
+        Parameters
+        ----------
+        estimator : classifier
+            Fitted on the source rows; it is not changed.
+        X : ndarray of shape (n_source, n_features)
+        y : ndarray of shape (n_source,)
+        X_target : ndarray of shape (n_target, n_features)
+        sample_weight : ndarray of shape (n_source,), default=None
+
+        Returns
+        -------
+        estimator : classifier
+            Of the last round.
+        pseudo_labels : ndarray of shape (n_target,)
+            What the last round learned from.
+        """
+        self._validate_params()
+        takes_weights = has_fit_parameter(estimator, "sample_weight")
+        source = np.ones(len(X)) if sample_weight is None else sample_weight
+        shares = np.array([source[y == label].sum() for label in estimator.classes_])
+        shares = shares / shares.sum()
+        for i in range(self.n_rounds):
+            beliefs = class_beliefs(estimator, X_target)
+            beliefs = move_shares(beliefs, shares, self.balance)
+            codes = beliefs.argmax(axis=1)
+            share = self.start + (1 - self.start) * (i + 1) / self.n_rounds
+            rows = surest_rows(beliefs, codes, share)
+            labels = estimator.classes_[codes]
+            options = {}
+            if takes_weights:
+                each = self.weight * source.sum() / len(rows)
+                weights = np.concatenate([source, np.full(len(rows), each)])
+                options["sample_weight"] = weights
+            estimator = clone(estimator).fit(
+                np.concatenate([X, X_target[rows]]),
+                np.concatenate([y, labels[rows]]),
+                **options,
+            )
+        return estimator, labels
+
+
+def class_beliefs(estimator, X):
+    """Return probabilities, or what they would be if decisions were log-odds.
+
+    Raises
+    ------
+    TypeError
+        If the estimator has neither.
+    """
+    if hasattr(estimator, "predict_proba"):
+        return np.asarray(estimator.predict_proba(X), dtype=float)
+    if not hasattr(estimator, "decision_function"):
+        raise TypeError(
+            f"PseudoLabels needs an estimator with predict_proba or decision_function; "
+            f"got {type(estimator).__name__}. Use another, or leave PseudoLabels out of "
+            "adapter."
+        )
+    decisions = np.asarray(estimator.decision_function(X), dtype=float)
+    if decisions.ndim == 1:
+        decisions = np.column_stack([-decisions / 2, decisions / 2])
+    decisions = np.exp(decisions - decisions.max(axis=1, keepdims=True))
+    return decisions / decisions.sum(axis=1, keepdims=True)
+
+
+def move_shares(beliefs, shares, strength, n_iter=50):
+    """Scale the classes so that their means go towards `shares`.
+
+    Parameters
+    ----------
+    beliefs : ndarray of shape (n_samples, n_classes)
+    shares : ndarray of shape (n_classes,)
+    strength : float in [0, 1]
+        Exponent of the factors with which the means would equal the shares.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_classes), rows summing to 1
+    """
+    beliefs = np.maximum(beliefs, 1e-12)
+    factors = np.ones_like(shares)
+    for _ in range(n_iter if strength > 0 else 0):
+        moved = beliefs * factors
+        means = (moved / moved.sum(axis=1, keepdims=True)).mean(axis=0)
+        # Square roots: full steps swing.
+        factors *= np.sqrt(shares / np.maximum(means, 1e-6))
+    moved = beliefs * factors**strength
+    return moved / moved.sum(axis=1, keepdims=True)
+
+
+def surest_rows(beliefs, codes, share):
+    """Return a share of the rows of every class, those that are surest."""
+    chosen = []
+    for code in np.unique(codes):
+        rows = np.flatnonzero(codes == code)
+        order = np.argsort(-beliefs[rows, code], kind="stable")
+        chosen.append(rows[order[: int(np.ceil(share * len(rows)))]])
+    return np.sort(np.concatenate(chosen))
