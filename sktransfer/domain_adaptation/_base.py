@@ -78,6 +78,23 @@ class BaseAdapter(TransformerMixin, BaseEstimator):
         return X, domain
 
 
+def check_two_rows(source, target, name):
+    """Return how many rows the smaller kind of domain has, at least 2.
+
+    Raises
+    ------
+    ValueError
+        If a kind has one row only, which has no spread.
+    """
+    fewest = min(len(source), len(target))
+    if fewest < 2:
+        raise ValueError(
+            f"{name} needs at least 2 rows of each kind of domain; got {len(source)} "
+            f"source and {len(target)} target rows. Add rows, or leave {name} out."
+        )
+    return fewest
+
+
 def unit_rows(X):
     """Return the rows at length 1; rows of zeros stay."""
     return X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)

@@ -7,7 +7,7 @@ from sklearn.base import OneToOneFeatureMixin
 from sklearn.covariance import empirical_covariance, ledoit_wolf, shrunk_covariance
 
 from .._validation import Interval, StrOptions
-from ._base import BaseAdapter
+from ._base import BaseAdapter, check_two_rows
 
 
 class CORALAdapter(OneToOneFeatureMixin, BaseAdapter):
@@ -54,6 +54,7 @@ class CORALAdapter(OneToOneFeatureMixin, BaseAdapter):
 
     def _learn(self, X, y, domain):
         source, target = X[domain >= 0], X[domain < 0]
+        check_two_rows(source, target, type(self).__name__)
         self.mean_source_ = source.mean(axis=0)
         self.mean_target_ = target.mean(axis=0)
         whiten = _power(_covariance(source, self.reg), -0.5)
@@ -68,7 +69,6 @@ class CORALAdapter(OneToOneFeatureMixin, BaseAdapter):
 def _covariance(X, reg):
     X = X - X.mean(axis=0)
     if reg == "auto":
-        # One row is all mean: its covariance is zero, whatever the shrinkage.
         return ledoit_wolf(X, assume_centered=True)[0]
     covariance = empirical_covariance(X, assume_centered=True)
     return covariance if reg is None else shrunk_covariance(covariance, reg)

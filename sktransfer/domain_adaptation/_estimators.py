@@ -12,12 +12,12 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
-    _check_sample_weight,
     check_is_fitted,
     has_fit_parameter,
     validate_data,
 )
 
+from .._validation import check_sample_weight
 from ._base import BaseAdapter
 from ._coral import CORALAdapter
 from ._domains import check_both_domains, resolve_domain, source_targets
@@ -84,19 +84,16 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
         -------
         self
         """
-        steps = self._steps()
+        steps, name = self._steps(), type(self).__name__
         if sample_domain is None:
             X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True)
-            weights = _checked_weights(sample_weight, X)
-            self.adapters_ = []
-            self.estimator_ = self._fit_source(X, self._check_targets(y), weights)
-            return self
-        name = type(self).__name__
-        X = validate_data(self, X, dtype=np.float64)
-        domain = check_both_domains(sample_domain, len(X), name)
+            steps, domain = [], np.zeros(len(X), dtype=np.int64)
+        else:
+            X = validate_data(self, X, dtype=np.float64)
+            domain = check_both_domains(sample_domain, len(X), name)
         source = domain >= 0
         known = self._check_targets(source_targets(y, domain, name))
-        weights = _checked_weights(sample_weight, X, source)
+        weights = _source_weights(sample_weight, X, source)
         pseudo_labels = steps.pop() if _is_last_pseudo(steps) else None
         X, factors = self._fit_adapters(steps, X, known, domain)
         if factors is not None:
@@ -121,7 +118,8 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
         -------
         ndarray of shape (n_samples,)
         """
-        return self.estimator_.predict(self._adapted(X, sample_domain))
+        X = self._adapted(X, sample_domain)
+        return self.estimator_.predict(X)
 
     def _adapted(self, X, sample_domain):
         check_is_fitted(self)
@@ -157,9 +155,9 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
         is_usable = hasattr(one, "fit_transform") or isinstance(one, PseudoLabels)
         if isinstance(one, (str, type)) or not is_usable:
             raise ValueError(
-                f"{type(self).__name__} got adapter={one!r}; expected 'auto', None, one "
-                f"of {sorted(ADAPTERS)}, an adapter or transformer object, or a list "
-                "of these."
+                f"{type(self).__name__} got adapter={one!r}; expected 'auto', None, "
+                f"one of {sorted(ADAPTERS)}, an adapter or transformer, or a list of "
+                "these."
             )
         return clone(one)
 
@@ -185,8 +183,8 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
             return inner.fit(X, y)
         if not has_fit_parameter(inner, "sample_weight"):
             raise ValueError(
-                f"{type(self).__name__} has weights for the rows, from sample_weight or "
-                f"an adapter that weighs, but {type(inner).__name__}.fit takes no "
+                f"{type(self).__name__} has weights for the rows, from sample_weight "
+                f"or an adapter that weighs, but {type(inner).__name__}.fit takes no "
                 "sample_weight. Use an estimator that does, or no weights."
             )
         return inner.fit(X, y, sample_weight=weights)
@@ -271,7 +269,8 @@ class DomainAdaptationClassifier(ClassifierMixin, BaseDomainAdaptation):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        return self.estimator_.predict_proba(self._adapted(X, sample_domain))
+        X = self._adapted(X, sample_domain)
+        return self.estimator_.predict_proba(X)
 
     @available_if(_estimator_has("decision_function"))
     def decision_function(self, X, *, sample_domain=None):
@@ -287,7 +286,8 @@ class DomainAdaptationClassifier(ClassifierMixin, BaseDomainAdaptation):
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
         """
-        return self.estimator_.decision_function(self._adapted(X, sample_domain))
+        X = self._adapted(X, sample_domain)
+        return self.estimator_.decision_function(X)
 
     def _inner(self):
         if self.estimator is None:
@@ -365,13 +365,13 @@ def _is_last_pseudo(steps):
     return bool(steps) and isinstance(steps[-1], PseudoLabels)
 
 
-def _checked_weights(sample_weight, X, rows=slice(None)):
+def _source_weights(sample_weight, X, rows):
     if sample_weight is None:
         return None
     weights = np.asarray(sample_weight)
     if weights.shape == (len(X),):
         weights, X = weights[rows], X[rows]
-    return _check_sample_weight(weights, X, dtype=np.float64)
+    return check_sample_weight(weights, X, dtype=np.float64)
 
 
 def _spread_over_rows(known, domain):

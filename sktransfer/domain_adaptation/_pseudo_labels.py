@@ -21,10 +21,9 @@ class PseudoLabels(BaseEstimator):
     start : float in [0, 1), default=0.2
         Share of the target rows before the first round; it grows to 1 in even steps.
     balance : float in [0, 1], default=0.5
-        How far the probabilities are moved towards the class shares of the source rows:
-        0 leaves them, 1 makes the mean over the target rows equal to these shares. Where
-        the target is known to have the same shares, 1 gains; where it surely has others,
-        use 0.
+        How far the probabilities are moved towards the class shares of the source:
+        0 leaves them, 1 makes their mean over the target rows equal to these shares.
+        Where the target has the same shares, 1 gains; where it has others, use 0.
     weight : float, default=1.0
         Of all pseudo-labelled rows together, against all source rows together.
 
@@ -102,9 +101,9 @@ def class_beliefs(estimator, X):
         return np.asarray(estimator.predict_proba(X), dtype=float)
     if not hasattr(estimator, "decision_function"):
         raise TypeError(
-            f"PseudoLabels needs an estimator with predict_proba or decision_function; "
-            f"got {type(estimator).__name__}. Use another, or leave PseudoLabels out of "
-            "adapter."
+            "PseudoLabels needs an estimator with predict_proba or decision_function; "
+            f"got {type(estimator).__name__}. Use another, or leave PseudoLabels out "
+            "of adapter."
         )
     decisions = np.asarray(estimator.decision_function(X), dtype=float)
     if decisions.ndim == 1:

@@ -126,7 +126,7 @@ def domain_key(statistics, value):
 
 
 def _spread(X, fallback):
-    """Standard deviations; 1 for constant columns."""
+    """Return standard deviations; 1 for constant columns."""
     if len(X) < 2:
         return fallback
     spread = X.std(axis=0)

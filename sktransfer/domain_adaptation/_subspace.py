@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics.pairwise import pairwise_kernels
 
 from .._validation import Interval, StrOptions
-from ._base import BaseAdapter, check_n_components
+from ._base import BaseAdapter, check_n_components, check_two_rows
 
 
 class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
@@ -50,13 +50,8 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
 
     def _learn(self, X, y, domain):
         source, target = X[domain >= 0], X[domain < 0]
-        rows = min(len(source), len(target))
         name = type(self).__name__
-        if rows < 2:
-            raise ValueError(
-                f"{name} needs at least 2 rows of each kind of domain; got {rows}. "
-                "Add rows, or use another adapter."
-            )
+        rows = check_two_rows(source, target, name)
         what = f"{rows} rows of the smaller kind and {X.shape[1]} features"
         n = check_n_components(self.n_components, min(rows - 1, X.shape[1]), name, what)
         self.pca_source_ = PCA(n, svd_solver="full").fit(source)

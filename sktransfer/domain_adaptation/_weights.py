@@ -134,7 +134,9 @@ class KMMWeights(BaseWeights):
         step = 1 / np.linalg.eigvalsh(kernel)[-1]
         weights = ahead = np.ones(n)
         momentum = 1.0
-        for self.n_iter_ in range(1, self.max_iter + 1):
+        self.n_iter_ = 0
+        while self.n_iter_ < self.max_iter:
+            self.n_iter_ += 1
             before = weights
             moved = ahead - step * (kernel @ ahead - pull)
             weights = _project(moved, self.max_weight, *band)
