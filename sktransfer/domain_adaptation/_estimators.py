@@ -199,7 +199,7 @@ class DomainAdaptationClassifier(ClassifierMixin, BaseDomainAdaptation):
         None is ``LogisticRegression(max_iter=1000)``.
     adapter : str, transformer, list of these, or None, default="auto"
         What is done to the features, in order. "auto" is ``["normalize", "coral",
-        "pseudo_labels"]``; None adapts nothing. The names:
+        "normalize", "pseudo_labels"]``; None adapts nothing. The names:
 
         - "standardize": `DomainStandardScaler`
         - "normalize": `DomainNormalizer`
@@ -244,7 +244,7 @@ class DomainAdaptationClassifier(ClassifierMixin, BaseDomainAdaptation):
     0.5
     """
 
-    _DEFAULT = ("normalize", "coral", "pseudo_labels")
+    _DEFAULT = ("normalize", "coral", "normalize", "pseudo_labels")
 
     def __init__(self, estimator=None, adapter="auto"):
         super().__init__(estimator, adapter)

@@ -55,7 +55,11 @@ class OptimalTransport(OneToOneFeatureMixin, BaseAdapter):
                 )
             codes = np.unique(y, return_inverse=True)[1]
             transport = ot.da.SinkhornLpl1Transport(
-                reg_e=self.reg, reg_cl=self.reg_class, norm="max", max_inner_iter=5000
+                reg_e=self.reg,
+                reg_cl=self.reg_class,
+                norm="max",
+                max_inner_iter=5000,
+                tol=1e-6,
             )
         elif self.reg > 0:
             transport = ot.da.SinkhornTransport(

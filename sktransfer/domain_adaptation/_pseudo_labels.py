@@ -3,10 +3,13 @@
 from numbers import Integral, Real
 
 import numpy as np
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, clone
+from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import has_fit_parameter
 
 from .._validation import Interval
+from ._base import unit_rows
 
 
 class PseudoLabels(BaseEstimator):
@@ -14,16 +17,22 @@ class PseudoLabels(BaseEstimator):
 
     The last entry of `DomainAdaptationClassifier`'s `adapter`. Each round takes more of
     the target rows, the surest of every class first, so that no class is crowded out.
+    What is believed of a row is first smoothed over its neighbours in the target, by
+    cosine: where the estimator is wrong, the neighbours are often right.
 
     Parameters
     ----------
-    n_rounds : int, default=10
+    n_rounds : int, default=5
     start : float in [0, 1), default=0.2
         Share of the target rows before the first round; it grows to 1 in even steps.
     balance : float in [0, 1], default=0.5
         How far the probabilities are moved towards the class shares of the source:
         0 leaves them, 1 makes their mean over the target rows equal to these shares.
         Where the target has the same shares, 1 gains; where it has others, use 0.
+    n_neighbors : int, default=10
+        0 does not smooth.
+    smoothing : float in [0, 1), default=0.8
+        Share that the neighbours have in what is believed of a row.
     weight : float, default=1.0
         Of all pseudo-labelled rows together, against all source rows together.
 
@@ -36,13 +45,25 @@ class PseudoLabels(BaseEstimator):
         "n_rounds": [Interval(Integral, 1, None, closed="left")],
         "start": [Interval(Real, 0, 1, closed="left")],
         "balance": [Interval(Real, 0, 1, closed="both")],
+        "n_neighbors": [Interval(Integral, 0, None, closed="left")],
+        "smoothing": [Interval(Real, 0, 1, closed="left")],
         "weight": [Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(self, n_rounds=10, start=0.2, balance=0.5, weight=1.0):
+    def __init__(
+        self,
+        n_rounds=5,
+        start=0.2,
+        balance=0.5,
+        n_neighbors=10,
+        smoothing=0.8,
+        weight=1.0,
+    ):
         self.n_rounds = n_rounds
         self.start = start
         self.balance = balance
+        self.n_neighbors = n_neighbors
+        self.smoothing = smoothing
         self.weight = weight
 
     def fit_estimator(self, estimator, X, y, X_target, sample_weight=None):
@@ -69,8 +90,10 @@ class PseudoLabels(BaseEstimator):
         source = np.ones(len(X)) if sample_weight is None else sample_weight
         shares = np.array([source[y == label].sum() for label in estimator.classes_])
         shares = shares / shares.sum()
+        graph = neighbour_graph(X_target, self.n_neighbors)
         for i in range(self.n_rounds):
             beliefs = class_beliefs(estimator, X_target)
+            beliefs = smooth(beliefs, graph, self.smoothing)
             beliefs = move_shares(beliefs, shares, self.balance)
             codes = beliefs.argmax(axis=1)
             share = self.start + (1 - self.start) * (i + 1) / self.n_rounds
@@ -110,6 +133,55 @@ def class_beliefs(estimator, X):
         decisions = np.column_stack([-decisions / 2, decisions / 2])
     decisions = np.exp(decisions - decisions.max(axis=1, keepdims=True))
     return decisions / decisions.sum(axis=1, keepdims=True)
+
+
+def neighbour_graph(X, n_neighbors):
+    """Return the symmetric graph of nearest neighbours, or None without any.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+    n_neighbors : int
+
+    Returns
+    -------
+    csr_array of shape (n_samples, n_samples) or None
+        Cubes of cosines, normalised by the degrees on both sides.
+    """
+    n_neighbors = min(n_neighbors, len(X) - 1)
+    if n_neighbors < 1:
+        return None
+    X = unit_rows(X)
+    search = NearestNeighbors(n_neighbors=n_neighbors, algorithm="brute").fit(X)
+    distances, columns = search.kneighbors()  # without X: no row is its own
+    cosines = np.maximum(1 - distances**2 / 2, 0.0) ** 3
+    rows = np.repeat(np.arange(len(X)), n_neighbors)
+    graph = csr_array((cosines.ravel(), (rows, columns.ravel())), shape=(len(X),) * 2)
+    graph = graph.maximum(graph.T)
+    degrees = 1 / np.sqrt(np.maximum(graph.sum(axis=1), 1e-12))
+    return csr_array(graph * degrees[:, None] * degrees)
+
+
+def smooth(beliefs, graph, share, n_iter=30):
+    """Mix each row with its neighbours, and them with theirs (Zhou et al. 2003).
+
+    Parameters
+    ----------
+    beliefs : ndarray of shape (n_samples, n_classes)
+    graph : csr_array or None
+    share : float in [0, 1)
+        Of the neighbours.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_classes), rows summing to 1
+    """
+    if graph is None or share == 0:
+        return beliefs
+    mixed = beliefs
+    for _ in range(n_iter):
+        mixed = share * (graph @ mixed) + (1 - share) * beliefs
+    return mixed / mixed.sum(axis=1, keepdims=True)
 
 
 def move_shares(beliefs, shares, strength, n_iter=50):

@@ -71,7 +71,7 @@ class DomainNormalizer(OneToOneFeatureMixin, BaseAdapter):
 
     Parameters
     ----------
-    length : float, default=3.0
+    length : float, default=2.0
         Of every row in the end. The longer the rows, the weaker a regularised linear
         model is regularised.
 
@@ -88,12 +88,12 @@ class DomainNormalizer(OneToOneFeatureMixin, BaseAdapter):
     >>> X = np.random.default_rng(0).normal(size=(6, 3)) + 5
     >>> X = DomainNormalizer().fit_transform(X, sample_domain=[0, 0, 0, -1, -1, -1])
     >>> np.linalg.norm(X, axis=1)
-    array([3., 3., 3., 3., 3., 3.])
+    array([2., 2., 2., 2., 2., 2.])
     """
 
     _parameter_constraints = {"length": [Interval(Real, 0, None, closed="neither")]}
 
-    def __init__(self, length=3.0):
+    def __init__(self, length=2.0):
         self.length = length
 
     def _learn(self, X, y, domain):

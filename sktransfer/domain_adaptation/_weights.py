@@ -155,11 +155,12 @@ def _project(weights, most, low, high):
     if low <= clipped.sum() <= high:
         return clipped
     goal = low if clipped.sum() < low else high
-    below, above = -weights.max(), most - weights.min()
-    for _ in range(60):  # halve the interval in which the shift lies
-        shift = (below + above) / 2
-        if np.clip(weights + shift, 0, most).sum() < goal:
-            below = shift
-        else:
-            above = shift
-    return np.clip(weights + above, 0, most)
+    # The sum as a function of a common shift is straight between these knots.
+    knots = np.concatenate([-weights, most - weights])
+    order = np.argsort(knots)
+    knots = knots[order]
+    slopes = np.cumsum(np.repeat([1, -1], len(weights))[order])
+    sums = np.concatenate([[0.0], np.cumsum(slopes[:-1] * np.diff(knots))])
+    at = min(np.searchsorted(sums, goal), len(sums) - 1)
+    shift = knots[at] - (sums[at] - goal) / max(slopes[at - 1], 1)
+    return np.clip(weights + shift, 0, most)
