@@ -4,13 +4,6 @@ from types import SimpleNamespace
 
 import numpy as np
 
-POISONS = {
-    "None": None,
-    "NaN": np.nan,
-    "-1": -1,
-    "another class": "never a class",
-}
-
 
 def shifted(n=40, n_features=5, shift=6.0, seed=0, labels=("a", "b", "c")):
     """Return rows of both domains, interleaved, and `y` known and poisoned."""
@@ -19,7 +12,8 @@ def shifted(n=40, n_features=5, shift=6.0, seed=0, labels=("a", "b", "c")):
     centres = 3 * np.eye(len(labels), n_features)
     X = centres[codes] + 0.7 * rng.normal(size=(2 * n, n_features))
     domain = np.where(rng.permutation(2 * n) < n, 0, -1)
-    X[domain < 0] = X[domain < 0] * np.linspace(1, 3, n_features) + shift
+    signs = (-1) ** np.arange(n_features)
+    X[domain < 0] = X[domain < 0] * np.linspace(1, 3, n_features) + shift * signs
     truth = np.asarray(labels)[codes]
     y = truth.astype(object)
     y[domain < 0] = None

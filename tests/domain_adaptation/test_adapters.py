@@ -271,7 +271,7 @@ def test_too_many_components_are_refused(adapter):
     assert fitted.transform(made.X).shape == (20, 5)
 
 
-@pytest.mark.parametrize("options", [{"reg": 0}, {"reg": 0.01}, {"reg_class": 0.1}])
+@pytest.mark.parametrize("options", [{"reg": 0}, {"reg": 0.01}])
 def test_transport_moves_the_source_into_the_target(options):
     made = shifted()
     adapter = OptimalTransport(**options)
@@ -282,16 +282,6 @@ def test_transport_moves_the_source_into_the_target(options):
     assert (source >= target.min(axis=0) - 1e-9).all()
     assert (source <= target.max(axis=0) + 1e-9).all()
     np.testing.assert_allclose(source.mean(axis=0), target.mean(axis=0), atol=0.5)
-
-
-def test_transport_by_class_needs_labels():
-    made = shifted(n=10)
-    with pytest.raises(ValueError, match="needs the labels"):
-        OptimalTransport(reg_class=0.1).fit(made.X, sample_domain=made.domain)
-    with pytest.raises(ValueError, match="reg above 0"):
-        OptimalTransport(reg=0, reg_class=0.1).fit(
-            made.X, made.y, sample_domain=made.domain
-        )
 
 
 def test_transport_without_pot_says_how_to_get_it(monkeypatch):
