@@ -16,6 +16,9 @@ from sklearn.utils._param_validation import (  # noqa: F401  (re-exported)
     Options,
     StrOptions,
 )
+from sklearn.utils.validation import (  # noqa: F401  (re-exported)
+    _check_sample_weight as check_sample_weight,
+)
 
 NULL_TYPE_NAMES = ("NAType", "NaTType")
 

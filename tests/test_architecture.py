@@ -33,10 +33,19 @@ LAYERS = {
     "_column_estimator": 5,
     "encoders": 6,
     "finetuning": 6,
+    "domain_adaptation": 6,
 }
 TOP = 7  # every other module
 SIBLINGS = {"encoders", "finetuning", "domain_adaptation"}
-HEAVY = ("torch", "skorch", "timm", "transformers", "sentence_transformers", "PIL")
+HEAVY = (
+    "torch",
+    "skorch",
+    "timm",
+    "transformers",
+    "sentence_transformers",
+    "PIL",
+    "ot",
+)
 
 
 def room(path):
@@ -88,7 +97,12 @@ def test_private_names_of_sklearn_are_imported_in_one_place(path):
 
 
 def test_public_names_are_sorted_and_exist():
-    for name in ("sktransfer", "sktransfer.backbones", "sktransfer.encoders"):
+    for name in (
+        "sktransfer",
+        "sktransfer.backbones",
+        "sktransfer.domain_adaptation",
+        "sktransfer.encoders",
+    ):
         module = importlib.import_module(name)
         assert module.__all__ == sorted(module.__all__)
         assert all(hasattr(module, public) for public in module.__all__)
@@ -102,7 +116,11 @@ def test_an_unknown_public_name_is_an_attribute_error():
 
 @pytest.mark.parametrize(
     "statement",
-    ["import sktransfer", "from sktransfer import ImageEncoder, TextEncoder"],
+    [
+        "import sktransfer",
+        "from sktransfer import ImageEncoder, TextEncoder",
+        "from sktransfer import DomainAdaptationClassifier",
+    ],
 )
 def test_import_loads_no_heavy_package(statement):
     code = (

@@ -1,0 +1,118 @@
+"""What adapters share."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._domains import check_both_domains, resolve_domain, source_targets
+
+
+class BaseAdapter(TransformerMixin, BaseEstimator):
+    """A transformer that brings source and target rows closer together.
+
+    A subclass has `_learn(X, y, domain)`, where `y` is that of the source rows or None,
+    and `_map(X, domain)`, which returns an array of its own.
+    """
+
+    __metadata_request__fit = {"sample_domain": True}
+    __metadata_request__transform = {"sample_domain": True}
+
+    def fit(self, X, y=None, *, sample_domain=None):
+        """Learn from the features of both domains.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), default=None
+            Only that of source rows is ever read, by methods that use labels.
+        sample_domain : array-like of int of shape (n_samples,)
+            ``>= 0`` for rows of a source domain, ``< 0`` for rows of a target domain.
+
+        Returns
+        -------
+        self
+        """
+        self._fit_rows(X, y, sample_domain)
+        return self
+
+    def fit_transform(self, X, y=None, *, sample_domain=None):
+        """Fit, and transform the same rows, each as its domain.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), default=None
+        sample_domain : array-like of int of shape (n_samples,)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_out)
+        """
+        X, domain = self._fit_rows(X, y, sample_domain)
+        return self._map(X, domain)
+
+    def transform(self, X, *, sample_domain=None):
+        """Transform rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        sample_domain : array-like of int of shape (n_samples,), default=None
+            None takes every row as a target row.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_out)
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        return self._map(X, resolve_domain(sample_domain, len(X), type(self).__name__))
+
+    def _fit_rows(self, X, y, sample_domain):
+        self._validate_params()
+        X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        name = type(self).__name__
+        domain = check_both_domains(sample_domain, len(X), name)
+        known = None if y is None else source_targets(y, domain, name)
+        self._learn(X, known, domain)
+        return X, domain
+
+
+def check_two_rows(source, target, name):
+    """Return how many rows the smaller kind of domain has, at least 2.
+
+    Raises
+    ------
+    ValueError
+        If a kind has one row only, which has no spread.
+    """
+    fewest = min(len(source), len(target))
+    if fewest < 2:
+        raise ValueError(
+            f"{name} needs at least 2 rows of each kind of domain; got {len(source)} "
+            f"source and {len(target)} target rows. Add rows, or leave {name} out."
+        )
+    return fewest
+
+
+def unit_rows(X):
+    """Return the rows at length 1; rows of zeros stay."""
+    return X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
+
+
+def check_n_components(n_components, most, name, what):
+    """Return a number of components that the rows allow.
+
+    Raises
+    ------
+    ValueError
+        If more are asked for than there can be.
+    """
+    if n_components is None:
+        return most
+    if n_components > most:
+        raise ValueError(
+            f"{name} got n_components={n_components}, but {what} allow at most {most}; "
+            "lower it, or use None for as many as possible."
+        )
+    return n_components

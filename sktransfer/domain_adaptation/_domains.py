@@ -1,0 +1,138 @@
+"""The convention of `sample_domain`: >= 0 is source, < 0 is target."""
+
+import numpy as np
+from sklearn.utils.validation import column_or_1d
+
+from .._validation import is_null, shorten
+
+RULE = (
+    "sample_domain is one integer per row, >= 0 for a source domain (labelled) and "
+    "< 0 for a target domain"
+)
+SOME_TARGET = np.iinfo(np.int64).min  # a target row of a domain that nobody named
+
+
+def check_sample_domain(sample_domain, n_rows, name):
+    """Return the domains as an integer array of its own.
+
+    Parameters
+    ----------
+    sample_domain : array-like of int of shape (n_rows,)
+    n_rows : int
+    name : str
+        Class name for messages.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), int64
+
+    Raises
+    ------
+    ValueError
+        If there is not one integer for each row.
+    """
+    domain = np.asarray(sample_domain)
+    if domain.ndim != 1 or len(domain) != n_rows:
+        raise ValueError(
+            f"{name} got sample_domain of shape {domain.shape} for {n_rows} rows of X: "
+            f"{RULE}; expected the shape ({n_rows},)."
+        )
+    if domain.dtype.kind == "O" and not any(is_null(value) for value in domain):
+        domain = np.array(domain.tolist())
+    is_whole = domain.dtype.kind in "iu" or (
+        domain.dtype.kind == "f"
+        and bool(np.isfinite(domain).all() and (domain == np.floor(domain)).all())
+    )
+    if not is_whole:
+        raise ValueError(
+            f"{name} got sample_domain with values {shorten(domain[:3].tolist())} of "
+            f"dtype {domain.dtype}: {RULE}. Map names to numbers first, for example "
+            "np.where(shop == 'ours', 0, -1)."
+        )
+    return domain.astype(np.int64)
+
+
+def check_both_domains(sample_domain, n_rows, name):
+    """Return the domains, of which some are source and some target.
+
+    Raises
+    ------
+    ValueError
+        If it is missing, malformed, or has rows of one kind only.
+    """
+    if sample_domain is None:
+        raise ValueError(
+            f"{name}.fit needs sample_domain: {RULE}. Inside a Pipeline give it as "
+            "<step>__sample_domain."
+        )
+    domain = check_sample_domain(sample_domain, n_rows, name)
+    if (domain < 0).all() or (domain >= 0).all():
+        got, lacking = ("source", "target") if domain[0] >= 0 else ("target", "source")
+        raise ValueError(
+            f"{name}.fit got only {got} rows (sample_domain has the values "
+            f"{shorten(np.unique(domain).tolist())}), expected {lacking} rows as well: "
+            f"{RULE}. There is nothing to adapt with one kind; add rows of the other."
+        )
+    return domain
+
+
+def resolve_domain(sample_domain, n_rows, name):
+    """Return the domains of new rows; without any, all rows are target."""
+    if sample_domain is None:
+        return np.full(n_rows, SOME_TARGET)
+    return check_sample_domain(sample_domain, n_rows, name)
+
+
+def source_targets(y, domain, name):
+    """Return what `y` says of the source rows; the other entries are not read.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Of target rows anything may stand there.
+    domain : ndarray of shape (n_samples,)
+    name : str
+        Class name for messages.
+
+    Returns
+    -------
+    ndarray with one entry for each source row, in order
+
+    Raises
+    ------
+    ValueError
+        If `y` has another length, or no value for a source row.
+    """
+    y = np.asarray(y) if not _is_ragged(y) else _objects(y)
+    if y.ndim == 0 or len(y) != len(domain):
+        raise ValueError(
+            f"{name} got y of shape {y.shape} for {len(domain)} rows of X; expected "
+            "one entry for each row, whatever stands in those of target rows."
+        )
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    rows = np.flatnonzero(domain >= 0)
+    known = y[rows]
+    empty = [row for row, value in zip(rows, known, strict=True) if _is_empty(value)]
+    if empty:
+        raise ValueError(
+            f"{name} got no y for source row {empty[0]} ({len(empty)} such rows); only "
+            "target rows may lack it. Drop these rows, or make them target rows by a "
+            "negative sample_domain."
+        )
+    return np.array(known.tolist()) if known.dtype == object else known
+
+
+def _is_empty(value):
+    return any(is_null(v) for v in value) if np.ndim(value) else is_null(value)
+
+
+def _is_ragged(y):
+    """Whether a list mixes labels with something that NumPy would turn into text."""
+    return isinstance(y, (list, tuple)) and len({type(value) for value in y}) > 1
+
+
+def _objects(y):
+    array = np.empty(len(y), dtype=object)
+    array[:] = y
+    return array

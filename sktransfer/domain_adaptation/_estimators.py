@@ -1,0 +1,381 @@
+"""Any estimator of scikit-learn, on adapted features."""
+
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    MetaEstimatorMixin,
+    RegressorMixin,
+    clone,
+)
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    check_is_fitted,
+    has_fit_parameter,
+    validate_data,
+)
+
+from .._validation import check_sample_weight
+from ._base import BaseAdapter
+from ._coral import CORALAdapter
+from ._domains import check_both_domains, resolve_domain, source_targets
+from ._optimal_transport import OptimalTransport
+from ._pseudo_labels import PseudoLabels
+from ._standardize import DomainNormalizer, DomainStandardScaler
+from ._subspace import SubspaceAlignment, TransferComponentAnalysis
+from ._weights import BaseWeights, DensityRatioWeights, KMMWeights
+
+ADAPTERS = {
+    "standardize": DomainStandardScaler,
+    "normalize": DomainNormalizer,
+    "coral": CORALAdapter,
+    "subspace": SubspaceAlignment,
+    "tca": TransferComponentAnalysis,
+    "ot": OptimalTransport,
+    "density_ratio": DensityRatioWeights,
+    "kmm": KMMWeights,
+    "pseudo_labels": PseudoLabels,
+}
+
+
+def _estimator_has(method):
+    def check(self):
+        inner = self.estimator_ if hasattr(self, "estimator_") else self._inner()
+        getattr(inner, method)  # an AttributeError says what is missing
+        return True
+
+    return check
+
+
+class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
+    """What the classifier and the regressor share.
+
+    A subclass has `_DEFAULT`, the names behind ``adapter="auto"``, `_inner()`, an
+    estimator that is not fitted, and `_check_targets(y)`.
+    """
+
+    __metadata_request__fit = {"sample_domain": True}
+    __metadata_request__predict = {"sample_domain": True}
+    __metadata_request__predict_proba = {"sample_domain": True}
+    __metadata_request__decision_function = {"sample_domain": True}
+
+    def __init__(self, estimator=None, adapter="auto"):
+        self.estimator = estimator
+        self.adapter = adapter
+
+    def fit(self, X, y, *, sample_domain=None, sample_weight=None):
+        """Adapt the features, and fit the estimator on the source rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows of the source and of the target.
+        y : array-like of shape (n_samples,)
+            That of target rows is never read: None, NaN, -1, anything.
+        sample_domain : array-like of int of shape (n_samples,), default=None
+            ``>= 0`` for rows of a source domain, ``< 0`` for rows of a target domain.
+            With None all rows are source rows, and nothing is adapted.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Of target rows it is not read.
+
+        Returns
+        -------
+        self
+        """
+        steps, name = self._steps(), type(self).__name__
+        if sample_domain is None:
+            X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True)
+            steps, domain = [], np.zeros(len(X), dtype=np.int64)
+        else:
+            X = validate_data(self, X, dtype=np.float64)
+            domain = check_both_domains(sample_domain, len(X), name)
+        source = domain >= 0
+        known = self._check_targets(source_targets(y, domain, name))
+        weights = _source_weights(sample_weight, X, source)
+        pseudo_labels = steps.pop() if _is_last_pseudo(steps) else None
+        X, factors = self._fit_adapters(steps, X, known, domain)
+        if factors is not None:
+            weights = factors if weights is None else weights * factors
+        self.estimator_ = self._fit_source(X[source], known, weights)
+        if pseudo_labels is not None:
+            self.estimator_, self.pseudo_labels_ = pseudo_labels.fit_estimator(
+                self.estimator_, X[source], known, X[~source], weights
+            )
+        return self
+
+    def predict(self, X, *, sample_domain=None):
+        """Predict.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        sample_domain : array-like of int of shape (n_samples,), default=None
+            None takes every row as a target row.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        X = self._adapted(X, sample_domain)
+        return self.estimator_.predict(X)
+
+    def _adapted(self, X, sample_domain):
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        domain = resolve_domain(sample_domain, len(X), type(self).__name__)
+        for adapter in self.adapters_:
+            if isinstance(adapter, BaseAdapter):
+                X = adapter.transform(X, sample_domain=domain)
+            else:
+                X = adapter.transform(X)
+        return X
+
+    def _steps(self):
+        """Return new adapters, in order."""
+        given = self.adapter
+        if isinstance(given, str) and given == "auto":
+            given = list(self._DEFAULT)
+        if given is None:
+            given = []
+        if not isinstance(given, (list, tuple)):
+            given = [given]
+        steps = [self._step(one) for one in given]
+        if any(isinstance(step, PseudoLabels) for step in steps[:-1]):
+            raise ValueError(
+                f"{type(self).__name__} got PseudoLabels before other adapters; it is "
+                "what fits the estimator, so put it last."
+            )
+        return steps
+
+    def _step(self, one):
+        if isinstance(one, str) and one in ADAPTERS:
+            return ADAPTERS[one]()
+        is_usable = hasattr(one, "fit_transform") or isinstance(one, PseudoLabels)
+        if isinstance(one, (str, type)) or not is_usable:
+            raise ValueError(
+                f"{type(self).__name__} got adapter={one!r}; expected 'auto', None, "
+                f"one of {sorted(ADAPTERS)}, an adapter or transformer, or a list of "
+                "these."
+            )
+        return clone(one)
+
+    def _fit_adapters(self, steps, X, known, domain):
+        """Fit them in a row; return the features, and weights of the source rows."""
+        targets = _spread_over_rows(known, domain)
+        self.adapters_, factors = [], None
+        for step in steps:
+            if isinstance(step, BaseAdapter):
+                X = step.fit_transform(X, targets, sample_domain=domain)
+            else:
+                X = step.fit_transform(X)
+            X = np.asarray(X)
+            if isinstance(step, BaseWeights):
+                own = step.weights_[domain >= 0]
+                factors = own if factors is None else factors * own
+            self.adapters_.append(step)
+        return X, factors
+
+    def _fit_source(self, X, y, weights):
+        inner = self._inner()
+        if weights is None:
+            return inner.fit(X, y)
+        if not has_fit_parameter(inner, "sample_weight"):
+            raise ValueError(
+                f"{type(self).__name__} has weights for the rows, from sample_weight "
+                f"or an adapter that weighs, but {type(inner).__name__}.fit takes no "
+                "sample_weight. Use an estimator that does, or no weights."
+            )
+        return inner.fit(X, y, sample_weight=weights)
+
+
+class DomainAdaptationClassifier(ClassifierMixin, BaseDomainAdaptation):
+    """A classifier for a target domain without labels, from a source domain with them.
+
+    Parameters
+    ----------
+    estimator : classifier, default=None
+        None is ``LogisticRegression(max_iter=1000)``.
+    adapter : str, transformer, list of these, or None, default="auto"
+        What is done to the features, in order. "auto" is ``["normalize", "coral",
+        "normalize", "pseudo_labels"]``; None adapts nothing. The names:
+
+        - "standardize": `DomainStandardScaler`
+        - "normalize": `DomainNormalizer`
+        - "coral": `CORALAdapter`
+        - "subspace": `SubspaceAlignment`
+        - "tca": `TransferComponentAnalysis`
+        - "ot": `OptimalTransport`
+        - "density_ratio": `DensityRatioWeights`
+        - "kmm": `KMMWeights`
+        - "pseudo_labels": `PseudoLabels`, which has to be last
+
+        A transformer of scikit-learn sees all rows and no labels.
+
+    Attributes
+    ----------
+    estimator_ : classifier
+        Fitted on adapted source rows, and on target rows with `pseudo_labels_`.
+    adapters_ : list of transformers
+    pseudo_labels_ : ndarray of shape (n_target,)
+        With "pseudo_labels" only: what the last round took the target rows for.
+    classes_ : ndarray
+        Those of the source rows; no other can be predicted.
+    n_features_in_ : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktransfer import DomainAdaptationClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat(["ham", "spam"], 20)
+    >>> centres = np.where(y == "ham", -2.0, 2.0)[:, None]
+    >>> source = centres + rng.normal(size=(40, 3))
+    >>> target = centres + rng.normal(size=(40, 3)) + 6
+    >>> X, labels = np.concatenate([source, target]), np.append(y, [None] * 40)
+    >>> domain = np.repeat([0, -1], 40)
+    >>> model = DomainAdaptationClassifier(adapter="standardize")
+    >>> model.fit(X, labels, sample_domain=domain).score(target, y)
+    1.0
+    >>> model.set_params(adapter=None).fit(X, labels, sample_domain=domain)
+    DomainAdaptationClassifier(adapter=None)
+    >>> model.score(target, y)
+    0.5
+    """
+
+    _DEFAULT = ("normalize", "coral", "normalize", "pseudo_labels")
+
+    def __init__(self, estimator=None, adapter="auto"):
+        super().__init__(estimator, adapter)
+
+    @property
+    def classes_(self):
+        """The classes of the source rows."""
+        check_is_fitted(self)
+        return self.estimator_.classes_
+
+    @available_if(_estimator_has("predict_proba"))
+    def predict_proba(self, X, *, sample_domain=None):
+        """Return the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        sample_domain : array-like of int of shape (n_samples,), default=None
+            None takes every row as a target row.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        X = self._adapted(X, sample_domain)
+        return self.estimator_.predict_proba(X)
+
+    @available_if(_estimator_has("decision_function"))
+    def decision_function(self, X, *, sample_domain=None):
+        """Return the estimator's decision values.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        sample_domain : array-like of int of shape (n_samples,), default=None
+            None takes every row as a target row.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+        """
+        X = self._adapted(X, sample_domain)
+        return self.estimator_.decision_function(X)
+
+    def _inner(self):
+        if self.estimator is None:
+            return LogisticRegression(max_iter=1000)
+        return clone(self.estimator)
+
+    def _check_targets(self, y):
+        check_classification_targets(y)
+        if len(np.unique(y)) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs source rows of at least 2 classes; got 1 "
+                f"class: {np.unique(y)[0]!r}. Add source rows of another class."
+            )
+        return y
+
+
+class DomainAdaptationRegressor(RegressorMixin, BaseDomainAdaptation):
+    """A regressor for a target domain without `y`, from a source domain with it.
+
+    Parameters
+    ----------
+    estimator : regressor, default=None
+        None is ``Ridge()``.
+    adapter : str, transformer, list of these, or None, default="auto"
+        As in `DomainAdaptationClassifier`, without "pseudo_labels". "auto" is
+        ``["standardize"]``.
+
+    Attributes
+    ----------
+    estimator_ : regressor
+    adapters_ : list of transformers
+    n_features_in_ : int
+
+    Notes
+    -----
+    Each adapter that centres takes the difference of the domains' means for the shift.
+    Where the targets themselves have another mean in the target domain, that part of it
+    is lost.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktransfer import DomainAdaptationRegressor
+    >>> X = np.random.default_rng(0).normal(size=(40, 3))
+    >>> y, domain = X[:, 0].copy(), np.repeat([0, -1], 20)
+    >>> X[20:] += 5
+    >>> y[20:] = np.nan
+    >>> model = DomainAdaptationRegressor().fit(X, y, sample_domain=domain)
+    >>> model.predict(X[20:]).shape
+    (20,)
+    """
+
+    _DEFAULT = ("standardize",)
+
+    def __init__(self, estimator=None, adapter="auto"):
+        super().__init__(estimator, adapter)
+
+    def _inner(self):
+        return Ridge() if self.estimator is None else clone(self.estimator)
+
+    def _check_targets(self, y):
+        return np.asarray(y, dtype=np.float64)
+
+    def _steps(self):
+        steps = super()._steps()
+        if _is_last_pseudo(steps):
+            raise ValueError(
+                "DomainAdaptationRegressor got PseudoLabels, which needs classes. Take "
+                "it out of adapter, or use DomainAdaptationClassifier."
+            )
+        return steps
+
+
+def _is_last_pseudo(steps):
+    return bool(steps) and isinstance(steps[-1], PseudoLabels)
+
+
+def _source_weights(sample_weight, X, rows):
+    if sample_weight is None:
+        return None
+    weights = np.asarray(sample_weight)
+    if weights.shape == (len(X),):
+        weights, X = weights[rows], X[rows]
+    return check_sample_weight(weights, X, dtype=np.float64)
+
+
+def _spread_over_rows(known, domain):
+    """Put the source rows' targets at their rows; the others repeat the first."""
+    targets = np.repeat(known[:1], len(domain), axis=0)
+    targets[domain >= 0] = known
+    return targets

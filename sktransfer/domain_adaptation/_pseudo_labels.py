@@ -1,0 +1,219 @@
+"""Self-training: what the estimator believes of target rows becomes labels."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.sparse import csr_array
+from sklearn.base import BaseEstimator, clone
+from sklearn.neighbors import NearestNeighbors
+from sklearn.utils.validation import has_fit_parameter
+
+from .._validation import Interval
+from ._base import unit_rows
+
+
+class PseudoLabels(BaseEstimator):
+    """Fit a classifier again on target rows with the labels that it gave them.
+
+    The last entry of `DomainAdaptationClassifier`'s `adapter`. Each round takes more of
+    the target rows, the surest of every class first, so that no class is crowded out.
+    What is believed of a row is first smoothed over its neighbours in the target, by
+    cosine: where the estimator is wrong, the neighbours are often right.
+
+    Parameters
+    ----------
+    n_rounds : int, default=5
+    start : float in [0, 1), default=0.2
+        Share of the target rows before the first round; it grows to 1 in even steps.
+    balance : float in [0, 1], default=0.5
+        How far the probabilities are moved towards the class shares of the source:
+        0 leaves them, 1 makes their mean over the target rows equal to these shares.
+        Where the target has the same shares, 1 gains; where it has others, use 0.
+    n_neighbors : int, default=10
+        0 does not smooth.
+    smoothing : float in [0, 1), default=0.8
+        Share that the neighbours have in what is believed of a row.
+    weight : float, default=1.0
+        Of all pseudo-labelled rows together, against all source rows together.
+
+    Notes
+    -----
+    An estimator that takes no ``sample_weight`` counts each row once.
+    """
+
+    _parameter_constraints = {
+        "n_rounds": [Interval(Integral, 1, None, closed="left")],
+        "start": [Interval(Real, 0, 1, closed="left")],
+        "balance": [Interval(Real, 0, 1, closed="both")],
+        "n_neighbors": [Interval(Integral, 0, None, closed="left")],
+        "smoothing": [Interval(Real, 0, 1, closed="left")],
+        "weight": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    def __init__(
+        self,
+        n_rounds=5,
+        start=0.2,
+        balance=0.5,
+        n_neighbors=10,
+        smoothing=0.8,
+        weight=1.0,
+    ):
+        self.n_rounds = n_rounds
+        self.start = start
+        self.balance = balance
+        self.n_neighbors = n_neighbors
+        self.smoothing = smoothing
+        self.weight = weight
+
+    def fit_estimator(self, estimator, X, y, X_target, sample_weight=None):
+        """Fit copies of an estimator in rounds.
+
+        Parameters
+        ----------
+        estimator : classifier
+            Fitted on the source rows; it is not changed.
+        X : ndarray of shape (n_source, n_features)
+        y : ndarray of shape (n_source,)
+        X_target : ndarray of shape (n_target, n_features)
+        sample_weight : ndarray of shape (n_source,), default=None
+
+        Returns
+        -------
+        estimator : classifier
+            Of the last round.
+        pseudo_labels : ndarray of shape (n_target,)
+            What the last round learned from.
+        """
+        self._validate_params()
+        takes_weights = has_fit_parameter(estimator, "sample_weight")
+        source = np.ones(len(X)) if sample_weight is None else sample_weight
+        shares = np.array([source[y == label].sum() for label in estimator.classes_])
+        shares = shares / shares.sum()
+        graph = neighbour_graph(X_target, self.n_neighbors)
+        for i in range(self.n_rounds):
+            beliefs = class_beliefs(estimator, X_target)
+            beliefs = smooth(beliefs, graph, self.smoothing)
+            beliefs = move_shares(beliefs, shares, self.balance)
+            codes = beliefs.argmax(axis=1)
+            share = self.start + (1 - self.start) * (i + 1) / self.n_rounds
+            rows = surest_rows(beliefs, codes, share)
+            labels = estimator.classes_[codes]
+            options = {}
+            if takes_weights:
+                each = self.weight * source.sum() / len(rows)
+                weights = np.concatenate([source, np.full(len(rows), each)])
+                options["sample_weight"] = weights
+            estimator = clone(estimator).fit(
+                np.concatenate([X, X_target[rows]]),
+                np.concatenate([y, labels[rows]]),
+                **options,
+            )
+        return estimator, labels
+
+
+def class_beliefs(estimator, X):
+    """Return probabilities, or what they would be if decisions were log-odds.
+
+    Raises
+    ------
+    TypeError
+        If the estimator has neither.
+    """
+    if hasattr(estimator, "predict_proba"):
+        return np.asarray(estimator.predict_proba(X), dtype=float)
+    if not hasattr(estimator, "decision_function"):
+        raise TypeError(
+            "PseudoLabels needs an estimator with predict_proba or decision_function; "
+            f"got {type(estimator).__name__}. Use another, or leave PseudoLabels out "
+            "of adapter."
+        )
+    decisions = np.asarray(estimator.decision_function(X), dtype=float)
+    if decisions.ndim == 1:
+        decisions = np.column_stack([-decisions / 2, decisions / 2])
+    decisions = np.exp(decisions - decisions.max(axis=1, keepdims=True))
+    return decisions / decisions.sum(axis=1, keepdims=True)
+
+
+def neighbour_graph(X, n_neighbors):
+    """Return the symmetric graph of nearest neighbours, or None without any.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+    n_neighbors : int
+
+    Returns
+    -------
+    csr_array of shape (n_samples, n_samples) or None
+        Cubes of cosines, normalised by the degrees on both sides.
+    """
+    n_neighbors = min(n_neighbors, len(X) - 1)
+    if n_neighbors < 1:
+        return None
+    X = unit_rows(X)
+    search = NearestNeighbors(n_neighbors=n_neighbors, algorithm="brute").fit(X)
+    distances, columns = search.kneighbors()  # without X: no row is its own
+    cosines = np.maximum(1 - distances**2 / 2, 0.0) ** 3
+    rows = np.repeat(np.arange(len(X)), n_neighbors)
+    graph = csr_array((cosines.ravel(), (rows, columns.ravel())), shape=(len(X),) * 2)
+    graph = graph.maximum(graph.T)
+    degrees = 1 / np.sqrt(np.maximum(graph.sum(axis=1), 1e-12))
+    return csr_array(graph * degrees[:, None] * degrees)
+
+
+def smooth(beliefs, graph, share, n_iter=30):
+    """Mix each row with its neighbours, and them with theirs (Zhou et al. 2003).
+
+    Parameters
+    ----------
+    beliefs : ndarray of shape (n_samples, n_classes)
+    graph : csr_array or None
+    share : float in [0, 1)
+        Of the neighbours.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_classes), rows summing to 1
+    """
+    if graph is None or share == 0:
+        return beliefs
+    mixed = beliefs
+    for _ in range(n_iter):
+        mixed = share * (graph @ mixed) + (1 - share) * beliefs
+    return mixed / mixed.sum(axis=1, keepdims=True)
+
+
+def move_shares(beliefs, shares, strength, n_iter=50):
+    """Scale the classes so that their means go towards `shares`.
+
+    Parameters
+    ----------
+    beliefs : ndarray of shape (n_samples, n_classes)
+    shares : ndarray of shape (n_classes,)
+    strength : float in [0, 1]
+        Exponent of the factors with which the means would equal the shares.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_classes), rows summing to 1
+    """
+    beliefs = np.maximum(beliefs, 1e-12)
+    factors = np.ones_like(shares)
+    for _ in range(n_iter if strength > 0 else 0):
+        moved = beliefs * factors
+        means = (moved / moved.sum(axis=1, keepdims=True)).mean(axis=0)
+        # Square roots: full steps swing.
+        factors *= np.sqrt(shares / np.maximum(means, 1e-6))
+    moved = beliefs * factors**strength
+    return moved / moved.sum(axis=1, keepdims=True)
+
+
+def surest_rows(beliefs, codes, share):
+    """Return a share of the rows of every class, those that are surest."""
+    chosen = []
+    for code in np.unique(codes):
+        rows = np.flatnonzero(codes == code)
+        order = np.argsort(-beliefs[rows, code], kind="stable")
+        chosen.append(rows[order[: int(np.ceil(share * len(rows)))]])
+    return np.sort(np.concatenate(chosen))

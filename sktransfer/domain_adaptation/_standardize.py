@@ -1,0 +1,134 @@
+"""Each domain at mean 0: scaled to unit variance, or to unit length."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.base import OneToOneFeatureMixin
+
+from .._validation import Interval
+from ._base import BaseAdapter, unit_rows
+
+SOURCE, TARGET = "source", "target"
+
+
+class DomainStandardScaler(OneToOneFeatureMixin, BaseAdapter):
+    """Standardise each domain by its own mean and standard deviation.
+
+    Parameters
+    ----------
+    with_mean, with_std : bool, default=True
+
+    Attributes
+    ----------
+    statistics_ : dict
+        ``(mean, scale)`` of each domain, and of "source" and "target", all domains of
+        that kind together. The latter serve rows of domains that were not there in
+        fit, and rows whose domain is not given where there were several.
+    n_features_in_ : int
+
+    Notes
+    -----
+    A domain with one row has no spread of its own; it takes that of the source.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktransfer import DomainStandardScaler
+    >>> X = np.array([[0.0], [2.0], [10.0], [14.0]])
+    >>> DomainStandardScaler().fit_transform(X, sample_domain=[0, 0, -1, -1]).ravel()
+    array([-1.,  1., -1.,  1.])
+    """
+
+    _parameter_constraints = {"with_mean": ["boolean"], "with_std": ["boolean"]}
+
+    def __init__(self, with_mean=True, with_std=True):
+        self.with_mean = with_mean
+        self.with_std = with_std
+
+    def _learn(self, X, y, domain):
+        fallback = _spread(X[domain >= 0], np.ones(X.shape[1]))
+        self.statistics_ = {}
+        for key, rows in domain_rows(domain):
+            mean = X[rows].mean(axis=0) if self.with_mean else np.zeros(X.shape[1])
+            scale = _spread(X[rows], fallback) if self.with_std else np.ones(X.shape[1])
+            self.statistics_[key] = (mean, scale)
+
+    def _map(self, X, domain):
+        mapped = np.empty_like(X)
+        for value in np.unique(domain):
+            rows = domain == value
+            mean, scale = self.statistics_[domain_key(self.statistics_, value)]
+            mapped[rows] = (X[rows] - mean) / scale
+        return mapped
+
+
+class DomainNormalizer(OneToOneFeatureMixin, BaseAdapter):
+    """Rows to unit length, each domain to mean 0, and rows to one length again.
+
+    The cosine between two rows is then measured from the middle of their own domain.
+    For embeddings this does better than dividing by standard deviations, which blows up
+    columns that hardly vary.
+
+    Parameters
+    ----------
+    length : float, default=2.0
+        Of every row in the end. The longer the rows, the weaker a regularised linear
+        model is regularised.
+
+    Attributes
+    ----------
+    statistics_ : dict
+        The mean of each domain's unit rows, and of "source" and "target" together.
+    n_features_in_ : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktransfer import DomainNormalizer
+    >>> X = np.random.default_rng(0).normal(size=(6, 3)) + 5
+    >>> X = DomainNormalizer().fit_transform(X, sample_domain=[0, 0, 0, -1, -1, -1])
+    >>> np.linalg.norm(X, axis=1)
+    array([2., 2., 2., 2., 2., 2.])
+    """
+
+    _parameter_constraints = {"length": [Interval(Real, 0, None, closed="neither")]}
+
+    def __init__(self, length=2.0):
+        self.length = length
+
+    def _learn(self, X, y, domain):
+        X = unit_rows(X)
+        self.statistics_ = {
+            key: X[rows].mean(axis=0) for key, rows in domain_rows(domain)
+        }
+
+    def _map(self, X, domain):
+        mapped = unit_rows(X)
+        for value in np.unique(domain):
+            key = domain_key(self.statistics_, value)
+            mapped[domain == value] -= self.statistics_[key]
+        return self.length * unit_rows(mapped)
+
+
+def domain_rows(domain):
+    """Yield each domain and both kinds of domain, with a mask of their rows."""
+    for value in np.unique(domain):
+        yield int(value), domain == value
+    yield SOURCE, domain >= 0
+    yield TARGET, domain < 0
+
+
+def domain_key(statistics, value):
+    """Return which statistics serve a domain: its own, else those of its kind."""
+    if value in statistics:
+        return int(value)
+    return SOURCE if value >= 0 else TARGET
+
+
+def _spread(X, fallback):
+    """Return standard deviations; 1 for constant columns."""
+    if len(X) < 2:
+        return fallback
+    spread = X.std(axis=0)
+    level = np.abs(X).max(axis=0)
+    return np.where(spread > 10 * np.finfo(float).eps * level, spread, 1.0)

@@ -1,0 +1,143 @@
+"""Subspaces in which the domains are alike."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.linalg import eigh
+from sklearn.base import ClassNamePrefixFeaturesOutMixin
+from sklearn.decomposition import PCA
+from sklearn.metrics.pairwise import pairwise_kernels
+
+from .._validation import Interval, StrOptions
+from ._base import BaseAdapter, check_n_components, check_two_rows
+
+
+class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
+    """Turn the principal axes of the source to those of the target.
+
+    Parameters
+    ----------
+    n_components : int, default=None
+        None is as many as both domains have: at most one less than rows.
+
+    Attributes
+    ----------
+    pca_source_, pca_target_ : PCA
+    alignment_ : ndarray of shape (n_components, n_components)
+    n_features_in_ : int
+
+    References
+    ----------
+    Fernando et al. (2013), Unsupervised Visual Domain Adaptation Using Subspace
+    Alignment.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktransfer import SubspaceAlignment
+    >>> X = np.random.default_rng(0).normal(size=(40, 5))
+    >>> adapter = SubspaceAlignment(n_components=2)
+    >>> adapter.fit_transform(X, sample_domain=np.repeat([0, -1], 20)).shape
+    (40, 2)
+    """
+
+    _parameter_constraints = {
+        "n_components": [Interval(Integral, 1, None, closed="left"), None]
+    }
+
+    def __init__(self, n_components=None):
+        self.n_components = n_components
+
+    def _learn(self, X, y, domain):
+        source, target = X[domain >= 0], X[domain < 0]
+        name = type(self).__name__
+        rows = check_two_rows(source, target, name)
+        what = f"{rows} rows of the smaller kind and {X.shape[1]} features"
+        n = check_n_components(self.n_components, min(rows - 1, X.shape[1]), name, what)
+        self.pca_source_ = PCA(n, svd_solver="full").fit(source)
+        self.pca_target_ = PCA(n, svd_solver="full").fit(target)
+        self.alignment_ = self.pca_source_.components_ @ self.pca_target_.components_.T
+        self._n_features_out = n
+
+    def _map(self, X, domain):
+        mapped, rows = np.empty((len(X), self._n_features_out)), domain >= 0
+        if rows.any():
+            mapped[rows] = self.pca_source_.transform(X[rows]) @ self.alignment_
+        if not rows.all():
+            mapped[~rows] = self.pca_target_.transform(X[~rows])
+        return mapped
+
+
+class TransferComponentAnalysis(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
+    """Components that keep the variance and hide which domain a row is from.
+
+    Parameters
+    ----------
+    n_components : int, default=None
+        None is as many as features or rows, whichever is fewer.
+    kernel : {"linear", "rbf", "poly", "cosine"}, default="rbf"
+    gamma : float, default=None
+        Of the kernels "rbf" and "poly"; None is one over the number of features.
+    mu : float, default=0.1
+        How much the distance of the domains' means weighs.
+
+    Attributes
+    ----------
+    X_fit_ : ndarray of shape (n_samples, n_features)
+    components_ : ndarray of shape (n_samples, n_components)
+        What a row's kernel with `X_fit_` is multiplied by.
+    n_features_in_ : int
+
+    References
+    ----------
+    Pan et al. (2011), Domain Adaptation via Transfer Component Analysis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktransfer import TransferComponentAnalysis
+    >>> X = np.random.default_rng(0).normal(size=(40, 5))
+    >>> adapter = TransferComponentAnalysis(n_components=2, kernel="linear")
+    >>> adapter.fit_transform(X, sample_domain=np.repeat([0, -1], 20)).shape
+    (40, 2)
+    """
+
+    _parameter_constraints = {
+        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "kernel": [StrOptions({"linear", "rbf", "poly", "cosine"})],
+        "gamma": [Interval(Real, 0, None, closed="neither"), None],
+        "mu": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(self, n_components=None, kernel="rbf", gamma=None, mu=0.1):
+        self.n_components = n_components
+        self.kernel = kernel
+        self.gamma = gamma
+        self.mu = mu
+
+    def _learn(self, X, y, domain):
+        name = type(self).__name__
+        what = f"{len(X)} rows and {X.shape[1]} features"
+        n = check_n_components(self.n_components, min(X.shape), name, what)
+        kernel = self._kernel(X, X)
+        source = domain >= 0
+        gap = np.where(source, 1 / source.sum(), -1 / (~source).sum())
+        moved = kernel @ gap
+        centred = kernel - kernel.mean(axis=0)
+        scatter = centred.T @ centred
+        penalty = np.eye(len(X)) + self.mu * np.outer(moved, moved)
+        last = len(X) - 1
+        _, vectors = eigh(scatter, penalty, subset_by_index=[last - n + 1, last])
+        vectors = vectors[:, ::-1]
+        peaks = np.abs(vectors).argmax(axis=0)
+        signs = np.sign(vectors[peaks, np.arange(n)])
+        self.components_ = vectors * signs
+        self.X_fit_ = X.copy()
+        self._n_features_out = n
+
+    def _map(self, X, domain):
+        return self._kernel(X, self.X_fit_) @ self.components_
+
+    def _kernel(self, X, Y):
+        options = {} if self.kernel in ("linear", "cosine") else {"gamma": self.gamma}
+        return pairwise_kernels(X, Y, metric=self.kernel, **options)

@@ -1,0 +1,166 @@
+"""Weights of source rows: those that could be target rows count more."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import OneToOneFeatureMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.preprocessing import StandardScaler
+
+from .._validation import Interval
+from ._base import BaseAdapter
+
+
+class BaseWeights(OneToOneFeatureMixin, BaseAdapter):
+    """An adapter that leaves the features and weighs the rows.
+
+    A subclass has `_weigh(source, target)`, weights of the source rows.
+    """
+
+    def _learn(self, X, y, domain):
+        source = domain >= 0
+        weights = self._weigh(X[source], X[~source])
+        self.weights_ = np.zeros(len(X))
+        self.weights_[source] = weights / weights.mean()
+
+    def _map(self, X, domain):
+        return X.copy()
+
+
+class DensityRatioWeights(BaseWeights):
+    """Weigh source rows by the odds that a classifier takes them for target rows.
+
+    Parameters
+    ----------
+    C : float, default=1.0
+        Inverse regularisation of the logistic regression that tells the domains apart,
+        on standardised features.
+    max_weight : float, default=10.0
+        Greatest weight, before they are scaled to a mean of 1.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_samples,)
+        Of the rows of fit, 1 on average over source rows and 0 for target rows.
+    n_features_in_ : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktransfer import DensityRatioWeights
+    >>> X = np.array([[0.0], [1.0], [2.0], [2.0], [2.1], [1.9]])
+    >>> weights = DensityRatioWeights().fit(X, sample_domain=[0, 0, 0, -1, -1, -1])
+    >>> weights.weights_.argsort()[-3:]
+    array([0, 1, 2])
+    """
+
+    _parameter_constraints = {
+        "C": [Interval(Real, 0, None, closed="neither")],
+        "max_weight": [Interval(Real, 1, None, closed="left")],
+    }
+
+    def __init__(self, C=1.0, max_weight=10.0):
+        self.C = C
+        self.max_weight = max_weight
+
+    def _weigh(self, source, target):
+        X = StandardScaler().fit_transform(np.concatenate([source, target]))
+        is_target = np.repeat([0, 1], [len(source), len(target)])
+        model = LogisticRegression(C=self.C, max_iter=1000, class_weight="balanced")
+        odds = model.fit(X, is_target).decision_function(X[: len(source)])
+        return np.exp(np.clip(odds, -30.0, np.log(self.max_weight)))
+
+
+class KMMWeights(BaseWeights):
+    """Kernel mean matching: weighted, the source has the target's mean in kernel space.
+
+    Parameters
+    ----------
+    gamma : float, default=None
+        Of the Gaussian kernel; None is one over the number of features.
+    max_weight : float, default=1000.0
+    eps : float, default=None
+        How far the mean weight may be from 1; None is ``1 - 1 / sqrt(n_source)``.
+    max_iter : int, default=1000
+    tol : float, default=1e-6
+        Change of the weights, relative to their length, at which it stops.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_samples,)
+        Of the rows of fit, 1 on average over source rows and 0 for target rows.
+    n_iter_ : int
+    n_features_in_ : int
+
+    References
+    ----------
+    Huang et al. (2006), Correcting Sample Selection Bias by Unlabeled Data.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktransfer import KMMWeights
+    >>> X = np.array([[0.0], [1.0], [2.0], [2.0], [2.1], [1.9]])
+    >>> weights = KMMWeights().fit(X, sample_domain=[0, 0, 0, -1, -1, -1]).weights_
+    >>> weights.argmax()
+    np.int64(2)
+    """
+
+    _parameter_constraints = {
+        "gamma": [Interval(Real, 0, None, closed="neither"), None],
+        "max_weight": [Interval(Real, 1, None, closed="left")],
+        "eps": [Interval(Real, 0, None, closed="left"), None],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self, gamma=None, max_weight=1000.0, eps=None, max_iter=1000, tol=1e-6
+    ):
+        self.gamma = gamma
+        self.max_weight = max_weight
+        self.eps = eps
+        self.max_iter = max_iter
+        self.tol = tol
+
+    def _weigh(self, source, target):
+        n = len(source)
+        kernel = rbf_kernel(source, gamma=self.gamma)
+        pull = n * rbf_kernel(source, target, gamma=self.gamma).mean(axis=1)
+        eps = 1 - 1 / np.sqrt(n) if self.eps is None else self.eps
+        # The mean weight lies in a band, below which all weights could become 0.
+        band = max(1 - eps, 1 / n) * n, (1 + eps) * n
+        step = 1 / np.linalg.eigvalsh(kernel)[-1]
+        weights = ahead = np.ones(n)
+        momentum = 1.0
+        self.n_iter_ = 0
+        while self.n_iter_ < self.max_iter:
+            self.n_iter_ += 1
+            before = weights
+            moved = ahead - step * (kernel @ ahead - pull)
+            weights = _project(moved, self.max_weight, *band)
+            faster = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
+            ahead = weights + (momentum - 1) / faster * (weights - before)
+            momentum = faster
+            change = np.linalg.norm(weights - before)
+            if change <= self.tol * np.linalg.norm(weights):
+                break
+        return weights
+
+
+def _project(weights, most, low, high):
+    """Nearest weights between 0 and `most` whose sum is between `low` and `high`."""
+    clipped = np.clip(weights, 0, most)
+    if low <= clipped.sum() <= high:
+        return clipped
+    goal = low if clipped.sum() < low else high
+    # The sum as a function of a common shift is straight between these knots.
+    knots = np.concatenate([-weights, most - weights])
+    order = np.argsort(knots)
+    knots = knots[order]
+    slopes = np.cumsum(np.repeat([1, -1], len(weights))[order])
+    sums = np.concatenate([[0.0], np.cumsum(slopes[:-1] * np.diff(knots))])
+    at = min(np.searchsorted(sums, goal), len(sums) - 1)
+    shift = knots[at] - (sums[at] - goal) / max(slopes[at - 1], 1)
+    return np.clip(weights + shift, 0, most)
