@@ -67,6 +67,11 @@ def seeded(random_state):
         random.setstate(python_state)
 
 
+def is_fork():
+    """Whether this process was forked from one that had loaded this module."""
+    return os.getpid() != _first_pid
+
+
 @contextlib.contextmanager
 def turn(device):
     """Run one network at a time on a device, whichever thread asks.
@@ -80,13 +85,13 @@ def turn(device):
 
     with _turns[os.getpid(), str(device)]:
         n_threads = torch.get_num_threads()
-        is_fork = os.getpid() != _first_pid and n_threads > 1
-        if is_fork:
+        is_alone = is_fork() and n_threads > 1
+        if is_alone:
             torch.set_num_threads(1)
         try:
             yield
         finally:
-            if is_fork:
+            if is_alone:
                 torch.set_num_threads(n_threads)
 
 

@@ -328,9 +328,7 @@ class Backbone:
         if self.modality != "text":
             return State(hidden)
         lengths = torch.tensor(lengths)
-        # A padding row attends to its first position, so that no softmax is empty.
-        mask = torch.arange(shape[0])[None] < lengths.clamp(min=1)[:, None]
-        return State(hidden, mask, lengths)
+        return State(hidden, token_mask(lengths, shape[0]), lengths)
 
     def unbatch(self, state):
         """Take a batch apart.
@@ -386,6 +384,15 @@ class Backbone:
                 flat = tensor.detach().cpu().contiguous().flatten()
                 digest.update(flat.view(_byte_type()).numpy())
         return digest.hexdigest()
+
+
+def token_mask(lengths, length):
+    """Return the bool mask ``(n, length)`` of real tokens."""
+    import torch
+
+    positions = torch.arange(length, device=lengths.device)
+    # A padding row attends to its first position, so that no softmax is empty.
+    return positions[None] < lengths.clamp(min=1)[:, None]
 
 
 def _byte_type():

@@ -49,6 +49,13 @@ class ImageEncoder(ImageColumn, BaseEncoder):
         "auto" takes CUDA, else MPS, else the CPU.
     precision : {"float32", "bfloat16", "float16"}, default="float32"
         Precision that the network computes in. Features are float32 in any case.
+    engine : {"torch", "compile", "onnxruntime", "openvino"}, default="torch"
+        What computes. "onnxruntime" and "openvino" run on the CPU in float32 and have
+        to be installed: ``pip install "sktransfer[onnxruntime]"``. "compile" is
+        torch.compile. An engine is built at the first row that the cache does not have,
+        which takes seconds to a minute in each process, and compared with torch; where
+        it differs by more than 1e-3 of the greatest value, or fails, a warning says so
+        and torch computes. The cache keeps the features of each engine apart.
     verbose : int, default=0
         1 shows a progress bar.
 
@@ -117,6 +124,7 @@ class ImageEncoder(ImageColumn, BaseEncoder):
         cache="auto",
         device="auto",
         precision="float32",
+        engine="torch",
         verbose=0,
     ):
         self.backbone = backbone
@@ -132,4 +140,5 @@ class ImageEncoder(ImageColumn, BaseEncoder):
         self.cache = cache
         self.device = device
         self.precision = precision
+        self.engine = engine
         self.verbose = verbose
