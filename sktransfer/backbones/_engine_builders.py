@@ -15,23 +15,17 @@ def build_compile(module, example):
     """Compile with torch.compile, which needs a C++ compiler on a CPU."""
     is_text = len(example) == 2
     compiled = torch.compile(module, dynamic=is_text)
-
-    def run(*tensors):
-        with _quiet():
-            return compiled(*tensors).cpu().numpy()
-
-    return run
+    return lambda *tensors: compiled(*tensors).cpu().numpy()
 
 
 def build_onnxruntime(module, example):
     """Export to ONNX and open a session on the CPU."""
     import onnxruntime
 
-    with _quiet():
-        # ONNX Runtime optimises the graph by itself, and faster.
-        program = torch.onnx.export(
-            _exported(module, example), dynamo=True, optimize=False, verbose=False
-        )
+    # ONNX Runtime optimises the graph by itself, and faster.
+    program = torch.onnx.export(
+        _exported(module, example), dynamo=True, optimize=False, verbose=False
+    )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     # Its threads spin while they wait, beside torch's and those that decode.
@@ -55,8 +49,7 @@ def build_openvino(module, example):
     """Convert for OpenVINO and compile for the CPU, in float32."""
     import openvino
 
-    with _quiet():
-        model = openvino.convert_model(_exported(module, example))
+    model = openvino.convert_model(_exported(module, example))
     if len(example) == 1:
         model.reshape(list(example[0].shape))
     settings = {
@@ -87,13 +80,11 @@ def _exported(module, example):
         any_size = torch.export.Dim.DYNAMIC
         shapes = ({0: any_size, 1: any_size}, {0: any_size})
     with torch.no_grad():
-        return torch.export.export(
-            module, example, dynamic_shapes=shapes, strict=False
-        )
+        return torch.export.export(module, example, dynamic_shapes=shapes, strict=False)
 
 
 @contextlib.contextmanager
-def _quiet():
+def quiet():
     """Keep what exporters have to say about themselves from the user."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -133,18 +133,18 @@ def _proved(ready, preprocess, key, device):
     if key.engine in NOT_IN_FORKS and is_fork():
         return None, "it cannot run in a forked process"
     try:
-        from ._engine_builders import BUILDERS
+        from ._engine_builders import BUILDERS, quiet
         from ._pooled import PooledVectors
 
         module = PooledVectors(ready, key.depths, key.pooling)
-        examples = [
-            _tensors(ready.batch(rows).to(device)) for rows in _rows(preprocess, key)
-        ]
-        function = _on_state(BUILDERS[key.engine](module, examples[0]), key, device)
-        for example in examples:
-            reason = _difference(module, function, example, key, device)
-            if reason is not None:
-                return None, reason
+        states = [ready.batch(rows).to(device) for rows in _rows(preprocess, key)]
+        with quiet():  # torch.compile does its work at the first calls
+            run = BUILDERS[key.engine](module, _tensors(states[0]))
+            function = _on_state(run, key, device)
+            for state in states:
+                reason = _difference(module, function, state, key, device)
+                if reason is not None:
+                    return None, reason
     except Exception as err:  # whatever a compiler or an exporter may raise
         lines = str(err).strip().splitlines()
         return None, f"{type(err).__name__}: {lines[0] if lines else 'no message'}"
@@ -173,7 +173,7 @@ def _rows(preprocess, key):
         return [rows, rows[1:3]]
     height, width = preprocess.size
     rng = np.random.default_rng(0)
-    down, across = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    down, across = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     rows = []
     for _ in range(key.n_rows):
         waves = rng.uniform(1, 20, size=(3, 2))
@@ -184,19 +184,14 @@ def _rows(preprocess, key):
     return [rows]
 
 
-def _difference(module, function, example, key, device):
+def _difference(module, function, state, key, device):
     """Say how an engine's vectors differ from torch's, or return None."""
     import torch
 
-    from ._base import State, token_mask
-
-    hidden, lengths = (*example, None)[:2]
-    mask = None if lengths is None else token_mask(lengths, hidden.shape[1])
-    state = State(hidden, mask, lengths)
     with torch.inference_mode(), autocast(device, key.precision):
         want = [vectors.cpu().numpy() for vectors in module.pooled(state)]
     got = function(state)
-    shape = len(hidden), sum(vectors.shape[1] for vectors in want)
+    shape = len(state.hidden), sum(vectors.shape[1] for vectors in want)
     if got.shape != shape:
         return f"it gives vectors of shape {got.shape}, and torch {shape}"
     if got.dtype != np.float32:
