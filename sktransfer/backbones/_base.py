@@ -35,7 +35,16 @@ class State(NamedTuple):
     lengths: Any = None
 
     def to(self, device):
-        """Move to a device."""
+        """Move to a device; to CUDA from pinned memory, without waiting."""
+        if device.type == "cuda":
+            # torch keeps the pinned copy until the device has read it.
+            pinned = (t if t is None or t.is_cuda else t.pin_memory() for t in self)
+            return State(
+                *(
+                    None if t is None else t.to(device, non_blocking=True)
+                    for t in pinned
+                )
+            )
         return State(*(None if t is None else t.to(device) for t in self))
 
 
