@@ -40,7 +40,8 @@ class ImageEncoder(ImageColumn, BaseEncoder):
     add_indicator : bool, default=False
         Append a column that is 1 where a row was replaced.
     batch_size : int or "auto", default="auto"
-        Images a forward pass. "auto": 4 on a CPU, 64 on a GPU.
+        Images a forward pass. "auto": 4 on a CPU, 64 on a GPU; 1 is faster where rows
+        come one by one.
     cache : "auto", str, Path, FeatureCache or None, default="auto"
         Where features are kept: "auto" is memory, up to 1 GiB for the process, and the
         folder of `set_cache_dir` or ``SKTRANSFER_CACHE`` if there is one; else a

@@ -41,7 +41,8 @@ class TextEncoder(TextColumn, BaseEncoder):
     add_indicator : bool, default=False
         Append a column that is 1 where a row was null.
     batch_size : int or "auto", default="auto"
-        Texts a forward pass. "auto" fills 256 tokens on a CPU and 16,384 on a GPU.
+        Texts a forward pass. "auto" fills 256 tokens on a CPU and 16,384 on a GPU; 1
+        is faster where rows come one by one.
     cache : "auto", str, Path, FeatureCache or None, default="auto"
         Where features are kept: "auto" is memory, up to 1 GiB for the process, and the
         folder of `set_cache_dir` or ``SKTRANSFER_CACHE`` if there is one; else a
