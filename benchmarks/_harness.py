@@ -64,6 +64,13 @@ def clothing10(split):
     return frame
 
 
+def airbnb(split):
+    """Return the frame of the listings: text, numbers and a price."""
+    import pandas as pd
+
+    return pd.read_csv(data_folder("seattle_airbnb") / f"{split}.csv")
+
+
 def packaged_folder(package):
     """Return the folder of an installed package without importing it."""
     spec = importlib.util.find_spec(package)

@@ -1,6 +1,7 @@
 """Imports of optional packages, with the pip line in the error."""
 
 import importlib
+import importlib.util
 
 from .exceptions import MissingDependencyError
 
@@ -32,7 +33,30 @@ def import_optional(module, *, extra, purpose):
         top = module.partition(".")[0]
         if err.name is None or err.name.partition(".")[0] != top:
             raise  # the package is there, something inside it is not
-        raise MissingDependencyError(
-            f"{purpose} needs the package {top!r}, which is not installed; "
-            f'run: pip install "sktransfer[{extra}]"'
-        ) from err
+        raise _missing(top, extra, purpose) from err
+
+
+def require(modules, *, extra, purpose):
+    """Check that packages are installed, without importing them.
+
+    Parameters
+    ----------
+    modules : sequence of str
+    extra, purpose : str
+        As for `import_optional`.
+
+    Raises
+    ------
+    MissingDependencyError
+        If one is not.
+    """
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise _missing(module, extra, purpose)
+
+
+def _missing(package, extra, purpose):
+    return MissingDependencyError(
+        f"{purpose} needs the package {package!r}, which is not installed; "
+        f'run: pip install "sktransfer[{extra}]"'
+    )

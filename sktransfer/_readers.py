@@ -12,7 +12,9 @@ TEXTS_A_CHUNK = 4096
 # Measured on 2 CPU cores: larger activations spill out of the last-level cache.
 CPU_IMAGE_BATCH, GPU_IMAGE_BATCH = 4, 64
 CPU_TOKENS, GPU_TOKENS = 256, 16384
-LENGTH_STEP = 8  # texts are padded to multiples of this many tokens
+# Texts are padded to multiples of 4 tokens, above 32 tokens of 8. On banking77 that is
+# 1.15 times its tokens, rows of padding included; with 8 throughout it was 1.26.
+SHORT_STEP, LONG_STEP, SHORT_LENGTH = 4, 8, 32
 MAX_THREADS = 8
 
 
@@ -171,7 +173,7 @@ def token_batches(rows, request, start=0):
     limit = request.preprocess.max_length
     groups = {}
     for position, row in enumerate(rows):
-        length = min(-(-len(row) // LENGTH_STEP) * LENGTH_STEP, limit)
+        length = min(padded_length(len(row)), limit)
         groups.setdefault(length, []).append(position)
     budget = CPU_TOKENS if request.device.type == "cpu" else GPU_TOKENS
     for length, positions in sorted(groups.items(), reverse=True):
@@ -181,6 +183,12 @@ def token_batches(rows, request, start=0):
         for first in range(0, len(positions), size):
             part = positions[first : first + size]
             yield Batch(part, [rows[i] for i in part], size, length, start)
+
+
+def padded_length(length):
+    """Return how many tokens a text of `length` runs with: a matter of it alone."""
+    step = SHORT_STEP if length <= SHORT_LENGTH else LONG_STEP
+    return -(-length // step) * step
 
 
 def activation_batches(rows, request, start):

@@ -1,14 +1,16 @@
 """Runners: run batches through a network, and know what the cache has of them."""
 
 import hashlib
+import os
 from typing import NamedTuple
 
 import numpy as np
 
 from ._allocator import apart
-from ._readers import activation_batches
+from ._readers import activation_batches, image_batch_size
 from ._torch import autocast, halving, turn
 from .backbones._engine import prepare_for_inference
+from .backbones._engines import EngineKey, known, settle
 
 
 class Request(NamedTuple):
@@ -25,6 +27,8 @@ class Request(NamedTuple):
     batch_size : int or "auto"
     device : torch.device
     precision : str
+    engine : str
+        What computes pooled vectors; activations are torch's in any case.
     """
 
     backbone: object
@@ -34,6 +38,7 @@ class Request(NamedTuple):
     batch_size: object
     device: object
     precision: str
+    engine: str = "torch"
 
 
 class _Runner:
@@ -141,12 +146,55 @@ class VectorRunner(_Runner):
         self.width = backbone.widths[request.depth - 1]
         end = int(ends[self.depths.index(request.depth)])
         self.part = slice(end - self.width, end)
+        self.function = None  # of a State: what an engine computes instead of torch
+        self.is_settled = request.engine == "torch"
+        if not self.is_settled:
+            self._take_engine()
+
+    def _take_engine(self):
+        """Take the engine's keys, unless it is known that torch has to compute."""
+        request = self.request
+        self.key = EngineKey(
+            request.engine,
+            str(request.device),
+            request.precision,
+            request.pooling,
+            request.preprocess.key,
+            tuple(self.depths),
+            image_batch_size(request) if request.backbone.modality == "image" else None,
+            os.getpid(),
+        )
+        self.is_settled, self.function = known(request.backbone, self.key)
+        self.torch_namespace = self.namespace
+        if self.function is not None or not self.is_settled:
+            self.namespace = self._namespace(request.pooling, request.engine)
+
+    def look_up(self, digests):
+        """Return the values that the cache has, by digest.
+
+        An engine is built when the first row is missing. Where torch has to compute in
+        its place, the keys are torch's from then on.
+        """
+        found = super().look_up(digests)
+        if self.is_settled or len(found) == len(digests):
+            return found
+        request = self.request
+        self.function = settle(
+            request.backbone, self.ready, request.preprocess, self.key, request.device
+        )
+        self.is_settled = True
+        if self.function is not None:
+            return found
+        self.namespace = self.torch_namespace
+        return super().look_up(digests)
 
     def _forward(self, batch, digests):
         import torch
 
         request, ready = self.request, self.ready
         state = self._state(batch)
+        if self.function is not None:
+            return [row.copy() for row in self.function(state)[: len(batch.rows)]]
         pooled, done = [], 0
         with torch.inference_mode(), autocast(request.device, request.precision):
             for depth in self.depths:

@@ -3,10 +3,15 @@
 import contextlib
 import os
 import random
+import tempfile
 import threading
+import time
 from collections import defaultdict
+from pathlib import Path
 
 PRECISIONS = ("float32", "bfloat16", "float16")
+
+LOAD_PATIENCE_S, LOAD_PAUSE_S = 60.0, 0.5  # with a device that is full
 
 _first_pid = os.getpid()
 _turns = defaultdict(threading.RLock)
@@ -67,6 +72,11 @@ def seeded(random_state):
         random.setstate(python_state)
 
 
+def is_fork():
+    """Whether this process was forked from one that had loaded this module."""
+    return os.getpid() != _first_pid
+
+
 @contextlib.contextmanager
 def turn(device):
     """Run one network at a time on a device, whichever thread asks.
@@ -80,14 +90,77 @@ def turn(device):
 
     with _turns[os.getpid(), str(device)]:
         n_threads = torch.get_num_threads()
-        is_fork = os.getpid() != _first_pid and n_threads > 1
-        if is_fork:
+        is_alone = is_fork() and n_threads > 1
+        if is_alone:
             torch.set_num_threads(1)
         try:
             yield
         finally:
-            if is_fork:
+            if is_alone:
                 torch.set_num_threads(n_threads)
+
+
+def load_onto(device, load):
+    """Load weights onto a device, one process at a time.
+
+    Workers that start together would each hold the weights twice for a moment, all at
+    once. One that finds no room waits a while for others to finish.
+
+    Parameters
+    ----------
+    device : torch.device
+    load : callable
+
+    Raises
+    ------
+    torch.OutOfMemoryError
+        If there is no room after a minute.
+    """
+    import torch
+
+    with device_lock(device):
+        give_up = time.monotonic() + LOAD_PATIENCE_S
+        while True:
+            try:
+                return load()
+            except torch.OutOfMemoryError as err:
+                if time.monotonic() >= give_up:
+                    raise torch.OutOfMemoryError(
+                        f"The weights do not fit into what is free on {device} "
+                        f"({err}). Use fewer processes (n_jobs), a smaller network, or "
+                        "device='cpu'."
+                    ) from err
+            # Outside the handler, whose traceback holds what was loaded.
+            torch.cuda.empty_cache()
+            time.sleep(LOAD_PAUSE_S)
+
+
+@contextlib.contextmanager
+def device_lock(device):
+    """Hold a device's lock file, which the kernel frees if the process dies."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    name = f"sktransfer-{os.getuid()}-{_physical_name(device)}.lock"
+    with open(Path(tempfile.gettempdir()) / name, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _physical_name(device):
+    """Name a device alike in processes that see different ones."""
+    import torch
+
+    if device.type != "cuda":
+        return str(device).replace(":", "-")
+    index = device.index
+    if index is None:
+        index = torch.cuda.current_device()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    known = visible[index].strip() if index < len(visible) else ""
+    return "cuda-" + "".join(c if c.isalnum() else "-" for c in known or str(index))
 
 
 def halving(run, batch):

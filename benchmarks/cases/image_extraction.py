@@ -3,19 +3,33 @@
 from sktransfer import ImageEncoder
 
 from .._harness import SEED, alternate, claim, clothing10, relative_difference, spread
-from .._rivals import careful_loop, embetter_pipeline, timm_network, usual_loop
+from .._rivals import (
+    TunedLoop,
+    careful_loop,
+    embetter_pipeline,
+    loader_loop,
+    timm_network,
+    usual_loop,
+)
 
 N_IMAGES = 300
 REPEATS = 5
 AGREEMENT = 1e-3
 AS_IT_COMES = "embetter, as it comes"
+TUNED, LOADER = "best hand-tuned loop", "timm, DataLoader, 2 workers"
+# Time over ours that is to be shown, at least.
+TARGETS = {AS_IT_COMES: 3, "embetter, eval mode": 3, TUNED: 0.95, LOADER: 1.8}
+N_TUNING = 64  # images on which the tuned loop chooses its options
 
 
 def run(full=False):
     frame = clothing10("train").sample(N_IMAGES, random_state=SEED)
-    functions = contestants(frame, frame["path"].tolist())
+    paths = frame["path"].tolist()
+    tuned = TunedLoop()
+    tuned.tune(paths[:N_TUNING])
+    functions = contestants(frame, paths, tuned)
     # Loading, and reading the files into the page cache, are nobody's time.
-    for function in contestants(frame, frame["path"].tolist()[:8]).values():
+    for function in contestants(frame, paths[:8], tuned).values():
         function()
     seconds, features = alternate(functions, REPEATS)
 
@@ -34,10 +48,10 @@ def run(full=False):
         claim(
             f"time over ours: {name}",
             round(ratios[name]["median"], 2),
-            ">= 3",
-            ratios[name]["median"] >= 3,
+            f">= {target}",
+            ratios[name]["median"] >= target,
         )
-        for name in (AS_IT_COMES, "embetter, eval mode")
+        for name, target in TARGETS.items()
     ]
     agree = "greatest relative difference of features, eval mode"
     claims.append(claim(agree, greatest, f"<= {AGREEMENT}", greatest <= AGREEMENT))
@@ -53,13 +67,14 @@ def run(full=False):
                 n: min(times) / min(ours) for n, times in seconds.items()
             },
             "difference_of_features": gaps,
+            "tuned_batch_and_decoding_beside": list(tuned.options),
         },
         "spread": {"images_per_s": speeds, "time_over_ours": ratios},
         "claims": claims,
     }
 
 
-def contestants(frame, paths):
+def contestants(frame, paths, tuned):
     frame = frame[: len(paths)]
     ours = ImageEncoder(cache=None)
     usual, transform = timm_network()
@@ -70,8 +85,10 @@ def contestants(frame, paths):
     in_eval_mode[-1].model.eval()
     return {
         "sktransfer": lambda: ours.transform(paths),
+        TUNED: lambda: tuned(paths),
         "timm, careful loop": lambda: careful_loop(paths, careful, transform),
         "timm, usual loop": lambda: usual_loop(paths, usual, transform),
+        LOADER: lambda: loader_loop(paths, usual, transform),
         "embetter, eval mode": lambda: in_eval_mode.fit_transform(frame),
         AS_IT_COMES: lambda: as_it_comes.fit_transform(frame),
     }

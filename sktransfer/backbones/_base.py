@@ -35,7 +35,16 @@ class State(NamedTuple):
     lengths: Any = None
 
     def to(self, device):
-        """Move to a device."""
+        """Move to a device; to CUDA from pinned memory, without waiting."""
+        if device.type == "cuda":
+            # torch keeps the pinned copy until the device has read it.
+            pinned = (t if t is None or t.is_cuda else t.pin_memory() for t in self)
+            return State(
+                *(
+                    None if t is None else t.to(device, non_blocking=True)
+                    for t in pinned
+                )
+            )
         return State(*(None if t is None else t.to(device) for t in self))
 
 
@@ -328,9 +337,7 @@ class Backbone:
         if self.modality != "text":
             return State(hidden)
         lengths = torch.tensor(lengths)
-        # A padding row attends to its first position, so that no softmax is empty.
-        mask = torch.arange(shape[0])[None] < lengths.clamp(min=1)[:, None]
-        return State(hidden, mask, lengths)
+        return State(hidden, token_mask(lengths, shape[0]), lengths)
 
     def unbatch(self, state):
         """Take a batch apart.
@@ -386,6 +393,15 @@ class Backbone:
                 flat = tensor.detach().cpu().contiguous().flatten()
                 digest.update(flat.view(_byte_type()).numpy())
         return digest.hexdigest()
+
+
+def token_mask(lengths, length):
+    """Return the bool mask ``(n, length)`` of real tokens."""
+    import torch
+
+    positions = torch.arange(length, device=lengths.device)
+    # A padding row attends to its first position, so that no softmax is empty.
+    return positions[None] < lengths.clamp(min=1)[:, None]
 
 
 def _byte_type():

@@ -3,6 +3,8 @@
 import copy
 import dataclasses
 
+from .._torch import load_onto
+
 FOLD_TOLERANCE = 1e-4
 
 
@@ -43,7 +45,10 @@ def _prepare(backbone, device):
         ready = candidate if folded else _replaced(backbone, copy.deepcopy)
         ready = _replaced(ready, lambda m: m.to(memory_format=torch.channels_last))
     if device.type != "cpu":
-        ready = _replaced(ready, lambda m: copy.deepcopy(m).to(device))
+        source = ready
+        ready = load_onto(
+            device, lambda: _replaced(source, lambda m: copy.deepcopy(m).to(device))
+        )
     return ready, f"torch:{device.type}:{'folded' if folded else 'plain'}"
 
 

@@ -9,9 +9,10 @@ from sklearn.utils.validation import check_is_fitted
 from .._column_estimator import ColumnEstimator
 from .._pooling import POOLINGS
 from .._runners import Request, VectorRunner
-from .._torch import PRECISIONS, resolve_device
+from .._torch import PRECISIONS
 from .._validation import Interval, StrOptions
 from ..backbones import load_backbone
+from ..backbones._engines import ENGINES, engine_device
 from ..cache import resolve_cache
 
 POLICIES = {"raise", "nan", "zero", "mean"}
@@ -34,8 +35,9 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
             Interval(Integral, 1, None, closed="left"),
         ],
         "cache": "no_validation",  # resolve_cache says more
-        "device": "no_validation",  # so does resolve_device
+        "device": "no_validation",  # so does engine_device
         "precision": [StrOptions(set(PRECISIONS))],
+        "engine": [StrOptions(set(ENGINES))],
         "verbose": ["verbose"],
     }
 
@@ -159,8 +161,9 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
             depth=backbone.resolve_depth(self.depth),
             pooling=backbone.resolve_pooling(self.pooling),
             batch_size=self.batch_size,
-            device=resolve_device(self.device),
+            device=engine_device(self.engine, self.device, self.precision),
             precision=self.precision,
+            engine=self.engine,
         )
 
     def _policies_in_use(self):

@@ -41,7 +41,8 @@ class TextEncoder(TextColumn, BaseEncoder):
     add_indicator : bool, default=False
         Append a column that is 1 where a row was null.
     batch_size : int or "auto", default="auto"
-        Texts a forward pass. "auto" fills 256 tokens on a CPU and 16,384 on a GPU.
+        Texts a forward pass. "auto" fills 256 tokens on a CPU and 16,384 on a GPU; 1
+        is faster where rows come one by one.
     cache : "auto", str, Path, FeatureCache or None, default="auto"
         Where features are kept: "auto" is memory, up to 1 GiB for the process, and the
         folder of `set_cache_dir` or ``SKTRANSFER_CACHE`` if there is one; else a
@@ -50,6 +51,13 @@ class TextEncoder(TextColumn, BaseEncoder):
         "auto" takes CUDA, else MPS, else the CPU.
     precision : {"float32", "bfloat16", "float16"}, default="float32"
         Precision that the network computes in. Features are float32 in any case.
+    engine : {"torch", "compile", "onnxruntime", "openvino"}, default="torch"
+        What computes. "onnxruntime" and "openvino" run on the CPU in float32 and have
+        to be installed: ``pip install "sktransfer[onnxruntime]"``. "compile" is
+        torch.compile. An engine is built at the first row that the cache does not have,
+        which takes seconds to a minute in each process, and compared with torch; where
+        it differs by more than 1e-3 of the greatest value, or fails, a warning says so
+        and torch computes. The cache keeps the features of each engine apart.
     verbose : int, default=0
         1 shows a progress bar.
 
@@ -114,6 +122,7 @@ class TextEncoder(TextColumn, BaseEncoder):
         cache="auto",
         device="auto",
         precision="float32",
+        engine="torch",
         verbose=0,
     ):
         self.backbone = backbone
@@ -128,4 +137,5 @@ class TextEncoder(TextColumn, BaseEncoder):
         self.cache = cache
         self.device = device
         self.precision = precision
+        self.engine = engine
         self.verbose = verbose

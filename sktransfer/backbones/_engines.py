@@ -1,0 +1,209 @@
+"""Engines: what computes the vectors, proved against torch before it is used."""
+
+import os
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from .._optional import require
+from .._torch import autocast, is_fork, resolve_device, turn
+
+ENGINES = ("torch", "compile", "onnxruntime", "openvino")
+PACKAGES = {  # engine -> what it imports; the extra has the engine's name
+    "onnxruntime": ("onnx", "onnxscript", "onnxruntime"),
+    "openvino": ("openvino",),
+}
+# Their threads do not survive a fork, and they have no way to start new ones.
+NOT_IN_FORKS = ("compile", "openvino")
+# Greatest difference from torch, relative to the greatest value of a depth.
+TOLERANCES = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 5e-2}
+MAX_KEPT = 4  # networks of a backbone and process; each holds the weights once more
+TEXTS = (
+    "a text of some more words than the others have, with punctuation!",
+    "three words here",
+    "zwölf Boxkämpfer jagen Viktor quer über den Sylter Deich",
+    "",
+    "one",
+)
+
+
+class EngineKey(NamedTuple):
+    """What a network of an engine is built for.
+
+    Attributes
+    ----------
+    engine, device, precision, pooling : str
+    preprocess_key : str
+        With the size of the pictures.
+    depths : tuple of int
+        In rising order.
+    n_rows : int or None
+        Rows of a batch of pictures.
+    pid : int
+        Sessions do not survive a fork.
+    """
+
+    engine: str
+    device: str
+    precision: str
+    pooling: str
+    preprocess_key: str
+    depths: tuple
+    n_rows: int | None
+    pid: int
+
+
+def engine_device(engine, device, precision):
+    """Return the device on which an engine runs, after checking that it can.
+
+    Raises
+    ------
+    MissingDependencyError
+        If its packages are not installed.
+    ValueError
+        If it does not run on that device or at that precision.
+    """
+    if engine not in PACKAGES:
+        return resolve_device(device)
+    require(PACKAGES[engine], extra=engine, purpose=f"engine={engine!r}")
+    if precision != "float32":
+        raise ValueError(
+            f"engine={engine!r} computes in float32, got precision={precision!r}; "
+            "set precision='float32', or engine='torch' or 'compile'."
+        )
+    resolved = resolve_device("cpu" if device == "auto" else device)
+    if resolved.type != "cpu":
+        raise ValueError(
+            f"engine={engine!r} runs on the CPU, got device={device!r}; set "
+            "device='cpu' or 'auto', or engine='torch' or 'compile'."
+        )
+    return resolved
+
+
+def known(backbone, key):
+    """Return ``(is_settled, function)``: what an earlier `settle` came to."""
+    kept = backbone._prepared
+    return key in kept, kept.get(key)
+
+
+def settle(backbone, ready, preprocess, key, device):
+    """Return what computes: a function of a State, or None where torch has to.
+
+    The function is built and compared with torch once a process; where it differs,
+    cannot be built or cannot run, a warning says so, once.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Keeps the outcome.
+    ready : Backbone
+        The same, ready for torch on `device`.
+    preprocess : ImagePreprocess or TextPreprocess
+    key : EngineKey
+    device : torch.device
+    """
+    with turn(device):
+        is_settled, function = known(backbone, key)
+        if is_settled:
+            return function
+        function, reason = _proved(ready, preprocess, key, device)
+        _keep(backbone, key, function)
+    if reason is not None:
+        warnings.warn(
+            f"engine={key.engine!r} is not used for {backbone.name!r}: {reason}. torch "
+            "computes instead, with equal results; engine='torch' asks for that.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return function
+
+
+def _keep(backbone, key, function):
+    kept = backbone._prepared
+    # Never one of another process: to free it would be to wait for its threads.
+    own = [k for k in list(kept) if isinstance(k, EngineKey) and k.pid == os.getpid()]
+    for old in own[: max(0, len(own) - MAX_KEPT + 1)]:
+        kept.pop(old, None)
+    kept[key] = function
+
+
+def _proved(ready, preprocess, key, device):
+    """Return a function and None, or None and the reason why there is none."""
+    if key.engine in NOT_IN_FORKS and is_fork():
+        return None, "it cannot run in a forked process"
+    try:
+        from ._engine_builders import BUILDERS, quiet
+        from ._pooled import PooledVectors
+
+        module = PooledVectors(ready, key.depths, key.pooling)
+        states = [ready.batch(rows).to(device) for rows in _rows(preprocess, key)]
+        with quiet():  # torch.compile does its work at the first calls
+            run = BUILDERS[key.engine](module, _tensors(states[0]))
+            function = _on_state(run, key, device)
+            for state in states:
+                reason = _difference(module, function, state, key, device)
+                if reason is not None:
+                    return None, reason
+    except Exception as err:  # whatever a compiler or an exporter may raise
+        lines = str(err).strip().splitlines()
+        return None, f"{type(err).__name__}: {lines[0] if lines else 'no message'}"
+    return function, None
+
+
+def _tensors(state):
+    return tuple(t for t in (state.hidden, state.lengths) if t is not None)
+
+
+def _on_state(run, key, device):
+    """Turn a function of tensors into one of a State."""
+    import torch
+
+    def function(state):
+        with torch.inference_mode(), autocast(device, key.precision):
+            return run(*_tensors(state))
+
+    return function
+
+
+def _rows(preprocess, key):
+    """Return batches of rows with content, seeded: of texts two, of two shapes."""
+    if key.n_rows is None:
+        rows = preprocess.prepare(list(TEXTS))
+        return [rows, rows[1:3]]
+    height, width = preprocess.size
+    rng = np.random.default_rng(0)
+    down, across = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    rows = []
+    for _ in range(key.n_rows):
+        waves = rng.uniform(1, 20, size=(3, 2))
+        planes = [np.sin(a * down + b * across) for a, b in waves]
+        noise = rng.normal(scale=0.2, size=(height, width, 3))
+        picture = 127 + 90 * (np.stack(planes, axis=-1) + noise)
+        rows.append(picture.clip(0, 255).astype(np.uint8))
+    return [rows]
+
+
+def _difference(module, function, state, key, device):
+    """Say how an engine's vectors differ from torch's, or return None."""
+    import torch
+
+    with torch.inference_mode(), autocast(device, key.precision):
+        want = [vectors.cpu().numpy() for vectors in module.pooled(state)]
+    got = function(state)
+    shape = len(state.hidden), sum(vectors.shape[1] for vectors in want)
+    if got.shape != shape:
+        return f"it gives vectors of shape {got.shape}, and torch {shape}"
+    if got.dtype != np.float32:
+        return f"it gives {got.dtype}, and torch float32"
+    tolerance, end = TOLERANCES[key.precision], 0
+    for depth, vectors in zip(key.depths, want, strict=True):
+        begin, end = end, end + vectors.shape[1]
+        gap = np.abs(got[:, begin:end] - vectors).max()
+        gap /= max(np.abs(vectors).max(), 1e-30)
+        if not gap <= tolerance:
+            return (
+                f"after {depth} blocks its vectors differ from torch's by {gap:.2g} of "
+                f"the greatest value, expected at most {tolerance:g}"
+            )
+    return None

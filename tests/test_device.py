@@ -1,0 +1,167 @@
+"""Devices: pinned copies, and one process at a time that loads weights."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from sktransfer import TextEncoder, _torch
+from sktransfer._readers import padded_length
+from sktransfer._torch import device_lock, load_onto
+from sktransfer.backbones._base import State
+
+CPU = torch.device("cpu")
+HOLD = """
+import sys, time, torch
+from sktransfer._torch import device_lock
+with device_lock(torch.device("cpu")):
+    print("held", flush=True)
+    {then}
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    """Keep the lock files of these tests apart from those in use."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(_torch, "LOAD_PAUSE_S", 0.01)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+
+
+def holder(tmp_path, then):
+    code = "import tempfile; tempfile.tempdir = " + repr(str(tmp_path))
+    process = subprocess.Popen(
+        [sys.executable, "-c", code + HOLD.format(then=then)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fcntl")
+def test_processes_load_one_after_the_other(tmp_path):
+    with holder(tmp_path, "sys.stdin.readline(); time.sleep(0.5)") as process:
+        start = time.monotonic()
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert load_onto(CPU, lambda: "loaded") == "loaded"
+        assert time.monotonic() - start >= 0.4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fcntl")
+def test_a_killed_process_leaves_no_lock(tmp_path):
+    with holder(tmp_path, "time.sleep(600)") as process:
+        process.kill()
+        start = time.monotonic()
+        with device_lock(CPU):
+            assert time.monotonic() - start < 30
+
+
+def test_devices_have_locks_of_their_own(monkeypatch):
+    name = _torch._physical_name
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert name(torch.device("cuda:0")) == "cuda-0"
+    assert name(torch.device("cuda")) == "cuda-1"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-ab/c")
+    # The same card, which another process sees under another number.
+    assert name(torch.device("cuda:0")) == "cuda-3"
+    assert name(torch.device("cuda:1")) == "cuda-GPU-ab-c"
+    assert name(torch.device("mps")) == "mps"
+
+
+def test_weights_wait_for_room():
+    tries = []
+
+    def load():
+        tries.append(1)
+        if len(tries) < 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return "loaded"
+
+    assert load_onto(CPU, load) == "loaded"
+    assert len(tries) == 3
+
+
+def test_without_room_the_error_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(_torch, "LOAD_PATIENCE_S", 0.05)
+
+    def load():
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError, match="CUDA out of memory.*n_jobs"):
+        load_onto(CPU, load)
+
+
+class FakeTensor:
+    """Remembers how it was moved."""
+
+    is_cuda = False
+
+    def __init__(self):
+        self.calls = []
+
+    def pin_memory(self):
+        self.calls.append("pinned")
+        return self
+
+    def to(self, device, **options):
+        self.calls.append((device.type, options))
+        return self
+
+
+def test_batches_go_to_cuda_from_pinned_memory_without_waiting():
+    hidden, lengths = FakeTensor(), FakeTensor()
+    moved = State(hidden, None, lengths).to(torch.device("cuda"))
+    assert moved == State(hidden, None, lengths)
+    assert hidden.calls == lengths.calls
+    assert hidden.calls == ["pinned", ("cuda", {"non_blocking": True})]
+    plain = FakeTensor()
+    State(plain).to(CPU)
+    assert plain.calls == [("cpu", {})]
+
+
+def test_a_padded_length_depends_on_the_length_alone_and_wastes_little():
+    for length in range(1, 600):
+        padded = padded_length(length)
+        assert length <= padded < length + (4 if length <= 32 else 8)
+        assert padded_length(padded) == padded
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_pinned_batches_arrive_whole():
+    texts = [f"text number {i} " * (i % 9) for i in range(2000)]
+    want = TextEncoder("tiny-bert", device="cpu", cache=None).fit_transform(texts)
+    gpu = TextEncoder("tiny-bert", device="cuda", cache=None, batch_size=7)
+    np.testing.assert_allclose(gpu.fit_transform(texts), want, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_workers_on_one_card_compute_the_same():
+    import joblib
+
+    texts = [f"text number {i}" for i in range(200)]
+    encoder = TextEncoder("tiny-bert", device="cuda", cache=None)
+    want = encoder.fit_transform(texts)
+    for got in joblib.Parallel(3)(
+        joblib.delayed(encoder.transform)(texts) for _ in range(3)
+    ):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.slow
+def test_compile_computes_the_same_on_a_card():
+    texts = [f"text number {i} " * (i % 9) for i in range(50)]
+    encoder = TextEncoder("tiny-bert", device="cuda", cache=None)
+    want = encoder.fit_transform(texts)
+    got = encoder.set_params(engine="compile").transform(texts)
+    np.testing.assert_allclose(got, want, atol=1e-3 * np.abs(want).max())
