@@ -16,7 +16,6 @@ from sktransfer.domain_adaptation._pseudo_labels import (
     surest_rows,
 )
 
-
 BASE = {"n_rounds": 3, "n_neighbors": 4, "smoothing": 0.3}
 
 
