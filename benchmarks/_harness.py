@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA_VARIABLE = "SKTRANSFER_TEST_DATA"
 PACKAGES = (
     "sktransfer scikit-learn numpy scipy torch torchvision timm sentence-transformers "
-    "transformers pillow pandas skrub embetter"
+    "transformers pillow pandas skrub embetter skada POT"
 ).split()
 
 

@@ -19,7 +19,7 @@ class CORALAdapter(OneToOneFeatureMixin, BaseAdapter):
     ----------
     reg : "auto", float in [0, 1] or None, default="auto"
         Shrinkage of both covariances towards a multiple of the identity. "auto"
-        estimates it for each (Ledoit and Wolf); None is none.
+        estimates it for each (Ledoit and Wolf), on standardised features; None is none.
 
     Attributes
     ----------
@@ -69,7 +69,9 @@ class CORALAdapter(OneToOneFeatureMixin, BaseAdapter):
 def _covariance(X, reg):
     X = X - X.mean(axis=0)
     if reg == "auto":
-        return ledoit_wolf(X, assume_centered=True)[0]
+        scale = np.where(X.std(axis=0) > 0, X.std(axis=0), 1.0)
+        covariance = ledoit_wolf(X / scale, assume_centered=True)[0]
+        return covariance * np.outer(scale, scale)
     covariance = empirical_covariance(X, assume_centered=True)
     return covariance if reg is None else shrunk_covariance(covariance, reg)
 

@@ -16,6 +16,8 @@ from sktransfer.domain_adaptation._pseudo_labels import (
     surest_rows,
 )
 
+BASE = {"n_rounds": 3, "n_neighbors": 4, "smoothing": 0.3}
+
 
 def fitted(made, pseudo_labels, estimator=None):
     model = DomainAdaptationClassifier(estimator, ["standardize", pseudo_labels])
@@ -93,8 +95,8 @@ def test_every_option_has_an_effect(options):
     keep = ~made.target | (made.truth != "c") | (np.arange(160) % 4 == 0)
     made.X, made.y, made.domain = made.X[keep], made.y[keep], made.domain[keep]
     rows = made.X[made.domain < 0]
-    base = fitted(made, PseudoLabels(n_rounds=3)).predict_proba(rows)
-    other = PseudoLabels(n_rounds=3).set_params(**options)
+    base = fitted(made, PseudoLabels(**BASE)).predict_proba(rows)
+    other = PseudoLabels(**BASE).set_params(**options)
     assert np.abs(base - fitted(made, other).predict_proba(rows)).max() > 1e-6
 
 

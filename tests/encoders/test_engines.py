@@ -349,4 +349,4 @@ def test_only_encoders_have_an_engine():
         value = getattr(sktransfer, name)
         if inspect.isclass(value) and hasattr(value, "get_params"):
             has = "engine" in inspect.signature(value).parameters
-            assert has == hasattr(value, "transform"), name
+            assert has == value.__module__.startswith("sktransfer.encoders"), name

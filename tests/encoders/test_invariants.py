@@ -50,7 +50,8 @@ def cls(request):
 
 
 def test_every_public_encoder_is_tested_here():
-    assert [cls for cls in ESTIMATORS if hasattr(cls, "transform")] == ENCODERS
+    home = "sktransfer.encoders"
+    assert [cls for cls in ESTIMATORS if cls.__module__.startswith(home)] == ENCODERS
 
 
 def test_nothing_heavy_is_imported_by_making_and_unpickling(cls, tmp_path):
