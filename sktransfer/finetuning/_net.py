@@ -11,6 +11,7 @@ import skorch
 import torch
 from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
 from skorch.helper import predefined_split
+from skorch.history import History
 from skorch.utils import to_tensor
 from torch import nn
 from torch.nn import functional
@@ -353,6 +354,34 @@ def make_net(
         **options | (net_params or {}),
     )
     return net.initialize()
+
+
+def idle_net(module, loss, *, device, precision, history):
+    """Return an initialised net around a trained module, to predict with.
+
+    Parameters
+    ----------
+    module : Trained
+    loss : Loss
+    device : torch.device
+    precision : str
+    history : list of dict
+        The epochs that were trained.
+    """
+    net = FineTuneNet(
+        module.to(device),
+        loss,
+        precision=precision,
+        optimizer=torch.optim.AdamW,
+        train_split=None,
+        iterator_train=RowsLoader,
+        iterator_valid=RowsLoader,
+        callbacks__print_log=None,
+        device=str(device),
+        verbose=0,
+    ).initialize()
+    net.history = History(history)
+    return net
 
 
 def train(net, dataset, max_epochs, name):
