@@ -14,6 +14,7 @@ from ..exceptions import DamagedSaveError
 
 OWN_TYPES = (
     "sktransfer._saving._swap.Token",
+    "sktransfer.backbones._registry.BackboneSpec",
     "sktransfer.encoders._image.ImageEncoder",
     "sktransfer.encoders._text.TextEncoder",
     "sktransfer.finetuning._image.ImageClassifier",
