@@ -7,6 +7,7 @@ Every error is also the builtin that one would catch without knowing it::
     ├── UnknownBackboneError   (ValueError)      no network goes by that name
     ├── WeightsNotFoundError   (OSError)         its weights are not here
     ├── WeightsMismatchError   (ValueError)      the weights are not the expected ones
+    ├── BulkError              (ValueError)      a source or folder that a job cannot use
     ├── BackboneCutError       (ValueError)      the blocks are not the network
     ├── DepthError             (ValueError)      a depth that the network does not have
     ├── NonFiniteLossError     (ValueError)      training went astray
@@ -25,6 +26,7 @@ Every error is also the builtin that one would catch without knowing it::
 
 __all__ = [
     "BackboneCutError",
+    "BulkError",
     "DamagedSaveError",
     "DepthError",
     "ExportError",
@@ -69,6 +71,10 @@ class WeightsMismatchError(SKTransferError, ValueError):
 
 class BackboneCutError(SKTransferError, ValueError):
     """The blocks do not compute what the network does, whole or cut."""
+
+
+class BulkError(SKTransferError, ValueError):
+    """A source has nothing to encode, or a folder is the result of another job."""
 
 
 class DepthError(SKTransferError, ValueError):
