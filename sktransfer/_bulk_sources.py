@@ -74,8 +74,8 @@ def open_source(source, column, keep):
         )
     if column is not None or keep:
         raise BulkError(
-            f"{paths[0]} is a folder of images, which has no columns; leave column= and "
-            "keep= out."
+            f"{paths[0]} is a folder of images, which has no columns; leave column= "
+            "and keep= out."
         )
     return ImageFolder(images, paths[0] if len(paths) == 1 else None)
 
@@ -127,9 +127,11 @@ class ImageFolder:
                 yield Chunk(None, None, len(paths))
                 continue
             names = [
-                str(p if self.root is None or self.root.is_file() else p.relative_to(
-                    self.root
-                ))
+                str(
+                    p
+                    if self.root is None or self.root.is_file()
+                    else p.relative_to(self.root)
+                )
                 for p in paths
             ]
             known = pa.table({PLACE[0]: names, PLACE[1]: [0] * len(names)})

@@ -67,7 +67,7 @@ def encode(
     cache=None,
     verbose=1,
 ):
-    """Send a column of a data set through a network, and write Parquet files.
+    r"""Send a column of a data set through a network, and write Parquet files.
 
     Each part of `rows_per_part` rows becomes ``part-00000.parquet`` with the columns
     ``source_file`` and ``source_row`` (the file and the row in it, from 0), those of
@@ -118,7 +118,7 @@ def encode(
     --------
     >>> from pathlib import Path
     >>> from sktransfer import bulk
-    >>> _ = Path("mails.csv").write_text("id,mail\\n1,hello\\n2,good bye\\n")
+    >>> _ = Path("mails.csv").write_text("id,mail\n1,hello\n2,good bye\n")
     >>> done = bulk.encode("mails.csv", "vectors", column="mail", keep=["id"],
     ...                    backbone="tiny-bert", verbose=0)
     >>> done.n_rows, done.n_parts
@@ -166,8 +166,10 @@ def encode(
     data.opens_paths = modality == "image" and cell == "path"
     out = Path(out).expanduser().absolute()
     known = {LOCK, REJECTED, JOB}
-    if out.exists() and not (out / JOB).is_file() and any(
-        p.name not in known and p.suffix != ".tmp" for p in out.iterdir()
+    if (
+        out.exists()
+        and not (out / JOB).is_file()
+        and any(p.name not in known and p.suffix != ".tmp" for p in out.iterdir())
     ):
         raise BulkError(f"{out} has files, but no {JOB}: give a new folder.")
     (out / REJECTED).mkdir(parents=True, exist_ok=True)
@@ -206,8 +208,8 @@ def _start(out, job):
         if changed:
             is_are = "is" if len(changed) == 1 else "are"
             raise BulkError(
-                f"{out} is the result of another job: {', '.join(changed)} {is_are} not "
-                "the same. Use another folder, or the arguments and files of before."
+                f"{out} is the result of another job: {', '.join(changed)} {is_are} "
+                "not the same. Use another folder, or the same arguments and files."
             )
         for stale in (*out.glob(".*.tmp"), *(out / REJECTED).glob(".*.tmp")):
             stale.unlink(missing_ok=True)
@@ -254,7 +256,7 @@ def _part(out, number, chunk, encoder, column):
     known = chunk.known.take(pa.array(good))
     clash = sorted(set(columns) & set(known.column_names))
     if clash:
-        raise BulkError(f"keep has {clash}, which are names of features; leave them out.")
+        raise BulkError(f"keep has {clash}, which are names of features.")
     table = pa.table({**{n: known[n] for n in known.column_names}, **columns})
     rows = sorted(bad)
     wrong = chunk.known.take(pa.array(rows, type=pa.int64()))

@@ -7,13 +7,13 @@ Every error is also the builtin that one would catch without knowing it::
     ├── UnknownBackboneError   (ValueError)      no network goes by that name
     ├── WeightsNotFoundError   (OSError)         its weights are not here
     ├── WeightsMismatchError   (ValueError)      the weights are not the expected ones
-    ├── BulkError              (ValueError)      a source or folder that a job cannot use
+    ├── BulkError              (ValueError)      a job cannot use the source or folder
     ├── BackboneCutError       (ValueError)      the blocks are not the network
     ├── DepthError             (ValueError)      a depth that the network does not have
     ├── NonFiniteLossError     (ValueError)      training went astray
     ├── PoolingError           (ValueError)      a pooling that the network cannot do
     ├── ExportError            (ValueError)      a step that has no form in ONNX
-    ├── SaveError              (ValueError)      an estimator or a save that cannot be used
+    ├── SaveError              (ValueError)      a save that cannot be made or used
     │   ├── IncompleteSaveError                  files are missing, or it is no save
     │   ├── DamagedSaveError                     bytes are not those that were written
     │   ├── UnsafeSaveError                      names or files that a save never has
@@ -98,7 +98,7 @@ class SaveError(SKTransferError, ValueError):
 
 
 class IncompleteSaveError(SaveError):
-    """The folder is no save, or files of it are missing: half written or half copied."""
+    """The folder is no save, or files of it are missing."""
 
 
 class DamagedSaveError(SaveError):

@@ -169,8 +169,8 @@ def _steps(pipeline):
         )
     if getattr(first, "add_indicator", False):
         raise ExportError(
-            f"Step {name!r} has add_indicator=True, and a graph sees prepared rows only, "
-            "never missing cells; fit with add_indicator=False."
+            f"Step {name!r} has add_indicator=True, and a graph sees prepared rows "
+            "only, never missing cells; fit with add_indicator=False."
         )
     return steps
 

@@ -155,8 +155,7 @@ def load(folder, *, sha256=None, trusted=(), device=None):
     reader = _files.SaveReader(folder, sha256=sha256)
     saved = reader.manifest.get("versions")
     lines = _files.compare_versions(saved if isinstance(saved, dict) else {})
-    contents = {name: None for name in reader.files}
-    for name in contents:
+    for name in reader.files:
         reader.read(name)  # all are sound before one is used
     structure = _read_structure(skops, reader, trusted, lines)
     estimator = put_together(structure, reader, device)
@@ -209,8 +208,8 @@ def _read_structure(skops, reader, trusted, lines):
         foreign = _foreign(skops, content, trusted)
         if foreign:
             raise UntrustedTypeError(
-                f"{reader.folder} has {foreign}, which are on no list of trusted types; "
-                "nothing was loaded. If you know them and where the save comes from, "
+                f"{reader.folder} has {foreign}, which are on no list of "
+                "trusted types; nothing was loaded. If you know them and where the save comes from, "
                 f"pass trusted={foreign}.",
                 foreign,
             )
@@ -235,5 +234,3 @@ def _checked(obj, path):
     _trust.check_indices(obj)
     _trust.check_estimator(obj)
     return obj
-
-

@@ -82,7 +82,8 @@ CASES = {
     ),
     "boosted": lambda: (
         make_pipeline(
-            ImageEncoder("tiny-cnn", depth=-1), HistGradientBoostingClassifier(max_iter=10, random_state=0)
+            ImageEncoder("tiny-cnn", depth=-1),
+            HistGradientBoostingClassifier(max_iter=10, random_state=0),
         ),
         PIXELS,
         LABELS,

@@ -192,7 +192,12 @@ def test_a_newer_protocol_says_what_to_do(model):
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [("os", "system"), ("builtins", "eval"), ("subprocess", "Popen"), ("antigravity", "x")],
+    [
+        ("os", "system"),
+        ("builtins", "eval"),
+        ("subprocess", "Popen"),
+        ("antigravity", "x"),
+    ],
 )
 def test_a_foreign_type_is_refused_by_name_and_not_imported(model, module, name):
     import sys

@@ -47,7 +47,7 @@ def model_card(
     title : str, default=None
         None takes the class name.
     description, data, limits : str, default=None
-        What it is for, what it was trained and tested on, what it is not to be used for.
+        What it is for, what it was trained and tested on, what it is not for.
     metrics : dict of str to float or str, default=None
         By name, with their units in the name.
     licence : str, default=None
@@ -139,7 +139,8 @@ def _network(where, user):
             f"{n_frozen} of {len(names)} blocks" + f", up to `{last}`" * bool(last)
         )
         rows["trained"] = (
-            f"{_n_parameters([user.net_.module_]):,} parameters, {user.n_epochs_} epochs"
+            f"{_n_parameters([user.net_.module_]):,} parameters, "
+            f"{user.n_epochs_} epochs"
         )
         if hasattr(user, "classes_"):
             classes = [str(c) for c in user.classes_]

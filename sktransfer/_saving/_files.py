@@ -196,7 +196,7 @@ class SaveReader:
         try:
             manifest = json.loads(content)
         except (ValueError, RecursionError) as err:
-            raise DamagedSaveError(f"{path} is no JSON ({err}). Copy it again.") from err
+            raise DamagedSaveError(f"{path} is no JSON ({err}).") from err
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise IncompleteSaveError(f"{path} is not a manifest of sktransfer.save.")
         protocol = manifest.get("protocol")
@@ -218,11 +218,11 @@ class SaveReader:
             path = self.folder / name
             if not NAME.fullmatch(name) or not name.endswith(SUFFIXES):
                 raise UnsafeSaveError(
-                    f"{self.folder}: the manifest names {name!r}, which is no name of a "
-                    "file in a save. Do not use it."
+                    f"{self.folder}: the manifest names {name!r}, which is no name of "
+                    "a file in a save. Do not use it."
                 )
             if not isinstance(line, dict) or not isinstance(line.get("sha256"), str):
-                raise DamagedSaveError(f"{self.folder}: no sha256 of {name!r} is known.")
+                raise DamagedSaveError(f"{self.folder}: no sha256 of {name!r}.")
             if not path.is_file():
                 raise IncompleteSaveError(
                     f"{path} is missing. Save again, or copy the whole folder."

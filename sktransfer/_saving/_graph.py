@@ -57,8 +57,8 @@ def network_graph(name, estimator, request, inputs, opset):
         )
     except Exception as err:  # the exporter raises errors of many kinds
         raise ExportError(
-            f"Step {name!r}: the network {request.backbone.name!r} cannot be exported by "
-            f"torch.onnx ({type(err).__name__}: {str(err)[:300]}). Use another backbone."
+            f"Step {name!r}: the network {request.backbone.name!r} cannot be exported "
+            f"by torch.onnx ({type(err).__name__}: {str(err)[:300]}). Use another one."
         ) from err
     graph = program.model_proto
     _name_axes(graph, "pixels" in inputs)
@@ -159,7 +159,7 @@ def own_outputs(graph, target, outputs):
             ("label", TensorProto.INT64, target.n_outputs),
             ("probabilities", TensorProto.FLOAT, target.n_outputs),
         ]
-        wanted = {"label": target.decode(outputs), "probabilities": target.proba(outputs)}
+        wanted = {"label": target.decode(outputs)}
     else:
         classes, kind = _classes(target.classes)
         names = constant("classes", classes)
@@ -168,9 +168,14 @@ def own_outputs(graph, target, outputs):
             helper.make_node("Gather", [names, "best"], ["label"]),
             helper.make_node("Softmax", [END], ["probabilities"], axis=1),
         ]
-        infos = [("label", kind, None), ("probabilities", TensorProto.FLOAT, len(classes))]
+        infos = [
+            ("label", kind, None),
+            ("probabilities", TensorProto.FLOAT, len(classes)),
+        ]
         labels = np.asarray(classes)[outputs.argmax(1)]
-        wanted = {"label": labels, "probabilities": target.proba(outputs)}
+        wanted = {"label": labels}
+    if target.task != "numbers":
+        wanted["probabilities"] = target.proba(outputs)
     graph.graph.node.extend(nodes)
     graph.graph.initializer.extend(constants)
     del graph.graph.output[:]
@@ -233,9 +238,9 @@ def step_graph(name, step, graph, features, opset):
     except Exception as err:  # skl2onnx raises errors of many kinds
         raise ExportError(
             f"Step {name!r} ({kind}) has no form in ONNX: skl2onnx says "
-            f"{type(err).__name__}: {str(err).strip()[:300]}. Use a linear model, an MLP, "
-            "a forest or a gradient boosting of another kind for that step, or ship the "
-            "pipeline with sktransfer.save."
+            f"{type(err).__name__}: {str(err).strip()[:300]}. Use a linear model, "
+            "an MLP, a forest or a gradient boosting of another kind for that step, or "
+            "ship the pipeline with sktransfer.save."
         ) from err
     # Its nodes are those of `opset`; it states the lowest number that has them.
     for entry in piece.opset_import:

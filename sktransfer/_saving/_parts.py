@@ -45,9 +45,9 @@ def take_apart(estimator, networks):
         if isinstance(obj, (torch.nn.Module, torch.Tensor, torch.Generator)):
             raise SaveError(
                 f"{path.lstrip('.') or 'the estimator'} is a {type(obj).__name__} of "
-                "torch's, which cannot be saved: only networks that a name leads to and "
-                "nets that sktransfer trained can. Use an estimator of sktransfer's for "
-                "that step."
+                "torch's, which cannot be saved: only networks that a name leads to "
+                "and nets that sktransfer trained can. Use an estimator of "
+                "sktransfer's for that step."
             )
         return obj
 

@@ -1,11 +1,11 @@
 """The types and functions that a save may have: exact names, never a pattern.
 
 skops trusts on its own, also one by one, scikit-learn's estimators, NumPy's number
-types, and ufuncs. Below are the others that people meet. A type is here only if no state
-that a file can give it runs code. Left out for that reason: SciPy's distributions, whose
-``__setstate__`` compiles a string. Left out of skops' list because forged indices
-make them read outside their arrays, and here because `check_indices` looks at the
-indices: ``Tree``, ``TreePredictor`` and the trees of neighbours.
+types, and ufuncs. Below are the others that people meet. A type is here only if no
+state that a file can give it runs code. Left out for that reason: SciPy's
+distributions, whose ``__setstate__`` compiles a string. Left out by skops because
+forged indices make them read outside their arrays, and here because `check_indices`
+looks at the indices: ``Tree``, ``TreePredictor`` and the trees of neighbours.
 """
 
 import numpy as np

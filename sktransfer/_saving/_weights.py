@@ -109,8 +109,8 @@ class NetworkWriter:
                 self.files[name] = write(self.folder, name, path.read_bytes())
         if not any(name.endswith(".safetensors") for name in self.files):
             raise SaveError(
-                f"The weights of {spec.name!r} cannot be included: {source} has none as "
-                'safetensors. Save with weights="reference".'
+                f"The weights of {spec.name!r} cannot be included: {source} has none "
+                'as safetensors. Save with weights="reference".'
             )
 
     def _write_tensors(self, name, tensors):

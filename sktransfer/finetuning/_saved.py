@@ -1,4 +1,4 @@
-"""The trained part of a fine-tuning estimator as plain numbers and tensors, and back."""
+"""The trained part of a fine-tuning estimator as numbers and tensors, and back."""
 
 import copy
 
