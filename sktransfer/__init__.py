@@ -32,8 +32,11 @@ _HOME = {
     "check_backbone": ".backbones",
     "clear_cache": ".cache",
     "list_backbones": ".backbones",
+    "load": ".persistence",
     "load_backbone": ".backbones",
+    "model_card": ".persistence",
     "register_backbone": ".backbones",
+    "save": ".persistence",
     "set_cache_dir": ".cache",
 }
 
@@ -65,8 +68,11 @@ __all__ = [
     "check_backbone",
     "clear_cache",
     "list_backbones",
+    "load",
     "load_backbone",
+    "model_card",
     "register_backbone",
+    "save",
     "set_cache_dir",
 ]
 

@@ -1,10 +1,10 @@
-"""The command line: ``python -m sktransfer demo`` and ``cache``."""
+"""The command line: ``python -m sktransfer demo``, ``encode`` and ``cache``."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from . import _cache_command
+from . import _cache_command, _encode_command
 
 MIN_ROWS = 40  # five folds that hold both classes, and rows set aside
 
@@ -51,6 +51,8 @@ def main(argv=None):
         return 0
     if args.command == "cache":
         return _cache_command.run(args)
+    if args.command == "encode":
+        return _encode_command.run(args)
     from .exceptions import SKTransferError
 
     try:
@@ -108,6 +110,7 @@ def _parsers():
         metavar="NAME",
         help="the network (default: efficientnet_lite0, with --text all-MiniLM-L6-v2)",
     )
+    _encode_command.add_parser(commands)
     _cache_command.add_parser(commands)
     return parser, demo
 

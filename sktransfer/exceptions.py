@@ -7,10 +7,18 @@ Every error is also the builtin that one would catch without knowing it::
     ├── UnknownBackboneError   (ValueError)      no network goes by that name
     ├── WeightsNotFoundError   (OSError)         its weights are not here
     ├── WeightsMismatchError   (ValueError)      the weights are not the expected ones
+    ├── BulkError              (ValueError)      a job cannot use the source or folder
     ├── BackboneCutError       (ValueError)      the blocks are not the network
     ├── DepthError             (ValueError)      a depth that the network does not have
     ├── NonFiniteLossError     (ValueError)      training went astray
     ├── PoolingError           (ValueError)      a pooling that the network cannot do
+    ├── ExportError            (ValueError)      a step that has no form in ONNX
+    ├── SaveError              (ValueError)      a save that cannot be made or used
+    │   ├── IncompleteSaveError                  files are missing, or it is no save
+    │   ├── DamagedSaveError                     bytes are not those that were written
+    │   ├── UnsafeSaveError                      names or files that a save never has
+    │   ├── UntrustedTypeError                   a type that is not on the list
+    │   └── NewerProtocolError                   a later version of sktransfer wrote it
     └── InvalidRowError        (ValueError)      a row that cannot be used
         ├── MissingRowError                      the cell is null
         └── UnreadableRowError                   the cell is there, its content is not
@@ -18,15 +26,24 @@ Every error is also the builtin that one would catch without knowing it::
 
 __all__ = [
     "BackboneCutError",
+    "BulkError",
+    "DamagedSaveError",
     "DepthError",
+    "ExportError",
+    "IncompleteSaveError",
     "InvalidRowError",
     "MissingDependencyError",
     "MissingRowError",
+    "NewerProtocolError",
     "NonFiniteLossError",
     "PoolingError",
     "SKTransferError",
+    "SaveError",
     "UnknownBackboneError",
     "UnreadableRowError",
+    "UnsafeSaveError",
+    "UntrustedTypeError",
+    "VersionMismatchWarning",
     "WeightsMismatchError",
     "WeightsNotFoundError",
 ]
@@ -56,6 +73,10 @@ class BackboneCutError(SKTransferError, ValueError):
     """The blocks do not compute what the network does, whole or cut."""
 
 
+class BulkError(SKTransferError, ValueError):
+    """A source has nothing to encode, or a folder is the result of another job."""
+
+
 class DepthError(SKTransferError, ValueError):
     """A depth or freeze depth that the network does not have."""
 
@@ -66,6 +87,48 @@ class NonFiniteLossError(SKTransferError, ValueError):
 
 class PoolingError(SKTransferError, ValueError):
     """A pooling that the network's activations do not allow."""
+
+
+class ExportError(SKTransferError, ValueError):
+    """A step of a pipeline has no form in ONNX, or computes something else there."""
+
+
+class SaveError(SKTransferError, ValueError):
+    """An estimator cannot be saved, or a save cannot be used."""
+
+
+class IncompleteSaveError(SaveError):
+    """The folder is no save, or files of it are missing."""
+
+
+class DamagedSaveError(SaveError):
+    """The bytes of a save are not those that were written, or make no sense."""
+
+
+class UnsafeSaveError(SaveError):
+    """A save has what `save` never writes: names that leave it, links, packed files."""
+
+
+class UntrustedTypeError(SaveError):
+    """A save has a type or function that is on no list of trusted ones.
+
+    Attributes
+    ----------
+    types : tuple of str
+        Their dotted names.
+    """
+
+    def __init__(self, message, types=()):
+        super().__init__(message)
+        self.types = tuple(types)
+
+
+class NewerProtocolError(SaveError):
+    """A later version of sktransfer wrote the save, in a form that this one lacks."""
+
+
+class VersionMismatchWarning(UserWarning):
+    """A save was written with other versions of the packages than are installed."""
 
 
 class InvalidRowError(SKTransferError, ValueError):

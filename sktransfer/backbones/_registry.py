@@ -231,6 +231,15 @@ def _folder_signature(name):
     return tuple((str(p), s.st_size, s.st_mtime_ns) for p, s in stats)
 
 
+def loaded_spec(backbone):
+    """Return the spec that a loaded backbone came from, or None."""
+    with _lock:
+        for key, loaded in _loaded.items():
+            if loaded is backbone:
+                return key[0]
+    return None
+
+
 def _find_builder(spec, modality):
     from ._sources import find_builder  # loads torch and the libraries of networks
 

@@ -56,6 +56,13 @@ def make_head(kind, n_features, n_outputs, dropout):
     return nn.Sequential(Standardize(n_features), nn.Dropout(dropout), last)
 
 
+def kind_of(head):
+    """Return the name under which `make_head` made a head."""
+    if isinstance(head[-1], nn.Linear):
+        return "linear"
+    return "cosine" if isinstance(head[-1], Cosine) else "mlp"
+
+
 def start_from_probe(head, features, targets, weights, *, task, C):
     """Set a linear head to what a linear model learns on the features.
 

@@ -17,6 +17,7 @@ from skorch.callbacks import (
     PassthroughScoring,
 )
 from skorch.helper import predefined_split
+from skorch.history import History
 from skorch.utils import to_tensor
 from torch import nn
 from torch.nn import functional
@@ -259,9 +260,46 @@ class FineTuneNet(skorch.NeuralNet):
         return self.criterion_(y_pred, to_tensor(tuple(y_true), device=self.device))
 
     def __getstate__(self):
-        """Leave out what only training needs."""
-        state = super().__getstate__()
-        return {k: v for k, v in state.items() if k != "scaler"} | {"scaler": None}
+        """Leave out what only training needs, above all the rows that were set aside.
+
+        skorch would write the weights several times over: as a parameter, as an
+        attribute, and in optimizer, parameter groups and callbacks.
+        """
+        slim = object.__new__(type(self))
+        slim.__dict__.update(self.__dict__)
+        slim.__dict__.update(
+            module=None,
+            train_split=None,
+            parameter_groups=None,
+            scaler=None,
+            initialized_=False,
+            callbacks=_without_own(self.callbacks),
+            callbacks_=_without_own(getattr(self, "callbacks_", [])),
+        )
+        slim.__dict__.pop("optimizer_", None)
+        return super(FineTuneNet, slim).__getstate__()
+
+    def __setstate__(self, state):
+        """Restore a net that predicts; `initialize` makes one that trains of it."""
+        super().__setstate__(state)
+        self.module = self.module_
+
+
+OWN_CALLBACKS = (
+    "bar",
+    "early_stopping",
+    "gradient_clipping",
+    "keep_last_good",
+    "lr_schedule",
+    "unscale",
+)
+
+
+def _without_own(callbacks):
+    def is_own(entry):
+        return isinstance(entry, tuple) and entry[0] in OWN_CALLBACKS
+
+    return [entry for entry in callbacks or [] if not is_own(entry)]
 
 
 class Unscale(Callback):
@@ -419,6 +457,34 @@ def make_net(
         **options | (net_params or {}),
     )
     return net.initialize()
+
+
+def idle_net(module, loss, *, device, precision, history):
+    """Return an initialised net around a trained module, to predict with.
+
+    Parameters
+    ----------
+    module : Trained
+    loss : Loss
+    device : torch.device
+    precision : str
+    history : list of dict
+        The epochs that were trained.
+    """
+    net = FineTuneNet(
+        module.to(device),
+        loss,
+        precision=precision,
+        optimizer=torch.optim.AdamW,
+        train_split=None,
+        iterator_train=RowsLoader,
+        iterator_valid=RowsLoader,
+        callbacks__print_log=None,
+        device=str(device),
+        verbose=0,
+    ).initialize()
+    net.history = History(history)
+    return net
 
 
 def train(net, dataset, max_epochs, name):

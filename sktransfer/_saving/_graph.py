@@ -1,0 +1,340 @@
+"""Pieces of an ONNX graph: the network, what stands on it, and the check."""
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.exceptions import NotFittedError
+
+from ..backbones import State
+from ..exceptions import ExportError
+from ..finetuning._base import BaseFineTuner
+
+END = "features"
+SAMPLE_TEXTS = ("one", "a text of a few more words, and a second part of it.", "")
+MARGIN = 10  # labels are compared where the best is ahead by so many tolerances
+
+
+def sample(request):
+    """Return inputs to check with: seeded noise, or texts of three lengths."""
+    backbone, preprocess = request.backbone, request.preprocess
+    if backbone.modality == "image":
+        rng = np.random.default_rng(0)
+        noise = rng.integers(0, 256, (4, *preprocess.size, 3), dtype=np.uint8)
+        noise[3] //= 8
+        return {"pixels": noise}
+    state = backbone.batch(preprocess.prepare(list(SAMPLE_TEXTS)))
+    mask = state.mask.numpy().astype(np.int64)
+    return {"input_ids": state.hidden.numpy(), "attention_mask": mask}
+
+
+def network_graph(name, estimator, request, inputs, opset):
+    """Export the network of an encoder or of a fine-tuning estimator.
+
+    Returns
+    -------
+    graph : onnx.ModelProto
+        Its output is called "features".
+    features : ndarray
+        What torch gives for `inputs`.
+    """
+    import torch
+
+    module = _module(estimator, request).eval()
+    tensors = tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in inputs.values())
+    with torch.inference_mode():
+        features = module(*tensors).numpy()
+    rows = torch.export.Dim.DYNAMIC
+    free = {0: rows} if "pixels" in inputs else {0: rows, 1: rows}
+    try:
+        program = torch.onnx.export(
+            module,
+            _not_one(tensors),
+            dynamo=True,
+            dynamic_shapes={"inputs": tuple(free for _ in tensors)},
+            input_names=list(inputs),
+            output_names=[END],
+            opset_version=opset,
+            verbose=False,
+        )
+    except Exception as err:  # the exporter raises errors of many kinds
+        raise ExportError(
+            f"Step {name!r}: the network {request.backbone.name!r} cannot be exported "
+            f"by torch.onnx ({type(err).__name__}: {str(err)[:300]}). Use another one."
+        ) from err
+    graph = program.model_proto
+    _name_axes(graph, "pixels" in inputs)
+    return graph, features
+
+
+def _not_one(tensors):
+    """Repeat rows to at least two: an axis of one is taken for a constant."""
+    import torch
+
+    return tuple(torch.cat([t, t]) if len(t) == 1 else t for t in tensors)
+
+
+def _name_axes(graph, is_image):
+    for value in graph.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        dims[0].dim_param = "rows"
+        if not is_image:
+            dims[1].dim_param = "tokens"
+    graph.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "rows"
+
+
+def _module(estimator, request):
+    import copy
+
+    import torch
+    from torch import nn
+
+    backbone, depth = request.backbone, request.depth
+    preprocess = request.preprocess
+    trained = None
+    if isinstance(estimator, BaseFineTuner):
+        trained = copy.deepcopy(estimator.net_.module_).cpu()
+
+    class Network(nn.Module):
+        """Prepared rows to features, or to the outputs of a head."""
+
+        def __init__(self):
+            super().__init__()
+            self.blocks = nn.ModuleList(list(backbone.blocks.values())[:depth])
+            self.post_pool, self.trained = backbone.post_pool, trained
+
+        def forward(self, *inputs):
+            state = State(inputs[0])
+            if len(inputs) == 2:
+                mask = inputs[1] > 0
+                state = State(inputs[0], mask, inputs[1].sum(1))
+            state = preprocess.to_input(state)
+            for block in self.blocks:
+                state = block(state)
+            if trained is None:
+                vectors = backbone.pool(state, request.pooling, depth).float()
+                if estimator.normalize:
+                    norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+                    vectors = vectors / norms.clamp(min=torch.finfo(torch.float32).tiny)
+                return vectors
+            if depth == len(backbone.blocks):
+                state = State(backbone.pool(state, request.pooling, depth))
+            return self.trained(*state)
+
+    return Network()
+
+
+def own_outputs(graph, target, outputs):
+    """Add what a fine-tuning estimator makes of its head's outputs.
+
+    Returns
+    -------
+    graph : onnx.ModelProto
+    wanted : dict of str to ndarray
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes, constants = [], []
+
+    def constant(name, value):
+        constants.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    if target.task == "numbers":
+        scale = constant("target_scale", target.scale.astype(np.float32))
+        mean = constant("target_mean", target.mean.astype(np.float32))
+        nodes += [
+            helper.make_node("Mul", [END, scale], ["scaled"]),
+            helper.make_node("Add", ["scaled", mean], ["variable"]),
+        ]
+        infos = [("variable", TensorProto.FLOAT, target.n_outputs)]
+        decoded = target.decode(outputs).reshape(len(outputs), -1)
+        wanted = {"variable": decoded.astype(np.float32)}
+    elif target.is_multilabel:
+        zero = constant("zero", np.float32(0))
+        nodes += [
+            helper.make_node("Greater", [END, zero], ["is_on"]),
+            helper.make_node("Cast", ["is_on"], ["label"], to=TensorProto.INT64),
+            helper.make_node("Sigmoid", [END], ["probabilities"]),
+        ]
+        infos = [
+            ("label", TensorProto.INT64, target.n_outputs),
+            ("probabilities", TensorProto.FLOAT, target.n_outputs),
+        ]
+        wanted = {"label": target.decode(outputs)}
+    else:
+        classes, kind = _classes(target.classes)
+        names = constant("classes", classes)
+        nodes += [
+            helper.make_node("ArgMax", [END], ["best"], axis=1, keepdims=0),
+            helper.make_node("Gather", [names, "best"], ["label"]),
+            helper.make_node("Softmax", [END], ["probabilities"], axis=1),
+        ]
+        infos = [
+            ("label", kind, None),
+            ("probabilities", TensorProto.FLOAT, len(classes)),
+        ]
+        labels = np.asarray(classes)[outputs.argmax(1)]
+        wanted = {"label": labels}
+    if target.task != "numbers":
+        wanted["probabilities"] = target.proba(outputs)
+    graph.graph.node.extend(nodes)
+    graph.graph.initializer.extend(constants)
+    del graph.graph.output[:]
+    for name, kind, width in infos:
+        shape = ["rows"] if width is None else ["rows", width]
+        graph.graph.output.append(helper.make_tensor_value_info(name, kind, shape))
+    return graph, wanted
+
+
+def _classes(classes):
+    """Return labels as ONNX has them: int64, or text."""
+    from onnx import TensorProto
+
+    if classes.dtype.kind in "iub":
+        return classes.astype(np.int64), TensorProto.INT64
+    return np.array([str(c) for c in classes], dtype=object), TensorProto.STRING
+
+
+def step_graph(name, step, graph, features, opset):
+    """Convert a step of scikit-learn's and put it behind a graph.
+
+    Parameters
+    ----------
+    name : str
+    step : estimator
+        Fitted.
+    graph : onnx.ModelProto
+        With the output "features".
+    features : ndarray of shape (n_samples, n_features), float32
+        What comes out of `graph`.
+    opset : int
+
+    Returns
+    -------
+    graph : onnx.ModelProto
+    wanted : dict of str to ndarray
+        What scikit-learn gives.
+
+    Raises
+    ------
+    ExportError
+        If the step has no form in ONNX.
+    """
+    from onnx import compose
+    from skl2onnx import convert_sklearn
+    from skl2onnx.common.data_types import FloatTensorType
+
+    kind = type(step).__name__
+    try:
+        wanted = _wanted(step, features)
+        options = {id(step): {"zipmap": False}} if "probabilities" in wanted else None
+        piece = convert_sklearn(
+            step,
+            initial_types=[("X", FloatTensorType([None, features.shape[1]]))],
+            options=options,
+            target_opset={"": opset, "ai.onnx.ml": 3},
+        )
+    except NotFittedError:
+        raise
+    except Exception as err:  # skl2onnx raises errors of many kinds
+        raise ExportError(
+            f"Step {name!r} ({kind}) has no form in ONNX: skl2onnx says "
+            f"{type(err).__name__}: {str(err).strip()[:300]}. Use a linear model, "
+            "an MLP, a forest or a gradient boosting of another kind for that step, or "
+            "ship the pipeline with sktransfer.save."
+        ) from err
+    # Its nodes are those of `opset`; it states the lowest number that has them.
+    for entry in piece.opset_import:
+        entry.version = opset if entry.domain == "" else entry.version
+    known = {entry.domain: entry.version for entry in graph.opset_import}
+    for entry in piece.opset_import:
+        entry.version = known.get(entry.domain, entry.version)
+    piece.ir_version = graph.ir_version
+    prefix = f"{name}/"
+    piece = compose.add_prefix(piece, prefix)
+    outputs = [output.name for output in piece.graph.output]
+    merged = compose.merge_models(
+        graph, piece, io_map=[(END, piece.graph.input[0].name)], outputs=outputs
+    )
+    _rename(merged, dict(zip(outputs, wanted, strict=True)), prefix)
+    for output in merged.graph.output:
+        output.type.tensor_type.shape.dim[0].dim_param = "rows"
+    return merged, wanted
+
+
+def _wanted(step, features):
+    """Return what a step gives, by the names of its outputs."""
+    if is_classifier(step):
+        wanted = {"label": step.predict(features)}
+        if wanted["label"].dtype.kind not in "iub":
+            wanted["label"] = wanted["label"].astype(str)
+        if hasattr(step, "predict_proba"):
+            return {**wanted, "probabilities": step.predict_proba(features)}
+        return {**wanted, "scores": step.decision_function(features)}
+    if hasattr(step, "transform"):
+        return {END: np.asarray(step.transform(features), dtype=np.float32)}
+    values = np.asarray(step.predict(features))
+    return {"variable": values.reshape(len(values), -1)}
+
+
+def _rename(model, names, prefix):
+    """Give the outputs their names; what had such a name inside gets a prefix."""
+    inside = {new: f"{prefix}before/{new}" for new in (*names.values(), END)}
+    names = {**inside, **names}
+    for node in model.graph.node:
+        node.input[:] = [names.get(n, n) for n in node.input]
+        node.output[:] = [names.get(n, n) for n in node.output]
+    for value in (*model.graph.output, *model.graph.value_info):
+        value.name = names.get(value.name, value.name)
+
+
+def compare(name, graph, inputs, wanted, tolerance):
+    """Run a graph with onnxruntime and compare it with the pipeline.
+
+    Raises
+    ------
+    ExportError
+        If they differ by more than `tolerance`.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(
+            graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        outputs = session.run(list(wanted), inputs)
+    except Exception as err:  # onnxruntime's errors have no common base
+        raise ExportError(
+            f"Step {name!r}: onnxruntime cannot run the graph up to it "
+            f"({type(err).__name__}: {str(err)[:300]})."
+        ) from err
+    got = dict(zip(wanted, outputs, strict=True))
+    for key, want in wanted.items():
+        if key == "label":
+            continue
+        want = np.asarray(want, dtype=np.float64).reshape(got[key].shape)
+        gap = np.abs(got[key] - want).max() / max(1.0, np.abs(want).max())
+        if not gap <= tolerance:
+            raise ExportError(
+                f"Step {name!r} computes something else in ONNX: {key} differ by "
+                f"{gap:.2g}, expected at most {tolerance:g}. Ship the pipeline with "
+                "sktransfer.save, or raise tolerance."
+            )
+    if "label" in wanted:
+        _compare_labels(name, got, wanted, tolerance)
+
+
+def _compare_labels(name, got, wanted, tolerance):
+    values = next(v for k, v in wanted.items() if k != "label")
+    values = np.asarray(values).reshape(len(wanted["label"]), -1)
+    if np.ndim(wanted["label"]) == 2 or values.shape[1] == 1:
+        middle = 0.0 if "scores" in wanted else 0.5
+        ahead = np.abs(values - middle).min(1)
+    else:
+        best = np.sort(values, axis=1)
+        ahead = best[:, -1] - best[:, -2]
+    sure = ahead > MARGIN * tolerance
+    same = np.asarray(got["label"]) == np.asarray(wanted["label"])
+    if not same[sure].all():
+        raise ExportError(f"Step {name!r} gives other labels in ONNX.")

@@ -1,0 +1,150 @@
+"""Take an estimator apart into a plain structure, networks and nets; and back."""
+
+import torch
+
+from .._column_estimator import ColumnEstimator
+from .._torch import resolve_device
+from ..backbones import Backbone
+from ..exceptions import DamagedSaveError, SaveError
+from ..finetuning._base import BaseFineTuner
+from ..finetuning._saved import describe_net, rebuild_net
+from ._swap import Token, swap
+from ._weights import read_network, unpack
+
+
+def take_apart(estimator, networks):
+    """Return a copy of an estimator without networks, and what was taken out.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Not changed.
+    networks : NetworkWriter
+
+    Returns
+    -------
+    structure : estimator
+        With a `Token` wherever a network or a net was.
+    nets : list of (dict, dict of str to Tensor)
+        Record and tensors of each trained net.
+
+    Raises
+    ------
+    SaveError
+        If there is a torch object that has no place in a save.
+    """
+    nets = []
+
+    def replace(obj, path):
+        if isinstance(obj, ColumnEstimator):
+            return _estimator(obj, path)
+        if isinstance(obj, Backbone):
+            return Token("backbone", networks.add(obj, obj.modality))
+        if isinstance(obj, torch.device):
+            return str(obj)
+        if isinstance(obj, (torch.nn.Module, torch.Tensor, torch.Generator)):
+            raise SaveError(
+                f"{path.lstrip('.') or 'the estimator'} is a {type(obj).__name__} of "
+                "torch's, which cannot be saved: only networks that a name leads to "
+                "and nets that sktransfer trained can. Use an estimator of "
+                "sktransfer's for that step."
+            )
+        return obj
+
+    def _estimator(obj, path):
+        state = dict(obj.__getstate__())
+        state["cache"] = None if obj.cache is None else "auto"
+        is_fitted = isinstance(obj, BaseFineTuner) and hasattr(obj, "net_")
+        number = None
+        if is_fitted or hasattr(obj, "n_features_in_"):
+            number = networks.add(obj.backbone, obj._modality)
+            if networks.weights == "include":
+                state["backbone"] = Token("backbone", number)
+        if is_fitted:
+            record, tensors = describe_net(obj)
+            nets.append(({**record, "network": number}, tensors))
+            state["net_"] = Token("net", len(nets) - 1)
+        if hasattr(state["backbone"], "__fspath__"):
+            state["backbone"] = str(state["backbone"])
+        copy = type(obj).__new__(type(obj))
+        copy.__dict__.update(state)
+        return copy
+
+    structure = swap(estimator, replace)
+    return structure, nets
+
+
+def put_together(structure, reader, device):
+    """Put networks and nets back where they were.
+
+    Parameters
+    ----------
+    structure : estimator
+        Changed in place.
+    reader : SaveReader
+    device : str or None
+        As in `sktransfer.load`.
+
+    Returns
+    -------
+    estimator
+    """
+    networks = [read_network(reader, r) for r in reader.records("networks")]
+    records = reader.records("nets")
+
+    def pick(items, number):
+        if isinstance(number, bool) or not isinstance(number, int):
+            number = -1
+        if not 0 <= number < len(items):
+            raise DamagedSaveError(
+                f"{reader.folder}: the structure asks for part {number!r}, and the "
+                f"manifest has {len(items)}."
+            )
+        return items[number]
+
+    tuned = []
+
+    def replace(obj, path):
+        if isinstance(obj, Token) and obj.kind == "backbone":
+            return pick(networks, obj.number)
+        if isinstance(obj, ColumnEstimator):
+            _set_device(obj, device)
+            if isinstance(obj, BaseFineTuner) and hasattr(obj, "net_"):
+                tuned.append(obj)
+        return obj
+
+    def net(estimator, record):
+        try:
+            content = reader.read(record["file"])
+            return rebuild_net(
+                estimator,
+                pick(networks, record["network"]),
+                record,
+                unpack(content, record["file"]),
+                resolve_device(estimator.device),
+            )
+        except (KeyError, TypeError, AttributeError, ValueError) as err:
+            if isinstance(err, SaveError):
+                raise
+            raise DamagedSaveError(
+                f"{reader.folder}: a trained net cannot be put together "
+                f"({type(err).__name__}: {err})."
+            ) from err
+
+    estimator = swap(structure, replace, in_place=True)
+    for model in tuned:
+        if not isinstance(model.net_, Token):
+            raise DamagedSaveError(f"{reader.folder}: a net stands in the structure.")
+        model.net_ = net(model, pick(records, model.net_.number))
+    return estimator
+
+
+def _set_device(estimator, device):
+    if device is not None:
+        estimator.device = device
+    try:
+        resolve_device(estimator.device)
+    except ValueError:
+        if device is not None:
+            raise
+        estimator.device = "auto"  # trained on a machine that has more

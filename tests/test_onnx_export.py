@@ -1,0 +1,211 @@
+"""to_onnx: one graph that onnxruntime runs, with the pipeline's own numbers."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sktransfer import (
+    ImageClassifier,
+    ImageEncoder,
+    TextClassifier,
+    TextEncoder,
+    TextRegressor,
+    load_backbone,
+)
+from sktransfer.exceptions import ExportError, UnreadableRowError
+from sktransfer.onnx_export import prepare_inputs, to_onnx
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+TEXTS = [f"text number {i} " + "word " * (i % 4) for i in range(18)]
+LABELS = np.array(["a", "b", "c"] * 6)
+NUMBERS = np.linspace(-5.0, 40.0, 18)
+PIXELS = np.random.default_rng(0).integers(0, 256, (18, 36, 40, 3), dtype=np.uint8)
+ONE = {"max_epochs": 1, "random_state": 0}
+
+CASES = {
+    "scaler, PCA, linear": lambda: (
+        make_pipeline(
+            ImageEncoder("tiny-cnn", normalize=True),
+            StandardScaler(),
+            "passthrough",
+            PCA(4),
+            LogisticRegression(),
+        ),
+        PIXELS,
+        LABELS,
+    ),
+    "two classes and an MLP": lambda: (
+        make_pipeline(
+            TextEncoder("tiny-bert", depth=-1, pooling="max"),
+            MLPClassifier(alpha=1.0, tol=0.01, max_iter=500, random_state=0),
+        ),
+        TEXTS,
+        np.arange(18) % 2,
+    ),
+    "numbers": lambda: (
+        make_pipeline(TextEncoder("tiny-bert"), Ridge()),
+        TEXTS,
+        NUMBERS,
+    ),
+    "features": lambda: (ImageEncoder("tiny-cnn", depth=2), PIXELS, None),
+    "tuned": lambda: (
+        ImageClassifier("tiny-cnn", freeze_depth=-2, head="mlp", **ONE),
+        PIXELS,
+        LABELS,
+    ),
+    "all frozen": lambda: (
+        ImageClassifier("tiny-cnn", freeze_depth="all", **ONE),
+        PIXELS,
+        np.arange(18) % 3,
+    ),
+    "several labels": lambda: (
+        TextClassifier("tiny-bert", freeze_depth=0, head="cosine", **ONE),
+        TEXTS,
+        np.column_stack([np.arange(18) % 2, np.arange(18) > 8]).astype(int),
+    ),
+    "several numbers": lambda: (
+        TextRegressor("tiny-bert", **ONE),
+        TEXTS,
+        np.column_stack([NUMBERS, -NUMBERS]),
+    ),
+    "search": lambda: (
+        GridSearchCV(
+            make_pipeline(TextEncoder("tiny-bert"), LogisticRegression()),
+            {"logisticregression__C": [0.1, 1.0]},
+            cv=2,
+        ),
+        TEXTS,
+        LABELS,
+    ),
+}
+
+
+def run(path, inputs):
+    session = onnxruntime.InferenceSession(str(path))
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, inputs), strict=True))
+
+
+EVERYDAY = ("scaler, PCA, linear", "several labels")  # an export takes seconds
+
+
+@pytest.mark.parametrize(
+    "case",
+    [c if c in EVERYDAY else pytest.param(c, marks=pytest.mark.slow) for c in CASES],
+)
+def test_the_graph_gives_what_the_pipeline_gives(case, tmp_path):
+    model, X, y = CASES[case]()
+    model.fit(X, y)
+    path = to_onnx(model, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == [path]
+    # Other numbers of rows and tokens than those that it was made with.
+    for part in (slice(0, 1), slice(0, 18)):
+        got = run(path, prepare_inputs(model, X[part]))
+        if "label" in got:
+            assert set(got) == {"label", "probabilities"}
+            np.testing.assert_array_equal(got["label"], model.predict(X[part]))
+            want = model.predict_proba(X[part])
+            np.testing.assert_allclose(got["probabilities"], want, atol=1e-3)
+        elif "variable" in got:
+            want = model.predict(X[part]).reshape(len(got["variable"]), -1)
+            np.testing.assert_allclose(got["variable"], want, atol=1e-3 * 40)
+        else:
+            np.testing.assert_allclose(
+                got["features"], model.transform(X[part]), atol=1e-3
+            )
+
+
+@pytest.mark.slow
+def test_the_graph_says_what_it_is(tmp_path):
+    import onnx
+
+    model = make_pipeline(TextEncoder("tiny-bert"), LogisticRegression())
+    model.fit(TEXTS, LABELS)
+    graph = onnx.load(to_onnx(model, tmp_path / "m.onnx", TEXTS[:3]))
+    onnx.checker.check_model(graph, full_check=True)
+    (record,) = [json.loads(p.value) for p in graph.metadata_props if p.key]
+    assert record["fingerprint"] == load_backbone("tiny-bert").fingerprint
+    assert record["classes"] == ["a", "b", "c"]
+    assert record["steps"] == ["textencoder", "logisticregression"]
+
+
+class Doubler(TransformerMixin, BaseEstimator):
+    def fit(self, X, y=None):
+        self.is_fitted_ = True
+        return self
+
+    def transform(self, X):
+        return 2 * np.asarray(X)
+
+
+class Skewed(StandardScaler):
+    """It is converted as its base class, and computes something else."""
+
+    def transform(self, X, copy=None):
+        return super().transform(X, copy=copy) + 0.01
+
+
+def test_a_step_without_a_form_is_named_and_nothing_is_written(tmp_path):
+    model = make_pipeline(TextEncoder("tiny-bert"), Doubler(), LogisticRegression())
+    model.fit(TEXTS, LABELS)
+    with pytest.raises(ExportError, match=r"Step 'doubler' \(Doubler\)"):
+        to_onnx(model, tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_step_that_computes_something_else_is_named(tmp_path):
+    from skl2onnx import update_registered_converter
+    from skl2onnx.operator_converters.scaler_op import convert_sklearn_scaler
+    from skl2onnx.shape_calculators.scaler import calculate_sklearn_scaler_output_shapes
+
+    update_registered_converter(
+        Skewed,
+        "SkewedForTests",
+        calculate_sklearn_scaler_output_shapes,
+        convert_sklearn_scaler,
+        overwrite=True,
+        options={"div": ["std", "div", "div_cast"]},
+    )
+    model = make_pipeline(TextEncoder("tiny-bert"), Skewed()).fit(TEXTS)
+    with pytest.raises(ExportError, match="'skewed' computes something else"):
+        to_onnx(model, tmp_path / "m.onnx")
+    assert to_onnx(model, tmp_path / "m.onnx", tolerance=0.1).is_file()
+
+
+def test_what_no_graph_can_have_is_named(tmp_path):
+    columns = ColumnTransformer([("t", TextEncoder("tiny-bert"), 0)])
+    with pytest.raises(ExportError, match="starts with one network"):
+        to_onnx(make_pipeline(columns, LogisticRegression()), tmp_path / "m.onnx")
+    flagged = TextEncoder("tiny-bert", add_indicator=True).fit(TEXTS)
+    with pytest.raises(ExportError, match="add_indicator"):
+        to_onnx(flagged, tmp_path / "m.onnx")
+
+
+def test_inputs_of_unreadable_cells_are_an_error_that_names_the_row():
+    encoder = ImageEncoder("tiny-cnn").fit(PIXELS)
+    assert prepare_inputs(encoder, PIXELS)["pixels"].shape == (18, 32, 32, 3)
+    with pytest.raises(UnreadableRowError, match="row 1"):
+        prepare_inputs(encoder, [PIXELS[0], b"no picture"])
+    with pytest.raises(UnreadableRowError, match="row 0"):
+        prepare_inputs(encoder, ["/nowhere.png"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", [ImageEncoder(), TextEncoder()], ids=["i", "t"])
+def test_bundled_networks(encoder, tmp_path, bundled_weights):
+    X = PIXELS[:6] if isinstance(encoder, ImageEncoder) else TEXTS[:6]
+    model = make_pipeline(encoder, LogisticRegression()).fit(X, LABELS[:6])
+    path = to_onnx(model, tmp_path / "m.onnx")
+    got = run(path, prepare_inputs(model, X))["probabilities"]
+    np.testing.assert_allclose(got, model.predict_proba(X), atol=1e-3)
