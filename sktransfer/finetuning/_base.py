@@ -246,7 +246,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
         request = self._fitted_request()
         module = self.net_.module_
         backbone = request.backbone
-        from ._net import arguments_of, inputs_of
+        from ._batches import arguments_of, inputs_of
 
         def run(arrays):
             inputs = inputs_of(backbone, arrays)

@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from ._batches import RowsLoader
 from ._domain_losses import ramp
-from ._net import FineTuneNet, RowsLoader
+from ._net import FineTuneNet
 
 
 class DomainLoader(RowsLoader):

@@ -112,7 +112,7 @@ class Training:
     def _datasets(self, plan):
         """Return the rows to train on, and those set aside (None without any)."""
         from ._augment import make_augment
-        from ._net import RowsDataset
+        from ._batches import RowsDataset
 
         def dataset(rows, views, **options):
             return RowsDataset(
@@ -229,7 +229,7 @@ class Training:
 
 def _inputs(request, view, rows):
     """Yield the inputs of the trained part, on the device, a batch at a time."""
-    from ._net import inputs_of
+    from ._batches import inputs_of
 
     for start in range(0, len(rows), PREDICT_BATCH):
         arrays = [view[row] for row in rows[start : start + PREDICT_BATCH]]

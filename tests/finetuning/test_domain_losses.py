@@ -22,8 +22,9 @@ from sktransfer import (
 from sktransfer._torch import seeded
 from sktransfer.exceptions import MissingRowError
 from sktransfer.finetuning import _domain_losses as losses
+from sktransfer.finetuning._batches import RowsDataset
 from sktransfer.finetuning._domain_net import DomainLoader
-from sktransfer.finetuning._net import FineTuneNet, RowsDataset
+from sktransfer.finetuning._net import FineTuneNet
 
 LOSSES = ["coral", "mmd", "dann", "cdan", "mcc"]
 SOURCE, TARGET = np.arange(24), np.arange(24, 40)

@@ -11,7 +11,8 @@ from skorch.callbacks import Callback
 
 from sktransfer import ImageClassifier, TextClassifier, load_backbone
 from sktransfer.exceptions import NonFiniteLossError
-from sktransfer.finetuning._net import FineTuneNet, Loss, inputs_of
+from sktransfer.finetuning._batches import inputs_of
+from sktransfer.finetuning._net import FineTuneNet, Loss
 
 TEXTS = [f"text {i} {'good' if i % 2 else 'bad'}" for i in range(12)]
 LABELS = np.arange(12) % 2
