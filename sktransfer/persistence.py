@@ -209,9 +209,8 @@ def _read_structure(skops, reader, trusted, lines):
         if foreign:
             raise UntrustedTypeError(
                 f"{reader.folder} has {foreign}, which are on no list of "
-                "trusted types; nothing was loaded. If you know them and where the save "
-                "comes from, "
-                f"pass trusted={foreign}.",
+                "trusted types; nothing was loaded. If you know them and where the "
+                f"save comes from, pass trusted={foreign}.",
                 foreign,
             )
         with warnings.catch_warnings():

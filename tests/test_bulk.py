@@ -159,6 +159,7 @@ bulk.encode(sys.argv[1], sys.argv[2], backbone="tiny-cnn", rows_per_part=3, verb
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_is_finished_by_the_next(tmp_path, pixels):
     folder = tmp_path / "pictures"
     folder.mkdir()

@@ -370,3 +370,24 @@ def test_foreign_modules_in_the_files_of_a_network_are_refused(model):
     for content in (b'[{"type": "os.system"}]', b"{", b"[1]", b'[{"kind": "x"}]'):
         with pytest.raises(DamagedSaveError):
             _check_modules("modules.json", content)
+
+
+def test_no_code_of_the_package_unpickles_or_runs_code_from_files():
+    import re
+    from pathlib import Path
+
+    import sktransfer
+
+    forbidden = (
+        r"\bpickle\.loads?\(",
+        r"\bjoblib\.load\(",
+        r"\btrust_remote_code\s*=\s*True",
+        r"\ballow_pickle\s*=\s*True",
+        r"\btorch\.load\((?![^)]*weights_only=True)",
+    )
+    for path in sorted(Path(sktransfer.__file__).parent.rglob("*.py")):
+        if path.parent.name == "estimator_checks":
+            continue  # they pickle estimators in memory, to see that it works
+        text = path.read_text()
+        for pattern in forbidden:
+            assert not re.search(pattern, text), f"{path.name}: {pattern}"
