@@ -1,6 +1,7 @@
 """What every estimator of a column shares: reading it, and naming a row that is bad."""
 
 import contextlib
+import inspect
 import sys
 
 import numpy as np
@@ -21,6 +22,12 @@ class ColumnEstimator(BaseEstimator):
     """
 
     _error_policy = "raise"
+
+    def __setstate__(self, state):
+        """Take what was pickled or saved; a parameter that is newer has its default."""
+        parameters = inspect.signature(type(self)).parameters.values()
+        defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+        super().__setstate__(defaults | state)
 
     def __sklearn_tags__(self):
         """Describe the input to scikit-learn: one column, no numbers."""

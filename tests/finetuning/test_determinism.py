@@ -35,3 +35,13 @@ def test_the_tuned_backbone_gives_the_features_that_the_head_sees(depth):
         outputs = model.net_.module_.head(torch.from_numpy(features)).numpy()
     wanted = outputs[:, 1] - outputs[:, 0]
     np.testing.assert_allclose(model.decision_function(TEXTS), wanted, atol=1e-5)
+
+
+def test_a_state_of_before_a_parameter_gets_its_default():
+    """Saves and pickles outlive the version that wrote them."""
+    model = TextClassifier("tiny-bert", lr=0.5)
+    state = model.__getstate__()
+    del state["domain_loss"], state["max_epochs"]
+    old = TextClassifier.__new__(TextClassifier)
+    old.__setstate__(state)
+    assert old.get_params() == model.get_params()
