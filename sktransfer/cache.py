@@ -280,7 +280,7 @@ class FeatureCache:
         """
         with self._lock:
             for key, record in records.items():
-                if self._memory.n_bytes > self._memory.budget // 4:
+                if self._memory.n_bytes > self._memory.budget // 8:
                     break
                 self._memory.keep_spare(key, record)
             self._shrink()

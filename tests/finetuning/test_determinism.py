@@ -40,7 +40,7 @@ def test_the_tuned_backbone_gives_the_features_that_the_head_sees(depth):
 def test_a_state_of_before_a_parameter_gets_its_default():
     """Saves and pickles outlive the version that wrote them."""
     model = TextClassifier("tiny-bert", lr=0.5)
-    state = model.__getstate__()
+    state = dict(model.__getstate__())
     del state["domain_loss"], state["max_epochs"]
     old = TextClassifier.__new__(TextClassifier)
     old.__setstate__(state)
