@@ -68,13 +68,14 @@ def is_null(cell):
 
 
 def shorten(value, width=80):
-    """Return the repr of a value, cut to `width` characters."""
+    """Return the repr of a value, without the middle of a long one."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"<{len(value)} bytes>"
     if isinstance(value, np.ndarray):
         return f"<array of shape {value.shape}, dtype {value.dtype}>"
     if isinstance(value, str) and len(value) > width:
-        value = value[: width - 3] + "..."
+        end = (width - 3) // 2  # of a path, the name of the file
+        value = f"{value[:end]}...{value[-end:]}"
     text = repr(value)
     return text if len(text) <= width + 20 else text[: width - 3] + "..."
 
