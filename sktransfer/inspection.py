@@ -313,7 +313,7 @@ class LabelEfficiencyDisplay:
     >>> from sktransfer.inspection import LabelEfficiencyDisplay
     >>> from sktransfer.model_selection import label_efficiency_curve
     >>> texts = [f"{word} {i}" for i in range(10) for word in ("good", "bad")]
-    >>> model = TextClassifier("tiny-bert", freeze_depth="all", head="prototype")
+    >>> model = TextClassifier("tiny-bert", max_epochs=1, random_state=0)
     >>> curves = label_efficiency_curve(
     ...     model, texts, ["+", "-"] * 10, labels_per_class=[2, 5], cv=2
     ... )

@@ -21,7 +21,9 @@ OURS = {"objective": "contrastive", "freeze_depth": -2}
 MODELS = {
     "contrastive": lambda seed: ImageClassifier(random_state=seed, **OURS),
     "fine-tuned": lambda seed: ImageClassifier(random_state=seed),
-    "prototypes": lambda seed: ImageClassifier(head="prototype", freeze_depth="all"),
+    "prototypes": lambda seed: ImageClassifier(
+        head="prototype", freeze_depth="all", random_state=seed
+    ),
     "frozen, C by cross-validation": lambda seed: GridSearchCV(
         make_pipeline(
             ImageEncoder(), StandardScaler(), LogisticRegression(max_iter=2000)

@@ -52,9 +52,7 @@ def run(full=False):
         }
     memory = None
     if full:
-        memory = in_second_process(
-            "benchmarks.cases.few_shot_texts", os.environ.get("TMPDIR", "/tmp"), N_ROWS
-        )
+        memory = in_second_process("benchmarks.cases.few_shot_texts", "", N_ROWS)
     return outcome(figures, memory)
 
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 from ._batches import RowsLoader
 
 ROWS_OF_A_CLASS = 4  # that come into a batch together
-MIN_BATCHES = 20  # of an epoch, so that a handful of rows is trained on enough
+MIN_BATCHES = 5  # of an epoch, so that a handful of rows is trained on enough
 
 
 class ContrastiveLoss(nn.Module):

