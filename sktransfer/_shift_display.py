@@ -1,7 +1,7 @@
 """A picture of two kinds of domain, before and after adaptation."""
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.decomposition import PCA
 
 from ._optional import import_optional
@@ -71,8 +71,8 @@ class DomainShiftDisplay:
 
         Parameters
         ----------
-        estimator : DomainAdaptationClassifier or DomainAdaptationRegressor
-            Fitted.
+        estimator : DomainAdaptationClassifier
+            Fitted. For a regressor give `from_features` what its `adapt` returns.
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,), default=None
             That of target rows is never read: they show what the model predicts.
@@ -90,7 +90,19 @@ class DomainShiftDisplay:
         Returns
         -------
         DomainShiftDisplay
+
+        Raises
+        ------
+        TypeError
+            If the estimator does not adapt, or has no classes.
         """
+        if not (hasattr(estimator, "adapt") and is_classifier(estimator)):
+            raise TypeError(
+                f"{cls.__name__} needs a DomainAdaptationClassifier; got "
+                f"{type(estimator).__name__}. Of a pipeline give the last step, with "
+                "the features that it gets; of others give from_features a dict of "
+                "features before and after."
+            )
         domain = check_both_domains(sample_domain, n_rows_of(X), cls.__name__)
         features = {
             "before": np.asarray(X, dtype=float),
@@ -213,13 +225,14 @@ class DomainShiftDisplay:
                 ax.set_yticks([])
         axes[0, 0].set_ylabel("by domain")
         axes[1, 0].set_ylabel("by class: o source, x target (predicted)")
-        axes[0, 0].legend(fontsize="small")
+        beside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "fontsize": "small"}
+        axes[0, -1].legend(**beside)
         if 0 < len(classes) <= 10:
             handles = [
                 plt.Line2D([], [], marker="s", linestyle="", color=colours(i / spread))
                 for i in range(len(classes))
             ]
-            axes[1, 0].legend(handles, [str(c) for c in classes], fontsize="small")
+            axes[1, -1].legend(handles, [str(c) for c in classes], **beside)
         self.figure_, self.axes_ = axes[0, 0].figure, axes
         return self
 

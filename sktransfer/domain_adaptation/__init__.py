@@ -6,6 +6,7 @@ from ._optimal_transport import OptimalTransport
 from ._pseudo_labels import PseudoLabels
 from ._scorers import (
     CircularValidationScorer,
+    EnsembleAgreementScorer,
     ImportanceWeightedScorer,
     InformationMaximizationScorer,
     PredictionEntropyScorer,
@@ -26,6 +27,7 @@ __all__ = [
     "DomainNormalizer",
     "DomainShift",
     "DomainStandardScaler",
+    "EnsembleAgreementScorer",
     "ImportanceWeightedScorer",
     "InformationMaximizationScorer",
     "KMMWeights",
