@@ -3,8 +3,9 @@
 import numpy as np
 
 from ._optional import import_optional
+from ._shift_display import DomainShiftDisplay
 
-__all__ = ["BackboneRankingDisplay", "FreezeDepthDisplay"]
+__all__ = ["BackboneRankingDisplay", "DomainShiftDisplay", "FreezeDepthDisplay"]
 
 COST_LABELS = {
     "milliseconds": "milliseconds a row",
