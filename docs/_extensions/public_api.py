@@ -1,7 +1,7 @@
 """Write the pages of the API reference from ``__all__``.
 
-One page for each public module, with a line for each of its names; autosummary makes the
-pages of the names. A name that the package itself exports is documented as
+One page for each public module, with a line for each of its names; autosummary makes
+the pages of the names. A name that the package itself exports is documented as
 ``sktransfer.Name``, once.
 """
 

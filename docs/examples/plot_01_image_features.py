@@ -2,8 +2,8 @@
 Classify photographs with a frozen network
 ==========================================
 
-Which solar cells are defective? A pretrained network turns each photograph into numbers,
-and a logistic regression learns from 300 of them. The network is not trained.
+Which solar cells are defective? A pretrained network turns each photograph into
+numbers, and a logistic regression learns from 300 of them. The network is not trained.
 """
 
 # %%
@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import RocCurveDisplay
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
+
 from sktransfer import ImageEncoder
 from sktransfer.datasets import load_elpv
 

@@ -2,10 +2,10 @@
 How deep should the features be?
 ================================
 
-The last blocks of a network are the most specialised in what it was trained on. Pictures of
-solar cells are far from holiday photographs: is an earlier block better? ``depth`` is a
-hyper-parameter, and a grid over it costs one pass, because the cache keeps what every block
-makes of a row.
+The last blocks of a network are the most specialised in what it was trained on.
+Pictures of solar cells are far from holiday photographs: is an earlier block better?
+``depth`` is a hyper-parameter, and a grid over it costs one pass, because the cache
+keeps what every block makes of a row.
 """
 
 # %%
@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
 from sktransfer import ImageEncoder, cache_info, clear_cache
 from sktransfer.datasets import load_elpv
 
@@ -35,11 +36,13 @@ search = GridSearchCV(
     cv=StratifiedKFold(5, shuffle=True, random_state=0),
 ).fit(table["photo"], defective)
 print(search.best_params_, f"{search.best_score_:.3f}")
-print(f"{cache_info().misses} rows went through the network, for {len(depths) * 15} fits")
+print(
+    f"{cache_info().misses} rows went through the network, for {len(depths) * 15} fits"
+)
 
 # %%
-# The best ``C`` at each depth. The bars are standard deviations over the folds, which share
-# training rows: depths a bar apart are not told apart.
+# The best ``C`` at each depth. The bars are standard deviations over the folds, which
+# share training rows: depths a bar apart are not told apart.
 results = search.cv_results_
 at = np.array([str(depth) for depth in results["param_imageencoder__depth"]])
 best = [

@@ -2,14 +2,15 @@
 Fine-tune, and let the grid choose how much to freeze
 =====================================================
 
-``freeze_depth`` says how many of the first blocks stay as they are. What they make of a row
-is computed once and kept, across epochs, folds and candidates, so that the grid is cheap
-where much is frozen.
+``freeze_depth`` says how many of the first blocks stay as they are. What they make of a
+row is computed once and kept, across epochs, folds and candidates, so that the grid is
+cheap where much is frozen.
 """
 
 # %%
 import matplotlib.pyplot as plt
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
+
 from sktransfer import ImageClassifier, cache_info, clear_cache
 from sktransfer.datasets import load_elpv
 from sktransfer.inspection import FreezeDepthDisplay
@@ -31,9 +32,9 @@ print(search.best_params_, f"{search.best_score_:.3f}")
 print(f"{info.hits:,} activations were found, not computed again")
 
 # %%
-# The first fit pays for the first pass over the photographs. With this few rows the scores
-# of neighbouring depths are within each other's bars; the figure is the one to draw for
-# your own search.
+# The first fit pays for the first pass over the photographs. With this few rows the
+# scores of neighbouring depths are within each other's bars; the figure is the one to
+# draw for your own search.
 display = FreezeDepthDisplay.from_search(search, score_name="ROC AUC")
 display.ax_.set_title(f"{len(table)} photographs, 3 folds, 3 epochs")
 plt.show()

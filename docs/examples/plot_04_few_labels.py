@@ -3,8 +3,8 @@ How many labels does it take?
 =============================
 
 A learning curve of a pretrained network against no network at all: scikit-learn's
-``LearningCurveDisplay`` on pipelines with an encoder. The cache makes it one pass over the
-photographs, though the curve fits each pipeline 25 times.
+``LearningCurveDisplay`` on pipelines with an encoder. The cache makes it one pass over
+the photographs, though the curve fits each pipeline 25 times.
 """
 
 # %%
@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import LearningCurveDisplay, StratifiedShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
 from sktransfer import ImageEncoder
 from sktransfer.datasets import load_elpv
 
@@ -41,7 +42,7 @@ models = {
     ),
 }
 figure, ax = plt.subplots(layout="constrained")
-for name, model in models.items():
+for model in models.values():
     LearningCurveDisplay.from_estimator(
         model,
         table["photo"].to_numpy(),

@@ -2,9 +2,9 @@
 Photographs and categories in one table
 =======================================
 
-A ``TableEncoder`` finds the column of photographs and the column of categories by itself.
-Which of them carries the score? Permutation importance asks the whole model, because each
-column of the table, pictures included, can be shuffled like any other.
+A ``TableEncoder`` finds the column of photographs and the column of categories by
+itself. Which of them carries the score? Permutation importance asks the whole model,
+because each column of the table, pictures included, can be shuffled like any other.
 """
 
 # %%
@@ -14,6 +14,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.inspection import permutation_importance
 from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
 from sklearn.pipeline import make_pipeline
+
 from sktransfer import TableEncoder
 from sktransfer.datasets import load_elpv
 from sktransfer.tables import guess_kinds

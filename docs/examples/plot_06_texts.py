@@ -2,10 +2,10 @@
 Texts that say the same in other words
 ======================================
 
-Counting words fails where the words of the test are not those of the training. A network
-that was trained on a billion sentences knows that a debit card and plastic are related. The
-sentences here are made up for this example, twice: once to train on, once to test on, with
-few words in common.
+Counting words fails where the words of the test are not those of the training. A
+network that was trained on a billion sentences knows that a debit card and plastic are
+related. The sentences here are made up for this example, twice: once to train on, once
+to test on, with few words in common.
 """
 
 # %%
@@ -15,6 +15,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import ConfusionMatrixDisplay
 from sklearn.pipeline import make_pipeline
+
 from sktransfer import TextEncoder
 
 train = {

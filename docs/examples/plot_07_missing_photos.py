@@ -4,9 +4,9 @@ When photographs are missing
 
 Tables have holes. ``missing="mean"`` puts the mean vector of the training rows where a
 photograph is missing, and ``add_indicator=True`` adds a column that says so. Nothing is
-dropped: as many rows come out as went in. Here photographs are taken away at random, more
-and more of them, and the score falls as it must, towards what the type of the cell alone
-is worth.
+dropped: as many rows come out as went in. Here photographs are taken away at random,
+more and more of them, and the score falls as it must, towards that of the type of the
+cell alone, which is no better than guessing.
 """
 
 # %%
@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
 from sktransfer import ImageEncoder
 from sktransfer.datasets import load_elpv
 

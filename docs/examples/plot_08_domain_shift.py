@@ -3,9 +3,9 @@ Labels from one camera, predictions for another
 ===============================================
 
 The labels belong to photographs as they came. The photographs to be judged were, so to
-speak, taken by another camera: darker, of low contrast, and blurred. That change is made
-here by hand, on other cells of the data set, so that we know the truth and can see what
-adapting brings.
+speak, taken by another camera: darker, of low contrast, and blurred. That change is
+made here by hand, on other cells of the data set, so that we know the truth and can see
+what adapting brings.
 """
 
 # %%
@@ -15,6 +15,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+
 from sktransfer import DomainAdaptationClassifier, DomainNormalizer, ImageEncoder
 from sktransfer.datasets import load_elpv
 
@@ -43,8 +44,8 @@ for ax, row in zip(axes, (0, 1, 200, 201), strict=True):
 plt.show()
 
 # %%
-# ``sample_domain`` is at least 0 for source rows and negative for target rows, whose labels
-# are never read.
+# ``sample_domain`` is at least 0 for source rows and negative for target rows, whose
+# labels are never read.
 X = ImageEncoder().fit_transform(photos)
 sample_domain = np.where(is_target, -1, 0)
 y = defective.astype(object)
@@ -66,8 +67,9 @@ for name, adapter in {
     print(f"{name:18}{scores[name]:.3f}, accuracy {model.score(*target):.3f}")
 
 # %%
-# The two largest components of the features, before and after each domain is normalised by
-# itself. Domains that lie apart come to lie on each other; the classes are not seen by it.
+# The two largest components of the features, before and after each domain is normalised
+# by itself. Domains that lie apart come to lie on each other; the classes are not seen
+# by it.
 adapted = DomainNormalizer().fit_transform(X, sample_domain=sample_domain)
 figure, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
 for ax, features, title in zip(axes, (X, adapted), ("before", "after"), strict=True):
