@@ -123,7 +123,7 @@ def on_pair(source, target, test):
         scores[f"uneven target: {method}"] = found
     for method, predict in rivals().items():
         start = time.perf_counter()
-        # Dead columns of MiniLM (1e-9 and less) turn what skada's CORAL returns into NaN.
+        # Dead columns of MiniLM (1e-9 and less) make NaN of skada's CORAL.
         alive = X.std(axis=0) > 1e-6
         predicted = predict(
             source[0][:, alive], source[1], target[0][:, alive], test[0][:, alive]

@@ -23,7 +23,11 @@ print(vectors.shape, vectors.dtype)
 
 # %%
 # Three photographs (left), and the four that are nearest to each.
-queries = [7, 12, 105]
+queries = [
+    table.query("type == 'mono' and probability == 0").index[0],
+    table.query("type == 'mono' and probability == 1").index[0],
+    table.query("type == 'poly' and probability == 1").index[0],
+]
 nearest = NearestNeighbors(n_neighbors=5, metric="cosine").fit(vectors)
 distances, rows = nearest.kneighbors(vectors[queries])
 figure, axes = plt.subplots(3, 5, figsize=(8, 5.4), layout="constrained")
