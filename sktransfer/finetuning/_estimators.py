@@ -52,6 +52,11 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
     def decision_function(self, X):
         """Return the outputs before the softmax.
 
+        Parameters
+        ----------
+        X : list, 1-D array, Series or frame of one column
+            As in `fit`.
+
         Returns
         -------
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
@@ -64,6 +69,11 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
     def predict_proba(self, X):
         """Return probabilities.
 
+        Parameters
+        ----------
+        X : list, 1-D array, Series or frame of one column
+            As in `fit`.
+
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
@@ -74,6 +84,11 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
 
     def predict(self, X):
         """Return labels of `classes_`, or indicators of several labels.
+
+        Parameters
+        ----------
+        X : list, 1-D array, Series or frame of one column
+            As in `fit`.
 
         Returns
         -------
@@ -116,6 +131,11 @@ class BaseRegressor(RegressorMixin, BaseFineTuner):
 
     def predict(self, X):
         """Return numbers, in the units of `y`.
+
+        Parameters
+        ----------
+        X : list, 1-D array, Series or frame of one column
+            As in `fit`.
 
         Returns
         -------
