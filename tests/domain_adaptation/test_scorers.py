@@ -264,6 +264,9 @@ class Says(ClassifierMixin, BaseEstimator):
         self.proba = proba
         self.classes_ = np.arange(len(proba[0]))
 
+    def fit(self, X, y):
+        return self
+
     def predict_proba(self, X):
         return np.asarray(self.proba)[np.asarray(X)[:, 0]]
 
@@ -369,8 +372,16 @@ def test_an_ensemble_of_something_else_is_refused():
         ([], ValueError, "got no estimators"),
         (None, ValueError, "parameter of EnsembleAgreementScorer"),
         ([DomainAdaptationClassifier()], NotFittedError, "not fitted"),
-        ([fitted(shifted(n=20, labels="ab"))], ValueError, "they have to be the same"),
-        ([fitted(made, estimator=LinearSVC())], TypeError, "needs predict_proba"),
+        (
+            [fitted(shifted(n=20, labels=("a", "b")))],
+            ValueError,
+            "they have to be the same",
+        ),
+        (
+            [fitted(made, estimator=LinearSVC(random_state=0))],
+            TypeError,
+            "needs predict_proba",
+        ),
     ]:
         with pytest.raises(error, match=message):
             EnsembleAgreementScorer(estimators)(
@@ -413,6 +424,8 @@ def skada():
 
 class Density(BaseWeights):
     """The ratio of two kernel densities, as skada weighs."""
+
+    _parameter_constraints = {}
 
     def _weigh(self, source, target):
         of_source = KernelDensity().fit(source).score_samples(source)
