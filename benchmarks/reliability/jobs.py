@@ -52,7 +52,7 @@ def killed_jobs(
     parts = _parts(out)
     assert kept.items() <= parts.items(), "a finished part was written again"
     assert len(parts) == n_parts
-    assert not [path for path in out.rglob("*.tmp")], "a temporary file is left"
+    assert not list(out.rglob("*.tmp")), "a temporary file is left"
     _compare(folder / "whole", out, n_images)
     return {
         "images": n_images,
