@@ -1,7 +1,8 @@
 """Choose a backbone, a depth and a pooling before paying for a search.
 
-`rank_backbones` scores candidates on your rows without training them, and
-`layer_profile` every depth of one network.
+`rank_backbones` scores candidates on your rows without training them,
+`layer_profile` every depth of one network, and `label_efficiency_curve` estimators at
+some numbers of labels.
 """
 
 import time
@@ -12,6 +13,7 @@ import numpy as np
 
 from ._candidates import ENCODERS, check_options, modality_of, triples_of
 from ._folds import make_folds
+from ._label_efficiency import LabelEfficiencyCurves, label_efficiency_curve
 from ._optional import import_optional
 from ._transferability import (
     SCORE_NAMES,
@@ -26,7 +28,13 @@ from ._validation import as_column, is_null
 from .backbones import Backbone, load_backbone
 from .cache import FeatureCache
 
-__all__ = ["BackboneRanking", "layer_profile", "rank_backbones"]
+__all__ = [
+    "BackboneRanking",
+    "LabelEfficiencyCurves",
+    "label_efficiency_curve",
+    "layer_profile",
+    "rank_backbones",
+]
 
 COLUMNS = (
     "backbone",
@@ -79,6 +87,14 @@ class BackboneRanking(Sequence):
         Width of the vectors.
     ``megabytes`` (float)
         Weights of the blocks that run, in 10**6 bytes.
+
+    Examples
+    --------
+    >>> from sktransfer.model_selection import rank_backbones
+    >>> texts = [f"{word} {i}" for i in range(10) for word in ("good", "bad")]
+    >>> ranking = rank_backbones(texts, ["+", "-"] * 10, ["tiny-bert"], n_timed=0)
+    >>> len(ranking), ranking.best_["rank"], ranking[0]["n_features"]
+    (1, 1, 16)
     """
 
     def __init__(self, rows, *, score_name, by_depth=False):
@@ -110,13 +126,28 @@ class BackboneRanking(Sequence):
 
     @staticmethod
     def label(row):
-        """Name a candidate in a few words."""
+        """Name a candidate in a few words.
+
+        Parameters
+        ----------
+        row : dict
+            One of the ranking.
+
+        Returns
+        -------
+        str
+        """
         backbone = row["backbone"]
         name = backbone.name if hasattr(backbone, "name") else backbone
         return f"{name}, {row['depth']}, {row['pooling']}"
 
     def to_frame(self):
-        """Return a pandas DataFrame of a row for each candidate.
+        """Make a frame of it.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each candidate.
 
         Raises
         ------

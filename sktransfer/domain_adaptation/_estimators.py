@@ -1,5 +1,7 @@
 """Any estimator of scikit-learn, on adapted features."""
 
+import inspect
+
 import numpy as np
 from sklearn.base import (
     BaseEstimator,
@@ -18,7 +20,6 @@ from sklearn.utils.validation import (
 )
 
 from .._validation import check_sample_weight
-from ._base import BaseAdapter
 from ._coral import CORALAdapter
 from ._domains import (
     check_both_domains,
@@ -146,10 +147,7 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
         X = validate_data(self, X, dtype=np.float64, reset=False)
         domain = resolve_domain(sample_domain, len(X), type(self).__name__)
         for adapter in self.adapters_:
-            if isinstance(adapter, BaseAdapter):
-                X = adapter.transform(X, sample_domain=domain)
-            else:
-                X = adapter.transform(X)
+            X = _transform(adapter, X, domain)
         return X
 
     def _steps(self):
@@ -186,8 +184,9 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
         targets = spread_over_rows(known, domain)
         self.adapters_, factors = [], None
         for step in steps:
-            if isinstance(step, BaseAdapter):
-                X = step.fit_transform(X, targets, sample_domain=domain)
+            if _takes_domains(step.fit):
+                step.fit(X, targets, sample_domain=domain)
+                X = _transform(step, X, domain)
             else:
                 X = step.fit_transform(X)
             X = np.asarray(X)
@@ -392,3 +391,13 @@ def _source_weights(sample_weight, X, rows):
     if weights.shape == (len(X),):
         weights, X = weights[rows], X[rows]
     return check_sample_weight(weights, X, dtype=np.float64)
+
+
+def _takes_domains(method):
+    return "sample_domain" in inspect.signature(method).parameters
+
+
+def _transform(step, X, domain):
+    if _takes_domains(step.transform):
+        return step.transform(X, sample_domain=domain)
+    return step.transform(X)

@@ -1,6 +1,6 @@
 """What a classifier and a regressor add to the base."""
 
-from numbers import Real
+from numbers import Integral, Real
 
 from sklearn.base import ClassifierMixin, RegressorMixin
 
@@ -17,6 +17,10 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
         "domain_loss": [StrOptions({"coral", "mmd", "dann", "cdan", "mcc"}), None],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "head": [StrOptions({"linear", "mlp", "cosine", "prototype"})],
+        "objective": [StrOptions({"log_loss", "contrastive"})],
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "max_pairs": [Interval(Integral, 1, None, closed="left")],
     }
 
     def _learn_target(self, y, weight):
@@ -52,6 +56,11 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
     def decision_function(self, X):
         """Return the outputs before the softmax.
 
+        Parameters
+        ----------
+        X : list, 1-D array, Series or frame of one column
+            As in `fit`.
+
         Returns
         -------
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
@@ -64,6 +73,11 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
     def predict_proba(self, X):
         """Return probabilities.
 
+        Parameters
+        ----------
+        X : list, 1-D array, Series or frame of one column
+            As in `fit`.
+
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
@@ -74,6 +88,11 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
 
     def predict(self, X):
         """Return labels of `classes_`, or indicators of several labels.
+
+        Parameters
+        ----------
+        X : list, 1-D array, Series or frame of one column
+            As in `fit`.
 
         Returns
         -------
@@ -116,6 +135,11 @@ class BaseRegressor(RegressorMixin, BaseFineTuner):
 
     def predict(self, X):
         """Return numbers, in the units of `y`.
+
+        Parameters
+        ----------
+        X : list, 1-D array, Series or frame of one column
+            As in `fit`.
 
         Returns
         -------
