@@ -210,6 +210,16 @@ class SoftNeighborhoodDensityScorer(BaseDomainScorer):
     ----------
     Saito et al. (2021), `Tune it the Right Way: Unsupervised Validation of Domain
     Adaptation via Soft Neighborhood Density <https://arxiv.org/abs/2108.10860>`_.
+
+    Examples
+    --------
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from sktransfer import SoftNeighborhoodDensityScorer
+    >>> model = KNeighborsClassifier(1).fit([[0.0], [4.0]], [0, 1])
+    >>> score = SoftNeighborhoodDensityScorer()
+    >>> X = [[0.0], [0.1], [0.2], [3.9], [4.0], [4.1]]  # two groups of three
+    >>> round(score(model, X, sample_domain=[-1] * 6), 2)  # log(2): two neighbours each
+    0.69
     """
 
     _parameter_constraints = {

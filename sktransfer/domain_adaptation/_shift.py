@@ -55,6 +55,18 @@ class DomainShift(Sequence):
     ``ks`` (float)
         Kolmogorov-Smirnov statistic, 0 to 1: the greatest gap between the shares of
         rows below a value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktransfer import domain_shift
+    >>> X = np.array([[0.0, 1], [1, 0], [0, 1], [1, 0], [5, 1], [6, 0], [5, 1], [6, 0]])
+    >>> domain_shift(X, sample_domain=[0, 0, 0, 0, -1, -1, -1, -1])
+    4 source rows, 4 target rows
+    proxy A-distance 2.00 of 2 (domains told apart: 100 %)
+        ks difference spread ratio  feature
+      1.00      10.00         1.00  x0
+      0.00       0.00         1.00  x1
     """
 
     def __init__(self, rows, *, proxy_a_distance, domain_accuracy, n_source, n_target):
@@ -90,6 +102,10 @@ class DomainShift(Sequence):
 
     def to_frame(self):
         """Return a pandas DataFrame of a row for each feature.
+
+        Returns
+        -------
+        pandas.DataFrame
 
         Raises
         ------
