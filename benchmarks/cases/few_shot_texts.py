@@ -1,0 +1,182 @@
+"""Contrastive training on few labelled texts, against SetFit on the same network.
+
+SetFit's runs are kept in a file of their own, as those on banking77 take half an hour
+each: what is there is not run again, and what is missing is run with ``--full``, or
+where it is short. It needs ``pip install setfit``.
+"""
+
+import json
+import os
+import resource
+import statistics
+import sys
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from sktransfer import TextClassifier, TextEncoder, clear_cache
+
+from .._few import draw, texts
+from .._harness import ROOT, SEED, claim, in_second_process, stopwatch
+from .._rivals import minilm_folder
+
+SETS = [("banking77", 8), ("sentiment_sentences", 8), ("sentiment_sentences", 64)]
+SEEDS = [0, 1, 2, 3, 4]
+# Chosen on training parts only.
+OURS = {"objective": "contrastive", "freeze_depth": -2, "lr": 3e-4}
+N_ITERATIONS, BATCH = 20, 16  # SetFit's
+SHORT = 1000  # pairs that SetFit may take without --full
+N_ROWS, LIMIT = 100_000, 4.0  # rows, and GB
+KEPT = ROOT / "benchmarks" / "results" / "setfit_runs.json"
+
+
+def run(full=False):
+    figures = {}
+    for name, n_each in SETS:
+        X, y, X_test, y_test = texts(name)
+        row = {kind: [] for kind in ("ours", "fine-tuned", "frozen", "setfit")}
+        for seed in SEEDS:
+            rows = draw(y, n_each, seed)
+            part = X[rows], y[rows], X_test, y_test
+            row["ours"].append(timed(ours(seed), *part))
+            row["fine-tuned"].append(timed(TextClassifier(random_state=seed), *part))
+            row["frozen"].append(timed(frozen(), *part))
+            row["setfit"].append(setfit(f"{name} {n_each} {seed}", seed, full, *part))
+            print(name, n_each, seed, {k: v[-1] for k, v in row.items()}, flush=True)
+        classes = len(np.unique(y.astype(str)))
+        figures[f"{name}, {n_each} per class"] = {
+            **row,
+            "pairs": 2 * N_ITERATIONS * classes * n_each,
+            "default_pairs": default_pairs(classes, n_each),
+        }
+    memory = None
+    if full:
+        memory = in_second_process(
+            "benchmarks.cases.few_shot_texts", os.environ.get("TMPDIR", "/tmp"), N_ROWS
+        )
+    return outcome(figures, memory)
+
+
+def outcome(figures, memory):
+    """Return what the case has to say about measured figures."""
+    claims = []
+    for name, row in figures.items():
+        both = [i for i, one in enumerate(row["setfit"]) if one is not None]
+        if not both:
+            continue
+        ours_, theirs = ([row[kind][i] for i in both] for kind in ("ours", "setfit"))
+        gain = 100 * (mean(ours_, "accuracy") - mean(theirs, "accuracy"))
+        ratio = mean(theirs, "fit_s") / mean(ours_, "fit_s")
+        of = f"{name}, {len(both)} seeds"
+        claims += [
+            claim(f"{of}: points over SetFit", round(gain, 2), ">= -1", gain >= -1),
+            claim(f"{of}: times as fast", round(ratio, 1), ">= 3", ratio >= 3),
+        ]
+    if memory is not None:
+        peak = memory["peak_gb"]
+        claims.append(
+            claim(f"peak of {N_ROWS:,} rows, GB", peak, f"< {LIMIT}", peak < LIMIT)
+        )
+    return {"figures": figures, "memory": memory, "claims": claims}
+
+
+def ours(seed):
+    return TextClassifier(random_state=seed, **OURS)
+
+
+def frozen():
+    return make_pipeline(TextEncoder(), LogisticRegression(C=10, max_iter=2000))
+
+
+def timed(model, X, y, X_test, y_test):
+    """Fit without anything in the cache, and score."""
+    clear_cache()
+    with stopwatch() as fit:
+        model.fit(X, y.astype(str))
+    return {
+        "accuracy": float(np.mean(model.predict(X_test) == y_test.astype(str))),
+        "fit_s": fit.wall_s,
+        "fit_user_s": fit.user_s,
+    }
+
+
+def setfit(key, seed, full, X, y, X_test, y_test):
+    """Return SetFit's accuracy and seconds: kept, run now, or None."""
+    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    if key not in kept and (full or 2 * N_ITERATIONS * len(y) <= SHORT):
+        kept[key] = run_setfit(seed, X, y, X_test, y_test)
+        KEPT.write_text(json.dumps(kept, indent=1) + "\n")
+    return kept.get(key)
+
+
+def run_setfit(seed, X, y, X_test, y_test):
+    os.environ["HF_HUB_OFFLINE"] = "1"  # it looks for a model card there
+    from datasets import Dataset
+    from setfit import SetFitModel, Trainer, TrainingArguments
+
+    model = SetFitModel.from_pretrained(minilm_folder())
+    arguments = TrainingArguments(
+        batch_size=BATCH,
+        num_epochs=1,
+        num_iterations=N_ITERATIONS,
+        seed=seed,
+        report_to="none",
+        save_strategy="no",
+        show_progress_bar=False,
+    )
+    rows = Dataset.from_dict({"text": list(X), "label": list(y.astype(str))})
+    with stopwatch() as fit:
+        Trainer(model=model, args=arguments, train_dataset=rows).train()
+    found = np.asarray(model.predict(list(X_test), show_progress_bar=False))
+    return {
+        "accuracy": float(np.mean(found == y_test.astype(str))),
+        "fit_s": fit.wall_s,
+        "fit_user_s": fit.user_s,
+        "load_average": os.getloadavg()[0],
+    }
+
+
+def default_pairs(n_classes, n_each):
+    """Return how many pairs SetFit makes where it is not told how many."""
+    same = n_classes * n_each * (n_each + 1) // 2  # a row with itself too
+    other = n_classes * (n_classes - 1) // 2 * n_each**2
+    return 2 * max(same, other)
+
+
+def second_process(n_rows):
+    """Fit many rows, and return the peak of this process."""
+    X, y, _, _ = texts("banking77")
+    rows = [f"{X[i % len(X)]} ({i})" for i in range(n_rows)]
+    labels = y[np.arange(n_rows) % len(y)].astype(str)
+    model = TextClassifier(random_state=SEED, **OURS).fit(rows, labels)
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+    return {"rows": n_rows, "epochs": model.n_epochs_, "peak_gb": round(peak, 2)}
+
+
+def mean(runs, key):
+    return statistics.fmean(run[key] for run in runs)
+
+
+def table(result):
+    rows = [["set", "model", "seeds", "accuracy", "fit", "pairs"]]
+    for name, figure in result["figures"].items():
+        for kind in ("frozen", "fine-tuned", "ours", "setfit"):
+            runs = [one for one in figure[kind] if one is not None]
+            if not runs:
+                continue
+            is_setfit = kind == "setfit"
+            rows.append(
+                [
+                    name,
+                    {"ours": "contrastive", "setfit": "SetFit"}.get(kind, kind),
+                    str(len(runs)),
+                    f"{mean(runs, 'accuracy'):.3f}",
+                    f"{mean(runs, 'fit_s'):.1f} s",
+                    f"{figure['pairs']:,} (default {figure['default_pairs']:,})"
+                    if is_setfit
+                    else "",
+                ]
+            )
+    return rows
