@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import random
 import signal
 import threading
 import time
@@ -47,6 +48,14 @@ def cluster(tmp_path_factory):
         local_directory=str(folder),
     ) as cluster:
         yield cluster
+
+
+@pytest.fixture(autouse=True)
+def python_random_as_found():
+    """Put back what distributed draws from Python's global generator."""
+    state = random.getstate()
+    yield
+    random.setstate(state)
 
 
 @pytest.fixture
