@@ -20,7 +20,7 @@ from sktransfer import ImageEncoder
 from sktransfer.datasets import load_elpv
 from sktransfer.model_selection import layer_profile, rank_backbones
 
-table = load_elpv().sample(200, random_state=0)
+table = load_elpv().sample(150, random_state=0)
 defective = np.where(table["probability"] > 0.5, "defective", "sound")
 
 # %%
