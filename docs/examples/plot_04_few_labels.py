@@ -37,7 +37,8 @@ def shrink(photos):
 
 
 # %%
-# Both have the same last steps.
+# Both have the same last steps. With very few labels a coarse picture has fewer numbers
+# to be wrong about than 1,280 features; from some 80 labels on the network is ahead.
 models = {
     "pretrained network": make_pipeline(
         ImageEncoder(), StandardScaler(), LogisticRegression(C=1e-3, max_iter=2000)
