@@ -1,7 +1,8 @@
 """Choose a backbone, a depth and a pooling before paying for a search.
 
-`rank_backbones` scores candidates on your rows without training them, and
-`layer_profile` every depth of one network.
+`rank_backbones` scores candidates on your rows without training them,
+`layer_profile` every depth of one network, and `label_efficiency_curve` estimators at
+some numbers of labels.
 """
 
 import time
@@ -12,6 +13,7 @@ import numpy as np
 
 from ._candidates import ENCODERS, check_options, modality_of, triples_of
 from ._folds import make_folds
+from ._label_efficiency import LabelEfficiencyCurves, label_efficiency_curve
 from ._optional import import_optional
 from ._transferability import (
     SCORE_NAMES,
@@ -26,7 +28,13 @@ from ._validation import as_column, is_null
 from .backbones import Backbone, load_backbone
 from .cache import FeatureCache
 
-__all__ = ["BackboneRanking", "layer_profile", "rank_backbones"]
+__all__ = [
+    "BackboneRanking",
+    "LabelEfficiencyCurves",
+    "label_efficiency_curve",
+    "layer_profile",
+    "rank_backbones",
+]
 
 COLUMNS = (
     "backbone",

@@ -307,7 +307,7 @@ class HuggingFaceTokenize:
         """Tokenize without padding."""
         with self._lock:
             encoded = self.tokenizer(
-                texts,
+                [_without_surrogates(text) for text in texts],
                 truncation=True,
                 max_length=max_length,
                 padding=False,
@@ -323,6 +323,15 @@ class HuggingFaceTokenize:
     def __setstate__(self, state):
         """Restore with a lock of its own."""
         self.__init__(**state)
+
+
+def _without_surrogates(text):
+    """Return a text as Rust can hold it: halves of pairs become question marks."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="replace").decode()
+    return text
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,12 @@ from sklearn.utils.validation import (
 
 from .._validation import check_sample_weight
 from ._coral import CORALAdapter
-from ._domains import check_both_domains, resolve_domain, source_targets
+from ._domains import (
+    check_both_domains,
+    resolve_domain,
+    source_targets,
+    spread_over_rows,
+)
 from ._optimal_transport import OptimalTransport
 from ._pseudo_labels import PseudoLabels
 from ._standardize import DomainNormalizer, DomainStandardScaler
@@ -122,6 +127,21 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
         X = self._adapted(X, sample_domain)
         return self.estimator_.predict(X)
 
+    def adapt(self, X, *, sample_domain=None):
+        """Return the features as `estimator_` gets them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        sample_domain : array-like of int of shape (n_samples,), default=None
+            None takes every row as a target row.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_out)
+        """
+        return self._adapted(X, sample_domain)
+
     def _adapted(self, X, sample_domain):
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
@@ -161,7 +181,7 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
 
     def _fit_adapters(self, steps, X, known, domain):
         """Fit them in a row; return the features, and weights of the source rows."""
-        targets = _spread_over_rows(known, domain)
+        targets = spread_over_rows(known, domain)
         self.adapters_, factors = [], None
         for step in steps:
             if _takes_domains(step.fit):
@@ -381,10 +401,3 @@ def _transform(step, X, domain):
     if _takes_domains(step.transform):
         return step.transform(X, sample_domain=domain)
     return step.transform(X)
-
-
-def _spread_over_rows(known, domain):
-    """Put the source rows' targets at their rows; the others repeat the first."""
-    targets = np.repeat(known[:1], len(domain), axis=0)
-    targets[domain >= 0] = known
-    return targets

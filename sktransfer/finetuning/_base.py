@@ -75,6 +75,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
     augment = augment_views = None
     class_weight = None
     label_smoothing = 0.0
+    objective = "log_loss"
 
     def _learn_target(self, y, weight):
         raise NotImplementedError
@@ -160,6 +161,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
         else:
             target = self._learn_target(y if classes is None else classes, weight[used])
         self._check_domains(request, target)
+        self._check_objective(request, target, is_partial)
         known = target.encode(y)
         encoded = np.zeros((n_rows, *known.shape[1:]), known.dtype)
         encoded[used] = known

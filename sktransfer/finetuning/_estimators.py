@@ -1,6 +1,6 @@
 """What a classifier and a regressor add to the base."""
 
-from numbers import Real
+from numbers import Integral, Real
 
 from sklearn.base import ClassifierMixin, RegressorMixin
 
@@ -17,6 +17,10 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
         "domain_loss": [StrOptions({"coral", "mmd", "dann", "cdan", "mcc"}), None],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "head": [StrOptions({"linear", "mlp", "cosine", "prototype"})],
+        "objective": [StrOptions({"log_loss", "contrastive"})],
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "max_pairs": [Interval(Integral, 1, None, closed="left")],
     }
 
     def _learn_target(self, y, weight):

@@ -1,14 +1,17 @@
-"""What stands on the pooled features: a linear layer, two layers, or cosines."""
+"""What stands on the pooled features: linear, two layers, cosines, or prototypes."""
 
 import warnings
 
 import numpy as np
 import torch
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from torch import nn
 
-HEADS = ("linear", "mlp", "cosine")
+HEADS = ("linear", "mlp", "cosine", "prototype")
+SCALES = (1.0, 100.0)  # that cosines of prototypes may get
 
 
 class Standardize(nn.Module):
@@ -42,12 +45,29 @@ class Cosine(nn.Module):
         return self.scale * unit @ nn.functional.normalize(self.weight, dim=1).T
 
 
+class Prototypes(nn.Module):
+    """Cosines between a row and the mean of each class, times a scale; not trained."""
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.register_buffer("directions", torch.zeros(n_outputs, n_features))
+        self.scale = nn.Parameter(torch.tensor(10.0), requires_grad=False)
+
+    def forward(self, features):
+        """Map features to outputs; a class without rows gets less than any other."""
+        unit = nn.functional.normalize(features, dim=1)
+        is_absent = ~self.directions.any(dim=1)
+        return self.scale * (unit @ self.directions.T - 2.0 * is_absent)
+
+
 def make_head(kind, n_features, n_outputs, dropout):
     """Return a head: dropout, standardisation (the identity at first), and the rest."""
     if kind == "linear":
         last = nn.Linear(n_features, n_outputs)
     elif kind == "cosine":
         last = Cosine(n_features, n_outputs)
+    elif kind == "prototype":
+        last = Prototypes(n_features, n_outputs)
     else:
         width = min(512, n_features)
         last = nn.Sequential(
@@ -60,6 +80,8 @@ def kind_of(head):
     """Return the name under which `make_head` made a head."""
     if isinstance(head[-1], nn.Linear):
         return "linear"
+    if isinstance(head[-1], Prototypes):
+        return "prototype"
     return "cosine" if isinstance(head[-1], Cosine) else "mlp"
 
 
@@ -86,9 +108,7 @@ def start_from_probe(head, features, targets, weights, *, task, C):
     A. Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform
     Out-of-Distribution", ICLR 2022, https://arxiv.org/abs/2202.10054
     """
-    mean = np.average(features, axis=0, weights=weights)
-    scale = (features - mean).std() or 1.0
-    scaled = (features - mean) / scale
+    scaled = standardize(head, features, weights)
     if task == "classes":
         coef, intercept = _logistic(scaled, targets, weights, C)
         n_missing = head[-1].out_features - len(coef)
@@ -106,10 +126,66 @@ def start_from_probe(head, features, targets, weights, *, task, C):
         coef = np.atleast_2d(ridge.coef_)
         intercept = np.atleast_1d(ridge.intercept_)
     with torch.no_grad():
-        head[0].mean.copy_(torch.from_numpy(mean))
-        head[0].scale.fill_(float(scale))
         head[-1].weight.copy_(torch.from_numpy(coef))
         head[-1].bias.copy_(torch.from_numpy(intercept))
+
+
+def standardize(head, features, weights):
+    """Learn the first step of a head; return the features that come out of it."""
+    mean = np.average(features, axis=0, weights=weights)
+    scale = (features - mean).std() or 1.0
+    with torch.no_grad():
+        head[0].mean.copy_(torch.from_numpy(mean))
+        head[0].scale.fill_(float(scale))
+    return (features - mean) / scale
+
+
+def set_prototypes(head, features, targets, weights):
+    """Set a head to the means of the classes.
+
+    Features are centred and brought to length 1, and the means too. The scale of the
+    cosines is the one at which the softmax suits rows best that take no part in the
+    mean of their own class.
+
+    Parameters
+    ----------
+    head : torch.nn.Sequential
+        From ``make_head("prototype", ...)``; changed in place.
+    features : ndarray of shape (n_samples, n_features)
+    targets : ndarray of int, shape (n_samples,)
+    weights : ndarray of shape (n_samples,)
+
+    References
+    ----------
+    Y. Wang et al., "SimpleShot: Revisiting Nearest-Neighbor Classification for Few-Shot
+    Learning", 2019, https://arxiv.org/abs/1911.04623
+    """
+    unit = _unit(standardize(head, features, weights))
+    sums = np.zeros((len(head[-1].directions), features.shape[1]))
+    np.add.at(sums, targets, unit * weights[:, None])
+    directions = _unit(sums)
+    with torch.no_grad():
+        head[-1].directions.copy_(torch.from_numpy(directions))
+    is_alone = np.bincount(targets, minlength=len(sums))[targets] == 1
+    if is_alone.all():
+        return
+    rows, own = unit[~is_alone], targets[~is_alone]
+    cosines = rows @ directions.T
+    without = _unit(sums[own] - rows * weights[~is_alone, None])
+    cosines[np.arange(len(own)), own] = (rows * without).sum(1)
+    cosines[:, ~directions.any(1)] = -2.0
+
+    def loss(scale):
+        wrong = -log_softmax(scale * cosines, axis=1)[np.arange(len(own)), own]
+        return np.average(wrong, weights=weights[~is_alone])
+
+    best = minimize_scalar(loss, bounds=SCALES, method="bounded")
+    head[-1].scale.fill_(float(best.x))
+
+
+def _unit(vectors):
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(norms > 0, norms, 1.0)
 
 
 def _logistic(features, targets, weights, C):

@@ -27,8 +27,9 @@ class ImageClassifier(ImageColumn, BaseClassifier):
         including it, ``0`` nothing. What is frozen runs once for each row.
     pooling : {"auto", "mean", "max", "cls", "last"}, default="auto"
         How activations become one vector; "auto" is the network's own.
-    head : {"linear", "mlp", "cosine"}, default="linear"
-        What stands on the pooled vector.
+    head : {"linear", "mlp", "cosine", "prototype"}, default="linear"
+        What stands on the pooled vector. "prototype" is the nearest class mean by the
+        cosine of centred features [3]_, set before the blocks are trained and after.
     head_init : {"auto", "probe", "random"}, default="auto"
         "probe" sets a linear head to a logistic regression of the frozen
         features before training [1]_; "auto" does so for a linear head.
@@ -60,6 +61,14 @@ class ImageClassifier(ImageColumn, BaseClassifier):
         trains weight and bias, "frozen" trains neither, "train" uses and updates the
         statistics of the batches. "target" normalises each domain by its own batches
         and ends with the statistics of the target rows, for predictions there [2]_.
+    objective : {"log_loss", "contrastive"}, default="log_loss"
+        "contrastive" trains the blocks to bring rows of a class together [4]_, then
+        fits the head: a logistic regression (`probe_C`), or prototypes.
+    temperature : float, default=0.1
+        Divides the cosines of contrastive training; a lower one minds near rows more.
+    max_pairs : int, default=1000000
+        Pairs of rows that all of contrastive training may compare; beyond it, an epoch
+        takes a random part of the rows. It has 20 batches at least.
     domain_loss : {"coral", "mmd", "dann", "cdan", "mcc"}, default=None
         What rows without labels (a negative `sample_domain` in `fit`) add to the loss.
         "coral" brings the covariances of both domains' features together, "mmd" their
@@ -141,6 +150,10 @@ class ImageClassifier(ImageColumn, BaseClassifier):
        Underperform Out-of-Distribution", ICLR 2022, https://arxiv.org/abs/2202.10054
     .. [2] Y. Li et al., "Adaptive Batch Normalization for practical domain adaptation",
        Pattern Recognition 80, 2018, https://arxiv.org/abs/1603.04779
+    .. [3] Y. Wang et al., "SimpleShot: Revisiting Nearest-Neighbor Classification for
+       Few-Shot Learning", 2019, https://arxiv.org/abs/1911.04623
+    .. [4] P. Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020,
+       https://arxiv.org/abs/2004.11362
 
     Examples
     --------
@@ -184,6 +197,9 @@ class ImageClassifier(ImageColumn, BaseClassifier):
         lr_schedule="cosine",
         gradient_clip_value=1.0,
         batch_norm="eval",
+        objective="log_loss",
+        temperature=0.1,
+        max_pairs=1_000_000,
         domain_loss=None,
         domain_loss_weight=1.0,
         max_epochs=8,
@@ -223,6 +239,9 @@ class ImageClassifier(ImageColumn, BaseClassifier):
         self.lr_schedule = lr_schedule
         self.gradient_clip_value = gradient_clip_value
         self.batch_norm = batch_norm
+        self.objective = objective
+        self.temperature = temperature
+        self.max_pairs = max_pairs
         self.domain_loss = domain_loss
         self.domain_loss_weight = domain_loss_weight
         self.max_epochs = max_epochs

@@ -285,15 +285,18 @@ def make_net(
     domain=None,
     domain_loss_weight=1.0,
     is_ramped=True,
+    loader=RowsLoader,
+    n_batches=None,
 ):
     """Return an initialised net, ready to train on a dataset.
 
-    With a `DomainLoss` as `domain` it is a `DomainNet`.
+    With a `DomainLoss` as `domain` it is a `DomainNet`. `loader` makes the batches, and
+    with `n_batches` so many an epoch.
     """
     own = [("unscale", Unscale()), ("keep_last_good", KeepLastGood())]
     if gradient_clip_value is not None:
         own.append(("gradient_clipping", Clip(gradient_clip_value)))
-    n_steps = max_epochs * len(RowsLoader(dataset, batch_size))
+    n_steps = max_epochs * (n_batches or len(loader(dataset, batch_size)))
     if lr_schedule != "constant":
         schedule = Schedule(lr_schedule, n_steps)
         own.append(
@@ -317,14 +320,16 @@ def make_net(
         "batch_size": batch_size,
         "lr": lr,
         "train_split": None if valid is None else predefined_split(valid),
-        "iterator_train": RowsLoader,
+        "iterator_train": loader,
         "iterator_train__shuffle": True,
-        "iterator_valid": RowsLoader,
+        "iterator_valid": loader,
         "callbacks": [*own, *(callbacks or [])],
         "callbacks__print_log": None,
         "device": str(device),
         "verbose": 0,
     }
+    if n_batches is not None:
+        options["iterator_train__n_batches"] = n_batches
     net = FineTuneNet
     if domain is not None:
         from ._domain_net import DomainCriterion, DomainLoader, DomainNet

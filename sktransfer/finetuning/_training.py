@@ -53,9 +53,6 @@ class Training:
 
     def _train(self, plan):
         """Train on rows whose activations are there."""
-        from ._net import Loss, make_net, train
-        from ._optim import parameter_groups
-
         request = plan.request
         module = self._module(request, plan.target)
         if plan.is_resumed:
@@ -66,9 +63,82 @@ class Training:
         dataset, valid = self._datasets(plan)
         if self.batch_norm == "target":
             module.estimate_statistics(_batches(plan, plan.train_rows))
-        if not plan.is_resumed and self._head_init() == "probe":
-            self._start_from_probe(module, request, plan.target, dataset)
+        if self.objective == "contrastive":
+            net, n_epochs = self._train_by_pairs(plan, module, dataset, valid)
+        else:
+            net, n_epochs = self._train_by_outputs(plan, module, dataset, valid)
+        module.prefix = None
+        module.eval()
+        self.net_ = net
+        self.n_epochs_ = n_epochs + (self.n_epochs_ if plan.is_resumed else 0)
+        self.history_ = list(net.history)
+
+    def _train_by_outputs(self, plan, module, dataset, valid):
+        """Train blocks and head together; return the net and its whole epochs."""
+        from ._net import Loss
+
+        is_fitted = self.head == "prototype"  # before the training, and after it
+        if is_fitted or (not plan.is_resumed and self._head_init() == "probe"):
+            self._fit_head(module, plan, dataset)
         domain = self._domain_loss(plan)
+        loss = Loss(plan.target.task, self.label_smoothing)
+        if not any(p.requires_grad for p in module.parameters()):
+            return self._idle_net(plan, module, loss, []), 0
+        net, n_epochs = self._run_net(
+            plan,
+            module,
+            loss,
+            dataset,
+            valid,
+            domain=domain,
+            domain_loss_weight=self.domain_loss_weight,
+            is_ramped=not plan.is_partial,
+        )
+        if is_fitted:
+            self._fit_head(module, plan, dataset)
+        if self.batch_norm == "target":
+            module.estimate_statistics(_batches(plan, plan.target_rows))
+        if domain is not None and not (self.warm_start or plan.is_partial):
+            net.forget_domain()
+        return net, n_epochs
+
+    def _train_by_pairs(self, plan, module, dataset, valid):
+        """Train the blocks by comparing rows, then fit the head to what they make."""
+        from ._contrastive import (
+            ContrastiveLoader,
+            ContrastiveLoss,
+            batches_of_an_epoch,
+        )
+        from ._heads import standardize
+        from ._net import Loss
+
+        for part in (dataset, valid):
+            if part is not None:
+                self._check_pairs(plan, part.indices)
+        head = module.head
+        standardize(head, *self._features(module, plan, dataset)[::2])
+        module.head = head[:-1]
+        net, n_epochs = self._run_net(
+            plan,
+            module,
+            ContrastiveLoss(self.temperature),
+            dataset,
+            valid,
+            loader=ContrastiveLoader,
+            n_batches=batches_of_an_epoch(
+                len(dataset), self.batch_size, plan.max_epochs, self.max_pairs
+            ),
+        )
+        module.head = head
+        self._fit_head(module, plan, dataset)
+        loss = Loss(plan.target.task, self.label_smoothing)
+        return self._idle_net(plan, module, loss, list(net.history)), n_epochs
+
+    def _run_net(self, plan, module, loss, dataset, valid, *, domain=None, **options):
+        """Make a net of the module and train it; return it and its whole epochs."""
+        from ._net import make_net, train
+        from ._optim import parameter_groups
+
         groups = parameter_groups(
             module,
             domain=domain,
@@ -79,7 +149,7 @@ class Training:
         )
         net = make_net(
             module,
-            Loss(plan.target.task, self.label_smoothing),
+            loss,
             groups,
             dataset,
             valid,
@@ -89,25 +159,26 @@ class Training:
             lr_schedule="constant" if plan.is_partial else self.lr_schedule,
             gradient_clip_value=self.gradient_clip_value,
             n_iter_no_change=self.n_iter_no_change,
-            device=request.device,
+            device=plan.request.device,
             precision=self.precision,
             callbacks=self.callbacks,
             net_params=self.net_params,
             verbose=self.verbose,
             domain=domain,
-            domain_loss_weight=self.domain_loss_weight,
-            is_ramped=not plan.is_partial,
+            **options,
         )
-        n_epochs = train(net, dataset, plan.max_epochs, type(self).__name__)
-        if self.batch_norm == "target":
-            module.estimate_statistics(_batches(plan, plan.target_rows))
-        module.prefix = None
-        module.eval()
-        if domain is not None and not (self.warm_start or plan.is_partial):
-            net.forget_domain()
-        self.net_ = net
-        self.n_epochs_ = n_epochs + (self.n_epochs_ if plan.is_resumed else 0)
-        self.history_ = list(net.history)
+        return net, train(net, dataset, plan.max_epochs, type(self).__name__)
+
+    def _idle_net(self, plan, module, loss, history):
+        from ._net import idle_net
+
+        return idle_net(
+            module,
+            loss,
+            device=plan.request.device,
+            precision=self.precision,
+            history=history,
+        )
 
     def _datasets(self, plan):
         """Return the rows to train on, and those set aside (None without any)."""
@@ -197,24 +268,86 @@ class Training:
                 "smaller freeze_depth if its frozen blocks have some."
             )
 
-    def _start_from_probe(self, module, request, target, dataset):
-        import torch
+    def _check_objective(self, request, target, is_partial):
+        """Refuse what a contrastive objective and prototypes cannot take."""
+        name, is_contrastive = type(self).__name__, self.objective == "contrastive"
+        chosen = "objective='contrastive'" if is_contrastive else "head='prototype'"
+        if not is_contrastive and self.head != "prototype":
+            return
+        if target.task != "classes":
+            raise ValueError(
+                f"{name}: {chosen} needs one class a row, and y has "
+                f"{target.n_outputs} labels a row. Use objective='log_loss' and "
+                "another head."
+            )
+        if is_partial:
+            raise ValueError(
+                f"{name}: {chosen} fits the head to all rows at once, and partial_fit "
+                "sees some of them. Use fit, with warm_start=True to go on training."
+            )
+        n_trained = len(request.backbone.blocks) - request.depth
+        if not is_contrastive:
+            if self.domain_loss == "mcc" and not n_trained:
+                raise ValueError(
+                    f"{name}: domain_loss='mcc' trains what head='prototype' does not "
+                    f"have, and freeze_depth={self.freeze_depth!r} freezes the rest. "
+                    "Use another head, or a smaller freeze_depth."
+                )
+            return
+        if not n_trained:
+            raise ValueError(
+                f"{name}: objective='contrastive' moves the features, and freeze_depth="
+                f"{self.freeze_depth!r} freezes all that makes them. Use a smaller "
+                "freeze_depth, such as -1; or objective='log_loss'."
+            )
+        for parameter, is_taken, advice in (
+            ("head", self.head in ("linear", "prototype"), "'linear' or 'prototype'"),
+            ("head_init", self.head_init != "random", "'auto'"),
+            ("label_smoothing", self.label_smoothing == 0, "0"),
+            ("domain_loss", self.domain_loss is None, "None"),
+            ("batch_norm", self.batch_norm != "target", "another one"),
+        ):
+            if not is_taken:
+                raise ValueError(
+                    f"{name}: objective='contrastive' does not take {parameter}="
+                    f"{getattr(self, parameter)!r}, as its head is fitted after the "
+                    f"training, to labelled rows. Use {advice}, or "
+                    "objective='log_loss'."
+                )
 
-        from ._heads import start_from_probe
+    def _check_pairs(self, plan, rows):
+        if np.bincount(plan.encoded[rows]).max() < 2:
+            raise ValueError(
+                f"{type(self).__name__}: objective='contrastive' compares rows of one "
+                f"class, and each of these {len(rows)} rows is the only one of its "
+                "class. Use head='prototype' with freeze_depth='all', or without "
+                "early_stopping."
+            )
+
+    def _features(self, module, plan, dataset):
+        """Return the features, targets and weights of the rows to train on."""
+        import torch
 
         module.eval()
         features, rows = [], dataset.indices
         with torch.inference_mode():
-            for inputs in _inputs(request, dataset.views[0], rows):
+            for inputs in _inputs(plan.request, dataset.views[0], rows):
                 features.append(module.features(**inputs).float().cpu().numpy())
-        start_from_probe(
-            module.head,
+        return (
             np.concatenate(features).astype(np.float64),
             dataset.targets.numpy()[rows],
-            dataset.weights.numpy()[rows],
-            task=target.task,
-            C=self.probe_C,
+            dataset.weights.numpy()[rows].astype(np.float64),
         )
+
+    def _fit_head(self, module, plan, dataset):
+        """Set the head to a linear model, or to the means of the classes."""
+        from ._heads import set_prototypes, start_from_probe
+
+        found = self._features(module, plan, dataset)
+        if self.head == "prototype":
+            set_prototypes(module.head, *found)
+            return
+        start_from_probe(module.head, *found, task=plan.target.task, C=self.probe_C)
 
     def _head_init(self):
         if self.head_init == "probe" and self.head != "linear":
