@@ -33,10 +33,6 @@ candidates = [
 ]
 ranking = rank_backbones(table["photo"], defective, candidates)
 print(ranking)
-display = ranking.plot(cost="megabytes")
-display.ax_.set_xlim(right=display.ax_.get_xlim()[1] * 2.5)  # room for the names
-display.ax_.set_title("LogME against the size of the weights")
-plt.show()
 
 # %%
 # The cross-validated score of each, from features that are there already.
