@@ -30,8 +30,8 @@ exclude_patterns = ["_build", "_extensions", "examples"]
 templates_path = ["_templates"]
 default_role = "autolink"
 nitpicky = False
-# sphinx-gallery's settings cannot be pickled; the guide takes pages that come later.
-suppress_warnings = ["config.cache", "toc.empty_glob"]
+# sphinx-gallery's settings cannot be pickled.
+suppress_warnings = ["config.cache"]
 
 # Other projects' pages are linked only when asked for: it needs a network.
 if os.environ.get("SKTRANSFER_DOCS_INTERSPHINX") == "1":

@@ -15,7 +15,7 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 LOAD_PATIENCE_S, LOAD_PAUSE_S = 60.0, 0.5  # with a device that is full
 
 _first_pid = os.getpid()
-_turns = defaultdict(threading.RLock)
+_turns: defaultdict[tuple, threading.RLock] = defaultdict(threading.RLock)
 
 
 def resolve_device(device):

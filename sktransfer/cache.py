@@ -330,8 +330,8 @@ def _rebuild_cache(folder, memory_budget, folder_budget):
 
 _lock = threading.RLock()
 _memory = FeatureCache()
-_folders = {}
-_warned_pids = set()
+_folders: dict[str, FeatureCache] = {}
+_warned_pids: set[int] = set()
 
 
 def set_cache_dir(folder):

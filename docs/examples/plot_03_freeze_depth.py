@@ -23,7 +23,7 @@ defective = table["probability"] > 0.5
 clear_cache()
 search = GridSearchCV(
     ImageClassifier(max_epochs=3, random_state=0),
-    {"freeze_depth": ["all", -1, -2, -4]},
+    {"freeze_depth": ["all", -1, -2, -3]},
     scoring="roc_auc",
     cv=StratifiedKFold(3, shuffle=True, random_state=0),
 ).fit(table["photo"], defective)

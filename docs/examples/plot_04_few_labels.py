@@ -8,6 +8,8 @@ the photographs, though the curve fits each pipeline 25 times.
 """
 
 # %%
+from functools import cache
+
 import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
@@ -19,18 +21,24 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sktransfer import ImageEncoder
 from sktransfer.datasets import load_elpv
 
-table = load_elpv().sample(400, random_state=2)
+table = load_elpv().sample(360, random_state=2)
 defective = table["probability"] > 0.5
 
 
+@cache
+def small(path):
+    """Grey values of a picture at 24 x 24 pixels."""
+    return np.asarray(Image.open(path).convert("L").resize((24, 24)), dtype=float)
+
+
 def shrink(photos):
-    """Grey values of the pictures at 24 x 24 pixels."""
-    small = [Image.open(path).convert("L").resize((24, 24)) for path in photos]
-    return np.array([np.asarray(image).ravel() for image in small], dtype=float)
+    """Turn paths into rows of grey values."""
+    return np.array([small(path).ravel() for path in photos])
 
 
 # %%
-# Both have the same last steps.
+# Both have the same last steps. With very few labels a coarse picture has fewer numbers
+# to be wrong about than 1,280 features; from some 80 labels on the network is ahead.
 models = {
     "pretrained network": make_pipeline(
         ImageEncoder(), StandardScaler(), LogisticRegression(C=1e-3, max_iter=2000)
@@ -47,7 +55,7 @@ for model in models.values():
         model,
         table["photo"].to_numpy(),
         defective.to_numpy(),
-        train_sizes=[20, 40, 80, 160, 280],
+        train_sizes=[20, 40, 80, 160, 252],
         cv=StratifiedShuffleSplit(5, test_size=0.3, random_state=0),
         scoring="roc_auc",
         score_type="test",
@@ -57,11 +65,11 @@ for model in models.values():
     )
 ax.axhline(0.5, color="grey", linestyle=":", zorder=0)
 ax.set_xscale("log")
-ax.set_xticks([20, 40, 80, 160, 280], ["20", "40", "80", "160", "280"])
+ax.set_xticks([20, 40, 80, 160, 252], ["20", "40", "80", "160", "252"])
 ax.set_xticks([], minor=True)
 ax.set(
     xlabel="labelled photographs",
-    title="Mean and standard deviation over 5 splits, 120 test photographs",
+    title="Mean and standard deviation over 5 splits, 108 test photographs",
 )
 lines = ax.get_lines()[:3]
 ax.legend(lines, [*models, "guessing"], loc="upper left")

@@ -31,10 +31,11 @@ class State(NamedTuple):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from sktransfer import load_backbone
-    >>> state = load_backbone("tiny-mlp").batch([[1.0, 2.0, 3.0]])
-    >>> state.hidden
-    tensor([[1., 2., 3.]])
+    >>> tokens = [np.array([5, 6, 7]), np.array([8])]
+    >>> load_backbone("tiny-bert").batch(tokens).lengths
+    tensor([3, 1])
     """
 
     hidden: Any

@@ -33,8 +33,8 @@ class BaseDomainScorer(BaseEstimator):
     of which it needs rows.
     """
 
-    _NEEDS = ("target",)
-    _parameter_constraints = {}
+    _NEEDS: tuple[str, ...] = ("target",)
+    _parameter_constraints: dict[str, list] = {}
 
     def get_metadata_routing(self):
         """Ask for ``sample_domain``, as scikit-learn's metadata routing wants it.

@@ -19,7 +19,7 @@ class BaseDomainSplitter(BaseEstimator):
     one of those to score on for each split, and `_n_splits(domain)`.
     """
 
-    _parameter_constraints = {}
+    _parameter_constraints: dict[str, list] = {}
 
     def get_metadata_routing(self):
         """Ask for ``sample_domain``, as scikit-learn's metadata routing wants it.
