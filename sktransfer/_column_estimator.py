@@ -21,7 +21,9 @@ class ColumnEstimator(BaseEstimator):
     `_cells` and `_allow_arrays`, and give `_reader` and `_adapt`.
     """
 
-    _error_policy = "raise"
+    @property
+    def _error_policy(self):
+        return "raise"
 
     def __setstate__(self, state):
         """Take what was pickled or saved; a parameter that is newer has its default."""

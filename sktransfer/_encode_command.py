@@ -54,6 +54,9 @@ def add_parser(commands):
     encode.add_argument("--batch-size", metavar="N", type=_count)
     encode.add_argument("--device", default="auto")
     encode.add_argument("--precision", default="float32")
+    encode.add_argument(
+        "--scheduler", metavar="ADDRESS", help="compute on this Dask cluster"
+    )
     encode.add_argument("--quiet", action="store_true", help="no progress bar")
     return encode
 
@@ -78,6 +81,7 @@ def run(args):
             batch_size="auto" if args.batch_size is None else args.batch_size,
             device=args.device,
             precision=args.precision,
+            scheduler=args.scheduler,
             verbose=0 if args.quiet else 1,
         )
     except (SKTransferError, OSError, ValueError) as err:

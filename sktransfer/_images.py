@@ -5,6 +5,7 @@ import binascii
 import hashlib
 import io
 import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ MAX_DOWNLOAD_BYTES = 64 * 2**20
 # Beyond this ratio only the middle of a picture is resized; a thin strip blown up
 # to the network's input size would otherwise need gigabytes.
 MAX_ASPECT_RATIO = 8
+STARTS_PROGRAMS = ("EPS",)  # Ghostscript
 CELLS = "images (paths, bytes, PIL images or uint8 arrays)"
 
 
@@ -72,10 +74,13 @@ def _read_file(path):
     if not path:
         raise CellError("the path is an empty string")
     try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise CellError("it is a directory")
+        if not stat.S_ISREG(mode):  # a pipe is waited for, /dev/zero has no end
+            raise CellError("it is a pipe, socket or device, and no file")
         with open(path, "rb") as file:
             content = file.read()
-    except IsADirectoryError as err:
-        raise CellError("it is a directory") from err
     except FileNotFoundError as err:
         hint = ""
         if path.startswith(("http://", "https://")):
@@ -173,7 +178,8 @@ def decode_image(content):
     Raises
     ------
     CellError
-        If the content is damaged, no image, or above Pillow's limit on pixels.
+        If the content is damaged, no image, above Pillow's limit on pixels, or in a
+        format that Pillow draws by starting another program.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -183,6 +189,11 @@ def decode_image(content):
         image = (
             Image.open(io.BytesIO(content)) if isinstance(content, bytes) else content
         )
+        if image.format in STARTS_PROGRAMS:
+            raise CellError(
+                f"it is {image.format}, which Pillow gives to another program to draw; "
+                "convert it to PNG"
+            )
         image = ImageOps.exif_transpose(image)
         return _to_rgb(image)
     except CellError:

@@ -37,6 +37,14 @@ class LabelEfficiencyCurves(Sequence):
         Median over the splits.
     ``scores`` (list of float)
         Of each split.
+
+    Examples
+    --------
+    >>> from sktransfer.model_selection import LabelEfficiencyCurves
+    >>> point = {"estimator": "probe", "labels_per_class": 5, "score": 0.8}
+    >>> curves = LabelEfficiencyCurves([point], score_name="accuracy")
+    >>> curves.names, curves.of("probe")[0]["score"]
+    (['probe'], 0.8)
     """
 
     def __init__(self, rows, *, score_name="score"):
@@ -69,6 +77,15 @@ class LabelEfficiencyCurves(Sequence):
     def of(self, name):
         """Return the rows of one estimator, fewest labels first.
 
+        Parameters
+        ----------
+        name : str
+            One of `names`.
+
+        Returns
+        -------
+        list of dict
+
         Raises
         ------
         KeyError
@@ -99,7 +116,12 @@ class LabelEfficiencyCurves(Sequence):
         return {name: _reached(self.of(name), score) for name in self.names}
 
     def to_frame(self):
-        """Return a pandas DataFrame of a row for each point.
+        """Make a frame of it.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each point.
 
         Raises
         ------

@@ -51,7 +51,8 @@ PRAGMA application_id={APPLICATION_ID};
 PRAGMA user_version={SCHEMA_VERSION};
 """
 
-_inherited = []  # connections of a parent process, which must never be closed here
+# Connections of a parent process, which must never be closed here.
+_inherited: list[sqlite3.Connection] = []
 
 
 class UnusableFileError(Exception):

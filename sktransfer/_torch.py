@@ -1,6 +1,7 @@
 """Device and precision: the two choices that depend on the machine."""
 
 import contextlib
+import multiprocessing
 import os
 import random
 import tempfile
@@ -14,11 +15,14 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 LOAD_PATIENCE_S, LOAD_PAUSE_S = 60.0, 0.5  # with a device that is full
 
 _first_pid = os.getpid()
-_turns = defaultdict(threading.RLock)
+_turns: defaultdict[tuple, threading.RLock] = defaultdict(threading.RLock)
 
 
 def resolve_device(device):
     """Turn ``"auto"``, a name or a ``torch.device`` into a usable device.
+
+    Of several CUDA devices that no index tells apart, the workers of a process pool
+    (``n_jobs``) take one each, in turn.
 
     Raises
     ------
@@ -29,7 +33,7 @@ def resolve_device(device):
 
     if device == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            return _cuda_of_worker()
         if torch.backends.mps.is_available():
             return torch.device("mps")
         return torch.device("cpu")
@@ -46,7 +50,21 @@ def resolve_device(device):
             f"device={device!r} was asked for, but torch sees {n_cuda} CUDA "
             "devices here; use device='auto' to take what there is."
         )
+    if resolved.type == "cuda" and resolved.index is None:
+        return _cuda_of_worker()
     return resolved
+
+
+def _cuda_of_worker():
+    """Return the CUDA device of this process, by its number in the pool."""
+    import torch
+
+    # "LokyProcess-3", "SpawnPoolWorker-3"; others ("MainProcess") keep the current one.
+    number = multiprocessing.current_process().name.rpartition("-")[2]
+    n_cuda = torch.cuda.device_count()
+    if n_cuda < 2 or not number.isdigit():
+        return torch.device("cuda")
+    return torch.device("cuda", (int(number) - 1) % n_cuda)
 
 
 def autocast(device, precision):

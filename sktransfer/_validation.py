@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.utils import (  # noqa: F401  (re-exported)
+    _safe_indexing as take_rows,
+)
 from sklearn.utils._param_validation import (  # noqa: F401  (re-exported)
     HasMethods,
     Hidden,
@@ -18,6 +21,9 @@ from sklearn.utils._param_validation import (  # noqa: F401  (re-exported)
 )
 from sklearn.utils.validation import (  # noqa: F401  (re-exported)
     _check_sample_weight as check_sample_weight,
+)
+from sklearn.utils.validation import (  # noqa: F401  (re-exported)
+    _num_samples as n_rows_of,
 )
 
 NULL_TYPE_NAMES = ("NAType", "NaTType")

@@ -1,18 +1,24 @@
 """Encode many rows to Parquet: in parts, in bounded memory, resumable after a crash."""
 
 import contextlib
-import hashlib
 import json
-import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
+from ._bulk_cluster import check_travels, connected, on_cluster
+from ._bulk_parts import (
+    REJECTED,
+    compute,
+    n_rows,
+    part_path,
+    rejected_path,
+    write,
+    write_part,
+)
 from ._bulk_sources import open_source
 from ._optional import import_optional
-from ._validation import CellError, is_integer
+from ._validation import is_integer
 from .backbones import load_backbone
 from .encoders import ImageEncoder, TextEncoder
 from .exceptions import BulkError
@@ -21,8 +27,6 @@ __all__ = ["BulkResult", "encode"]
 
 JOB = "job.json"
 LOCK = ".lock"
-LATER = "it could not be read at first, and could a moment later"
-REJECTED = "rejected"
 DEFAULT_BACKBONES = {"image": "efficientnet_lite0", "text": "all-MiniLM-L6-v2"}
 
 
@@ -65,6 +69,7 @@ def encode(
     device="auto",
     precision="float32",
     cache=None,
+    scheduler=None,
     verbose=1,
 ):
     r"""Send a column of a data set through a network, and write Parquet files.
@@ -99,6 +104,11 @@ def encode(
         Columns to copy, such as an identifier.
     rows_per_part : int, default=1024
         So many rows are in memory at once, and are lost at most when a run is killed.
+    scheduler : str or distributed.Client, default=None
+        Address or client of a Dask cluster, whose workers compute the parts; this
+        process reads the source and writes the result. Workers need sktransfer and the
+        weights, and see image files under the same paths. They get the parameters of
+        the encoder, never weights. None computes here.
     verbose : int, default=1
         1 shows a progress bar with rate and time left.
 
@@ -109,10 +119,12 @@ def encode(
     Raises
     ------
     BulkError
-        If the source has nothing to encode or lacks the column, or `out` is the result
-        of another job.
+        If the source has nothing to encode or lacks the column, `out` is the result
+        of another job, or the cluster cannot do it.
     MissingDependencyError
-        If pyarrow is not installed.
+        If pyarrow is not installed, or distributed where `scheduler` is given.
+    WeightsMismatchError
+        If a worker of the cluster has other weights than this process.
 
     Examples
     --------
@@ -127,6 +139,8 @@ def encode(
     import_optional("pyarrow", extra="bulk", purpose="sktransfer.bulk.encode")
     if not is_integer(rows_per_part) or rows_per_part < 1:
         raise ValueError(f"rows_per_part={rows_per_part!r} must be a positive int.")
+    if scheduler is not None:
+        check_travels(backbone)
     data = open_source(source, column, keep)
     if modality is None:
         modality = data.modality
@@ -175,7 +189,7 @@ def encode(
     (out / REJECTED).mkdir(parents=True, exist_ok=True)
     with _alone(out):
         _start(out, job)
-        return _run(data, out, encoder, rows_per_part, verbose)
+        return _run(data, out, encoder, rows_per_part, verbose, scheduler)
 
 
 @contextlib.contextmanager
@@ -214,107 +228,45 @@ def _start(out, job):
         for stale in (*out.glob(".*.tmp"), *(out / REJECTED).glob(".*.tmp")):
             stale.unlink(missing_ok=True)
         return
-    _write(path, json.dumps(job, indent=1).encode())
+    write(path, json.dumps(job, indent=1).encode())
 
 
-def _run(data, out, encoder, rows_per_part, verbose):
-    n_rows = n_rejected = n_found = n_parts = 0
-    with _Bar(data.n_rows, verbose) as bar:
+def _run(data, out, encoder, rows_per_part, verbose, scheduler):
+    counts = dict.fromkeys(("n_rows", "n_rejected", "n_parts", "n_found"), 0)
+
+    def count(number, chunk):
+        rejected = n_rows(rejected_path(out, number))
+        counts["n_rows"] += chunk.n_rows - rejected
+        counts["n_rejected"] += rejected
+        counts["n_parts"] += 1
+
+    def to_do():
         for number, chunk in enumerate(data.chunks(rows_per_part, _is_done(out))):
-            n_parts += 1
-            if chunk.cells is None:
-                n_found += 1
-                rejected = _n_rows(_rejected_path(out, number))
-                n_rows += chunk.n_rows - rejected
-                bar.update(chunk.n_rows, is_work=False)
-            else:
-                rejected = _part(out, number, chunk, encoder, data.column)
-                n_rows += len(chunk.cells) - rejected
-                bar.update(len(chunk.cells))
-            n_rejected += rejected
-    return BulkResult(out, n_rows, n_rejected, n_parts, n_found)
+            if chunk.cells is not None:
+                yield number, chunk
+                continue
+            count(number, chunk)
+            counts["n_found"] += 1
+            bar.update(chunk.n_rows, is_work=False)
+
+    with contextlib.ExitStack() as stack:
+        bar = stack.enter_context(_Bar(data.n_rows, verbose))
+        if scheduler is None:
+            parts = ((n, c, *compute(encoder, c.cells)) for n, c in to_do())
+        else:
+            parts = on_cluster(
+                stack.enter_context(connected(scheduler)), encoder, to_do()
+            )
+        with contextlib.closing(parts):
+            for number, chunk, vectors, bad in parts:
+                write_part(out, number, chunk, data.column, vectors, bad)
+                count(number, chunk)
+                bar.update(chunk.n_rows)
+    return BulkResult(out, **counts)
 
 
 def _is_done(out):
-    return lambda number: _part_path(out, number).is_file()
-
-
-def _part(out, number, chunk, encoder, column):
-    """Encode and write one part; return how many rows were rejected."""
-    import pyarrow as pa
-
-    vectors = encoder.fit_transform(chunk.cells)
-    bad = {int(row): "the cell is null" for row in encoder.missing_rows_}
-    if isinstance(encoder, TextEncoder):
-        bad = {}  # a null text counts as an empty one
-    bad |= _reasons(encoder, chunk.cells, [int(row) for row in encoder.error_rows_])
-    good = np.setdiff1d(np.arange(len(vectors)), list(bad)).astype(np.int64)
-    stem = "path" if column is None else column
-    columns = {
-        f"{stem}_{i}": pa.array(vectors[good, i]) for i in range(vectors.shape[1])
-    }
-    known = chunk.known.take(pa.array(good))
-    clash = sorted(set(columns) & set(known.column_names))
-    if clash:
-        raise BulkError(f"keep has {clash}, which are names of features.")
-    table = pa.table({**{n: known[n] for n in known.column_names}, **columns})
-    rows = sorted(bad)
-    wrong = chunk.known.take(pa.array(rows, type=pa.int64()))
-    wrong = wrong.append_column("reason", pa.array([bad[r] for r in rows], pa.string()))
-    # The rejected rows first: where the part is there, they are too.
-    _write_table(_rejected_path(out, number), wrong)
-    _write_table(_part_path(out, number), table)
-    return len(rows)
-
-
-def _reasons(encoder, cells, rows):
-    """Say why each of some rows cannot be used."""
-    if not rows:
-        return {}
-    network = load_backbone(encoder.backbone, modality=encoder._modality)
-    found = {}
-    with contextlib.closing(encoder._reader(network)) as reader:
-        results = reader.read([cells[row] for row in rows])
-        for row, result in zip(rows, results, strict=True):
-            if not isinstance(result, CellError):
-                prepared = reader.prepare([result[1]], encoder._adapt(network))[0]
-                result = prepared.result() if hasattr(prepared, "result") else prepared
-            found[row] = str(result) if isinstance(result, CellError) else LATER
-    return found
-
-
-def _part_path(out, number):
-    return out / f"part-{number:05d}.parquet"
-
-
-def _rejected_path(out, number):
-    return out / REJECTED / f"part-{number:05d}.parquet"
-
-
-def _n_rows(path):
-    import pyarrow.parquet as pq
-
-    return pq.read_metadata(path).num_rows
-
-
-def _write_table(path, table):
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
-    _write(path, sink.getvalue().to_pybytes())
-
-
-def _write(path, content):
-    """Write a file beside its place and rename it."""
-    digest = hashlib.blake2b(os.urandom(8), digest_size=4).hexdigest()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{digest}.tmp")
-    with open(temporary, "xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    return lambda number: part_path(out, number).is_file()
 
 
 class _Bar:

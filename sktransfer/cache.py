@@ -142,7 +142,12 @@ class FeatureCache:
         return _rebuild_cache, (self.folder, *budgets)
 
     def info(self):
-        """Return a `CacheInfo`."""
+        """Say what the cache did and holds.
+
+        Returns
+        -------
+        CacheInfo
+        """
         with self._lock:
             return CacheInfo(
                 self._hits,
@@ -234,7 +239,12 @@ class FeatureCache:
         return granted
 
     def release(self, keys):
-        """Give up claims of this thread."""
+        """Give up claims of this thread.
+
+        Parameters
+        ----------
+        keys : iterable of bytes
+        """
         with self._changed:
             for key in keys:
                 self._claims.pop(key, None)
@@ -277,6 +287,11 @@ class FeatureCache:
         """Keep by-products in memory, as long as most of it is free.
 
         Whoever asks for many rows holds those that were asked for beside the cache.
+
+        Parameters
+        ----------
+        records : dict of bytes to ndarray
+            By key.
         """
         with self._lock:
             for key, record in records.items():
@@ -315,8 +330,8 @@ def _rebuild_cache(folder, memory_budget, folder_budget):
 
 _lock = threading.RLock()
 _memory = FeatureCache()
-_folders = {}
-_warned_pids = set()
+_folders: dict[str, FeatureCache] = {}
+_warned_pids: set[int] = set()
 
 
 def set_cache_dir(folder):
@@ -342,7 +357,11 @@ def set_cache_dir(folder):
 
 
 def cache_info():
-    """Return the `CacheInfo` of the cache that ``cache="auto"`` uses now.
+    """Say what the cache that ``cache="auto"`` uses now did and holds.
+
+    Returns
+    -------
+    CacheInfo
 
     Examples
     --------

@@ -112,6 +112,11 @@ class UnsafeSaveError(SaveError):
 class UntrustedTypeError(SaveError):
     """A save has a type or function that is on no list of trusted ones.
 
+    Parameters
+    ----------
+    message : str
+    types : iterable of str
+
     Attributes
     ----------
     types : tuple of str
@@ -133,6 +138,12 @@ class VersionMismatchWarning(UserWarning):
 
 class InvalidRowError(SKTransferError, ValueError):
     """A row that cannot be used.
+
+    Parameters
+    ----------
+    message : str
+    row, label, source : optional
+        As the attributes.
 
     Attributes
     ----------

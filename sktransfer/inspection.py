@@ -3,8 +3,14 @@
 import numpy as np
 
 from ._optional import import_optional
+from ._shift_display import DomainShiftDisplay
 
-__all__ = ["BackboneRankingDisplay", "FreezeDepthDisplay", "LabelEfficiencyDisplay"]
+__all__ = [
+    "BackboneRankingDisplay",
+    "DomainShiftDisplay",
+    "FreezeDepthDisplay",
+    "LabelEfficiencyDisplay",
+]
 
 COST_LABELS = {
     "milliseconds": "milliseconds a row",

@@ -87,6 +87,14 @@ class BackboneRanking(Sequence):
         Width of the vectors.
     ``megabytes`` (float)
         Weights of the blocks that run, in 10**6 bytes.
+
+    Examples
+    --------
+    >>> from sktransfer.model_selection import rank_backbones
+    >>> texts = [f"{word} {i}" for i in range(10) for word in ("good", "bad")]
+    >>> ranking = rank_backbones(texts, ["+", "-"] * 10, ["tiny-bert"], n_timed=0)
+    >>> len(ranking), ranking.best_["rank"], ranking[0]["n_features"]
+    (1, 1, 16)
     """
 
     def __init__(self, rows, *, score_name, by_depth=False):
@@ -118,13 +126,28 @@ class BackboneRanking(Sequence):
 
     @staticmethod
     def label(row):
-        """Name a candidate in a few words."""
+        """Name a candidate in a few words.
+
+        Parameters
+        ----------
+        row : dict
+            One of the ranking.
+
+        Returns
+        -------
+        str
+        """
         backbone = row["backbone"]
         name = backbone.name if hasattr(backbone, "name") else backbone
         return f"{name}, {row['depth']}, {row['pooling']}"
 
     def to_frame(self):
-        """Return a pandas DataFrame of a row for each candidate.
+        """Make a frame of it.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each candidate.
 
         Raises
         ------

@@ -102,7 +102,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     columns_ : dict of str to object
         The fitted encoder of each column. Those of images and texts have ``encoder``
         and ``pca``.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features_in,)
     n_features_in_, n_features_out_ : int
 
     See Also
@@ -176,7 +176,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : pandas or polars DataFrame of shape (n_samples, n_features_in_)
+        X : pandas or polars DataFrame of shape (n_samples, n_features_in)
         y : array-like of shape (n_samples,), default=None
             For encoders that use it.
 
@@ -192,13 +192,13 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : pandas or polars DataFrame of shape (n_samples, n_features_in_)
+        X : pandas or polars DataFrame of shape (n_samples, n_features_in)
         y : array-like of shape (n_samples,), default=None
             For encoders that use it.
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features_out_), float64
+        ndarray of shape (n_samples, n_features_out), float64
             Or a frame, as ``set_output`` says.
 
         Raises
@@ -220,7 +220,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features_out_), float64
+        ndarray of shape (n_samples, n_features_out), float64
             Or a frame, as ``set_output`` says.
         """
         check_is_fitted(self, "columns_")

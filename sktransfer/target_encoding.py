@@ -152,7 +152,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features_out_)
+        ndarray of shape (n_samples, n_features_out)
 
         Raises
         ------
@@ -199,7 +199,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features_out_)
+        ndarray of shape (n_samples, n_features_out)
         """
         check_is_fitted(self, "estimator_")
         outputs = self._outputs(self.estimator_, X)

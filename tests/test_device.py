@@ -7,10 +7,11 @@ import time
 import numpy as np
 import pytest
 import torch
+from joblib import Parallel, delayed
 
 from sktransfer import TextEncoder, _torch
 from sktransfer._readers import padded_length
-from sktransfer._torch import device_lock, load_onto
+from sktransfer._torch import device_lock, load_onto, resolve_device
 from sktransfer.backbones._base import State
 
 CPU = torch.device("cpu")
@@ -165,3 +166,38 @@ def test_compile_computes_the_same_on_a_card():
     want = encoder.fit_transform(texts)
     got = encoder.set_params(engine="compile").transform(texts)
     np.testing.assert_allclose(got, want, atol=1e-3 * np.abs(want).max())
+
+
+@pytest.mark.parametrize(
+    ("process", "n_cuda", "expected"),
+    [
+        ("MainProcess", 2, "cuda"),
+        ("LokyProcess-1", 2, "cuda:0"),
+        ("LokyProcess-2", 2, "cuda:1"),
+        ("LokyProcess-3", 2, "cuda:0"),
+        ("LokyProcess-3", 1, "cuda"),
+    ],
+)
+def test_workers_take_the_devices_in_turn(monkeypatch, process, n_cuda, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: n_cuda)
+    monkeypatch.setattr("multiprocessing.current_process", lambda: Named(process))
+    for device in ("auto", "cuda"):
+        assert resolve_device(device) == torch.device(expected)
+    assert resolve_device("cuda:0") == torch.device("cuda:0")
+
+
+class Named:
+    def __init__(self, name):
+        self.name = name
+
+
+def test_the_workers_of_joblib_are_numbered():
+    names = Parallel(n_jobs=2)(delayed(process_name)() for _ in range(2))
+    assert all(name.rpartition("-")[2].isdigit() for name in names)
+
+
+def process_name():
+    import multiprocessing
+
+    return multiprocessing.current_process().name

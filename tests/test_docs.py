@@ -42,3 +42,14 @@ def test_page_snippets_run_in_order(path, tmp_path, monkeypatch, bundled_weights
     with torch.random.fork_rng():
         for code in snippets(path):
             exec(compile(code, str(path), "exec"), namespace)
+
+
+def test_the_readme_claims_only_what_the_benchmarks_show():
+    readme = (REPOSITORY / "README.md").read_text()
+    shown = (REPOSITORY / "benchmarks" / "README.md").read_text()
+    table = re.search(r"<!-- peers -->(.*?)<!-- /peers -->", readme, re.DOTALL)[1]
+    results = [row.split("|")[2:4] for row in table.strip().splitlines()[2:]]
+    figures = re.findall(r"\d[\d,.]*\d|\d", " ".join(sum(results, [])))
+    assert len(figures) > 20
+    lost = [f for f in figures if not re.search(rf"(?<![\d.]){f}(?![\d])", shown)]
+    assert not lost, f"not in benchmarks/README.md any more: {lost}"

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 
 import numpy as np
 import pytest
@@ -114,6 +115,22 @@ def test_bad_cells_say_what_is_wrong(bad_images):
     for name, cell in bad_images.items():
         with pytest.raises(CellError, match=causes[name]):
             decode_image(read_image(cell, "path"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and devices")
+def test_what_has_no_end_is_not_opened(tmp_path):
+    pipe = tmp_path / "pipe.jpg"
+    os.mkfifo(pipe)
+    for cell in (pipe, "/dev/zero"):
+        with pytest.raises(CellError, match="a pipe, socket or device"):
+            read_image(cell, "path")
+
+
+def test_no_program_is_started_for_a_picture():
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "EPS")
+    with pytest.raises(CellError, match="EPS.*another program"):
+        decode_image(buffer.getvalue())
 
 
 def test_base64_is_read_when_it_is_announced(pixels):

@@ -1,4 +1,4 @@
-"""Samples of the campaigns of benchmarks/reliability.py."""
+"""Samples of the campaigns of benchmarks/reliability/."""
 
 import sys
 
@@ -6,7 +6,7 @@ import pytest
 from conftest import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY))
-from benchmarks import reliability
+from benchmarks.reliability import inputs, jobs, reading, saves, stores
 
 sys.path.remove(str(REPOSITORY))
 
@@ -17,7 +17,7 @@ pytestmark = [
 
 
 def test_processes_that_start_together_do_each_row_once(tmp_path):
-    outcome = reliability.together(
+    outcome = stores.together(
         tmp_path, n_processes=3, n_images=300, backbone="tiny-cnn"
     )
     assert outcome["forwards"] == 300
@@ -25,25 +25,45 @@ def test_processes_that_start_together_do_each_row_once(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_killed_writers_leave_a_sound_store(tmp_path):
-    outcome = reliability.kills(tmp_path, n_rounds=8, n_writers=3)
+    outcome = stores.kills(tmp_path, n_rounds=8, n_writers=3)
     assert outcome["finished rows found again"] > 0
 
 
 def test_damaged_stores_warn_and_never_give_a_wrong_vector(tmp_path):
-    n_stores = 3 * len(reliability.DAMAGES)
-    outcome = reliability.damage(tmp_path, n_stores=n_stores, seed=1)
+    n_stores = 3 * len(stores.DAMAGES)
+    outcome = stores.damage(tmp_path, n_stores=n_stores, seed=1)
     assert sum(outcome["kinds"].values()) == n_stores
 
 
 def test_a_full_disk_and_a_read_only_folder_warn_once(tmp_path):
     try:
-        reliability.full_disk(tmp_path, n_texts=2000)
+        stores.full_disk(tmp_path, n_texts=2000)
     except (PermissionError, FileNotFoundError) as err:
         pytest.skip(f"mounting is not allowed: {err}")
 
 
 def test_what_is_read_is_right_and_read_without_computing(tmp_path):
-    outcome = reliability.reading(
+    outcome = reading.reading(
         tmp_path, n_rows=500, n_activations=100, n_computed=8, backbone="tiny-cnn"
     )
     assert outcome["rows"] == 500
+
+
+def test_mutated_images_are_read_or_refused(tmp_path):
+    outcome = inputs.images(tmp_path, n_images=300, seed=1)
+    assert 0 < outcome["unreadable"] < 300
+
+
+def test_mutated_strings_are_texts_and_open_nothing(tmp_path, bundled_weights):
+    assert inputs.texts(tmp_path, n_texts=200, seed=1)["strings"] == 200
+
+
+def test_tampered_saves_are_refused_and_execute_nothing(tmp_path):
+    outcome = saves.tampered_saves(tmp_path, n_saves=20, seed=1)
+    assert outcome["refused where sha256= pins the manifest"] == 20
+
+
+def test_a_killed_encode_goes_on_behind_the_last_finished_part(tmp_path):
+    jobs.killed_jobs(
+        tmp_path, n_images=400, n_kills=2, rows_per_part=20, backbone="tiny-cnn"
+    )

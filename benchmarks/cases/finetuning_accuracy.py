@@ -29,6 +29,7 @@ from sktransfer import ImageClassifier, ImageEncoder, TextClassifier, TextEncode
 N_SPLITS = 5
 SEEDS = (0, 1, 2)
 TRAIN_ROWS, TEST_ROWS = 300, 1000  # of the image sets; as many as there are
+ELPV_500 = "elpv, 500 rows"
 VENDORS = ("fluent3d", "noto", "twemoji")
 # Pictures far from photographs want what the second line does, photographs the first.
 IMAGE_GRID = [
@@ -44,11 +45,16 @@ TEXT_GRID = {"freeze_depth": ["all", -1, -2], "lr": [1e-4, 3e-4]}
 IMAGE_DEPTHS = ("all", -1, -2, -4, -6)
 TEXT_DEPTHS = ("all", -1, -2)
 CS = (0.001, 0.01, 0.1, 1.0, 10.0)
-SCORING = {"elpv": "roc_auc"}
 
 
 def run(full):
-    names = ["clothing10", *(f"emoji {v}" for v in VENDORS), "elpv", "banking77"]
+    names = [
+        "clothing10",
+        *(f"emoji {v}" for v in VENDORS),
+        "elpv",
+        ELPV_500,
+        "banking77",
+    ]
     jobs = [(name, split) for split in range(N_SPLITS) for name in names]
     with tempfile.TemporaryDirectory() as folder:
         rows = Parallel(n_jobs=2)(delayed(compare)(*job, folder) for job in jobs)
@@ -103,7 +109,7 @@ def compare(name, split, folder):
     kind, encoder = (
         (TextClassifier, TextEncoder) if is_text else (ImageClassifier, ImageEncoder)
     )
-    scoring = SCORING.get(name, "accuracy")
+    scoring = "roc_auc" if name.startswith("elpv") else "accuracy"
     search = GridSearchCV(
         make_pipeline(
             encoder(cache=folder), StandardScaler(), LogisticRegression(max_iter=2000)
@@ -151,7 +157,8 @@ def rows_of(name, y, groups, split):
         by_class = [order[y[order] == label][:10] for label in np.unique(y)]
         train = np.concatenate(by_class)
         return train, np.setdiff1d(order, train)[: 2 * TEST_ROWS]
-    train, test = divide(y, groups, split, train_size=TRAIN_ROWS / len(y))
+    n_rows = 500 if name == ELPV_500 else TRAIN_ROWS
+    train, test = divide(y, groups, split, train_size=n_rows / len(y))
     return train, test[:TEST_ROWS]
 
 
@@ -160,7 +167,7 @@ def data(name):
     if name == "banking77":
         texts, y = banking77("train")
         return texts.to_numpy(object), np.asarray(y), None
-    if name == "elpv":
+    if name.startswith("elpv"):
         from elpv_dataset.utils import load_dataset
 
         pictures, probability, _ = load_dataset()

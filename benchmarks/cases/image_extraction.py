@@ -1,5 +1,7 @@
 """JPEG files to features, decoding included, against embetter and loops in timm."""
 
+from functools import partial
+
 from sktransfer import ImageEncoder
 
 from .._harness import SEED, alternate, claim, clothing10, relative_difference, spread
@@ -19,6 +21,7 @@ AS_IT_COMES = "embetter, as it comes"
 TUNED, LOADER = "best hand-tuned loop", "timm, DataLoader, 2 workers"
 # Time over ours that is to be shown, at least.
 TARGETS = {AS_IT_COMES: 3, "embetter, eval mode": 3, TUNED: 0.95, LOADER: 1.8}
+ENGINES = ("onnxruntime", "openvino")
 N_TUNING = 64  # images on which the tuned loop chooses its options
 
 
@@ -77,6 +80,10 @@ def run(full=False):
 def contestants(frame, paths, tuned):
     frame = frame[: len(paths)]
     ours = ImageEncoder(cache=None)
+    engines = {
+        f"sktransfer, {engine}": ImageEncoder(cache=None, engine=engine)
+        for engine in ENGINES
+    }
     usual, transform = timm_network()
     careful = timm_network.__wrapped__()[0]  # one of its own: its layout changes
     as_it_comes, in_eval_mode = embetter_pipeline("path"), embetter_pipeline("path")
@@ -85,6 +92,7 @@ def contestants(frame, paths, tuned):
     in_eval_mode[-1].model.eval()
     return {
         "sktransfer": lambda: ours.transform(paths),
+        **{n: partial(one.transform, paths) for n, one in engines.items()},
         TUNED: lambda: tuned(paths),
         "timm, careful loop": lambda: careful_loop(paths, careful, transform),
         "timm, usual loop": lambda: usual_loop(paths, usual, transform),

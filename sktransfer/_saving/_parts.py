@@ -131,7 +131,13 @@ def put_together(structure, reader, device):
                 f"({type(err).__name__}: {err})."
             ) from err
 
-    estimator = swap(structure, replace, in_place=True)
+    try:
+        estimator = swap(structure, replace, in_place=True)
+    except (AttributeError, KeyError, RecursionError, TypeError) as err:
+        raise DamagedSaveError(
+            f"{reader.folder}: the structure makes no sense "
+            f"({type(err).__name__}: {err})."
+        ) from err
     for model in tuned:
         if not isinstance(model.net_, Token):
             raise DamagedSaveError(f"{reader.folder}: a net stands in the structure.")

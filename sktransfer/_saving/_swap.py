@@ -15,6 +15,8 @@ class Token:
         Which of the manifest's records it is.
     """
 
+    kind = number = None  # of one that a file has emptied
+
     def __init__(self, kind, number):
         self.kind, self.number = kind, number
 

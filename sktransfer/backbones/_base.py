@@ -28,6 +28,14 @@ class State(NamedTuple):
         True where a token is real.
     lengths : int64 Tensor of shape (n,) or None
         Number of real tokens of each row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktransfer import load_backbone
+    >>> tokens = [np.array([5, 6, 7]), np.array([8])]
+    >>> load_backbone("tiny-bert").batch(tokens).lengths
+    tensor([3, 1])
     """
 
     hidden: Any
@@ -35,7 +43,16 @@ class State(NamedTuple):
     lengths: Any = None
 
     def to(self, device):
-        """Move to a device; to CUDA from pinned memory, without waiting."""
+        """Move to a device; to CUDA from pinned memory, without waiting.
+
+        Parameters
+        ----------
+        device : torch.device
+
+        Returns
+        -------
+        State
+        """
         if device.type == "cuda":
             # torch keeps the pinned copy until the device has read it.
             pinned = (t if t is None or t.is_cuda else t.pin_memory() for t in self)
@@ -227,7 +244,12 @@ class Backbone:
         return tuple(self.blocks)
 
     def modules(self):
-        """Return every module: the blocks, and `post_pool` if there is one."""
+        """Return every module: the blocks, and `post_pool` if there is one.
+
+        Returns
+        -------
+        tuple of torch.nn.Module
+        """
         tail = () if self.post_pool is None else (self.post_pool,)
         return (*self.blocks.values(), *tail)
 
@@ -291,7 +313,16 @@ class Backbone:
         return k
 
     def resolve_pooling(self, pooling):
-        """Turn a pooling parameter into one of {"mean", "max", "cls", "last", "none"}.
+        """Turn a pooling parameter into what is done.
+
+        Parameters
+        ----------
+        pooling : {"auto", "mean", "max", "cls", "last"}
+
+        Returns
+        -------
+        {"mean", "max", "cls", "last", "none"}
+            "none" if the network pools for itself.
 
         Raises
         ------
@@ -342,6 +373,10 @@ class Backbone:
     def unbatch(self, state):
         """Take a batch apart.
 
+        Parameters
+        ----------
+        state : State
+
         Returns
         -------
         list of ndarray
@@ -354,7 +389,19 @@ class Backbone:
         return [row[:length] for row, length in pairs]
 
     def run(self, state, start=0, stop=None):
-        """Run the blocks ``start`` to ``stop`` (a slice) in the caller's grad mode."""
+        """Run a slice of the blocks, in the caller's grad mode.
+
+        Parameters
+        ----------
+        state : State
+            What the block before `start` gave, or a batch.
+        start, stop : int or None, default=0, None
+            As in a slice.
+
+        Returns
+        -------
+        State
+        """
         if start == 0:
             state = self.preprocess.to_input(state)
         for block in list(self.blocks.values())[start:stop]:
@@ -362,7 +409,20 @@ class Backbone:
         return state
 
     def pool(self, state, pooling, depth):
-        """Pool the activations after `depth` blocks, with `post_pool` at full depth."""
+        """Pool activations to vectors, with `post_pool` at full depth.
+
+        Parameters
+        ----------
+        state : State
+            After `depth` blocks.
+        pooling : {"mean", "max", "cls", "last", "none"}
+            As `resolve_pooling` gives it.
+        depth : int
+
+        Returns
+        -------
+        Tensor of shape (n, n_features)
+        """
         vectors = pool(state.hidden, state.mask, pooling, self.n_prefix_tokens)
         if depth == len(self.blocks) and self.post_pool is not None:
             vectors = self.post_pool(vectors)

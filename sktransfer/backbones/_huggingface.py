@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from ..exceptions import UnknownBackboneError
+from . import _huggingface_static as static
 from ._base import Backbone, State
 from ._blocks import Tail, WholeTransformer
 from ._hub import from_hub
@@ -49,6 +50,9 @@ def build_named(spec, name_or_path, *, fingerprint=None):
 
 
 def _randomise(model):
+    if isinstance(model[0], _module_classes().StaticEmbedding):
+        static.randomise(model[0])
+        return
     fresh = type(model[0].auto_model)(model[0].auto_model.config)
     model[0].auto_model.load_state_dict(fresh.state_dict())
 
@@ -61,12 +65,21 @@ def as_backbone(model, *, name, fingerprint=None):
     """
     models = _module_classes()
     modules = list(model)
+    if isinstance(modules[0], models.StaticEmbedding):
+        return static.as_backbone(
+            modules[0],
+            name=name,
+            post_pool=_post_pool(modules[1:]),
+            prompts=model.prompts,
+            default_prompt=_default_prompt(model),
+            fingerprint=fingerprint,
+        )
     is_usual = len(modules) > 1 and isinstance(modules[0], models.Transformer)
     if not is_usual or not isinstance(modules[1], models.Pooling):
         kinds = [type(module).__name__ for module in modules]
         raise UnknownBackboneError(
             f"{name!r} is made of {kinds}; only networks that start with a Transformer "
-            "and a Pooling can be used."
+            "and a Pooling, or a StaticEmbedding, can be used."
         )
     # A record may be in half precision; torch computes that slowly on a CPU.
     network = modules[0].auto_model.float().eval()
@@ -145,14 +158,17 @@ def _preprocess(model, name):
     tokenizer = model.tokenizer
     limit = _max_tokens(model[0].auto_model)
     max_length = min(model.max_seq_length or limit, limit)
-    prompts = dict(model.prompts)
     return TextPreprocess(
         tokenize=HuggingFaceTokenize(tokenizer, limit),
         max_length=max_length,
         tokenizer_id=f"{name}:{len(tokenizer)}",
-        prompts=prompts,
-        default_prompt=prompts.get(model.default_prompt_name, ""),
+        prompts=dict(model.prompts),
+        default_prompt=_default_prompt(model),
     )
+
+
+def _default_prompt(model):
+    return model.prompts.get(model.default_prompt_name, "")
 
 
 def _max_tokens(network):

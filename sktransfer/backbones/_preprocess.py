@@ -32,6 +32,13 @@ class ImagePreprocess:
         "center", "squash" or "border", as in timm.
     fixed_size : bool
         True if the network takes no other size.
+
+    Examples
+    --------
+    >>> from sktransfer.backbones import ImagePreprocess
+    >>> preprocess = ImagePreprocess(size=(32, 32), mean=(0.5,) * 3, std=(0.5,) * 3)
+    >>> preprocess.resized(64, "mine").size
+    (64, 64)
     """
 
     size: tuple
@@ -49,6 +56,17 @@ class ImagePreprocess:
 
     def resized(self, image_size, name):
         """Return a copy for another input size.
+
+        Parameters
+        ----------
+        image_size : int or None
+            Height and width in pixels; None keeps the size.
+        name : str
+            The backbone's, for the message.
+
+        Returns
+        -------
+        ImagePreprocess
 
         Raises
         ------
@@ -69,7 +87,16 @@ class ImagePreprocess:
         return dataclasses.replace(self, size=(image_size, image_size))
 
     def prepare(self, image):
-        """Turn an RGB picture into uint8 pixels ``(height, width, 3)``."""
+        """Resize and crop a picture.
+
+        Parameters
+        ----------
+        image : PIL image in RGB
+
+        Returns
+        -------
+        uint8 ndarray of shape (height, width, 3)
+        """
         transform = _image_transform(
             self.size, self.interpolation, self.crop_pct, self.crop_mode
         )
@@ -77,7 +104,18 @@ class ImagePreprocess:
         return np.moveaxis(pixels, 0, -1)
 
     def to_input(self, state):
-        """Turn a batch of uint8 pixels into normalised floats, on its device."""
+        """Turn a batch of uint8 pixels into normalised floats, on its device.
+
+        Parameters
+        ----------
+        state : State
+            ``hidden`` is uint8 of shape (n, height, width, 3); floats stay as they are.
+
+        Returns
+        -------
+        State
+            ``hidden`` is float32 of shape (n, 3, height, width).
+        """
         import torch
 
         if state.hidden.is_floating_point():
@@ -88,7 +126,12 @@ class ImagePreprocess:
         return state._replace(hidden=pixels.sub_(mean).div_(std))
 
     def example(self):
-        """Return seeded noise in the shape of one picture."""
+        """Return seeded noise in the shape of one picture.
+
+        Returns
+        -------
+        uint8 ndarray of shape (height, width, 3)
+        """
         rng = np.random.default_rng(0)
         return rng.integers(0, 256, size=(*self.size, 3), dtype=np.uint8)
 
@@ -134,6 +177,14 @@ class TextPreprocess:
         Prompts that the weights were trained with, by name.
     default_prompt : str
         Put in front where the caller says nothing.
+
+    Examples
+    --------
+    >>> from sktransfer.backbones import TextPreprocess
+    >>> def tokenize(texts, max_length):
+    ...     return [[len(word) for word in text.split()][:max_length] for text in texts]
+    >>> TextPreprocess(tokenize, 4, "lengths of words").prepare(["one short text"])
+    [array([3, 5, 4])]
     """
 
     tokenize: Callable
@@ -149,6 +200,17 @@ class TextPreprocess:
 
     def shortened(self, max_length, name):
         """Return a copy with another limit on tokens.
+
+        Parameters
+        ----------
+        max_length : int or None
+            Tokens, special ones included; None keeps the limit.
+        name : str
+            The backbone's, for the message.
+
+        Returns
+        -------
+        TextPreprocess
 
         Raises
         ------
@@ -171,23 +233,57 @@ class TextPreprocess:
         return getattr(self.tokenize, "limit", self.max_length)
 
     def prompt(self, prompt):
-        """Return the text to put in front: a record's name, or the text itself."""
+        """Return the text to put in front of each text.
+
+        Parameters
+        ----------
+        prompt : str or None
+            A name in `prompts`, or the text itself; None is the default prompt.
+
+        Returns
+        -------
+        str
+        """
         if prompt is None:
             return self.default_prompt
         return self.prompts.get(prompt, prompt)
 
     def prepare(self, texts):
-        """Turn texts into int64 arrays of token ids."""
+        """Tokenize.
+
+        Parameters
+        ----------
+        texts : list of str
+
+        Returns
+        -------
+        list of int64 ndarray of shape (length,)
+            Token ids, special ones included.
+        """
         ids = self.tokenize(texts, self.max_length)
         # A tokenizer without special tokens has none for an empty text.
         return [np.asarray(row or [0], dtype=np.int64) for row in ids]
 
     def to_input(self, state):
-        """Token ids are what the first block takes."""
+        """Return the state as it is: token ids are what the first block takes.
+
+        Parameters
+        ----------
+        state : State
+
+        Returns
+        -------
+        State
+        """
         return state
 
     def example(self):
-        """Return the tokens of one short text."""
+        """Return the tokens of one short text.
+
+        Returns
+        -------
+        int64 ndarray of shape (length,)
+        """
         return self.prepare(["one short text"])[0]
 
 
@@ -211,7 +307,7 @@ class HuggingFaceTokenize:
         """Tokenize without padding."""
         with self._lock:
             encoded = self.tokenizer(
-                texts,
+                [_without_surrogates(text) for text in texts],
                 truncation=True,
                 max_length=max_length,
                 padding=False,
@@ -229,6 +325,15 @@ class HuggingFaceTokenize:
         self.__init__(**state)
 
 
+def _without_surrogates(text):
+    """Return a text as Rust can hold it: halves of pairs become question marks."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="replace").decode()
+    return text
+
+
 @dataclasses.dataclass(frozen=True)
 class ArrayPreprocess:
     """Take rows of numbers as they are.
@@ -237,6 +342,12 @@ class ArrayPreprocess:
     ----------
     n_features : int
         The most columns that the first block takes.
+
+    Examples
+    --------
+    >>> from sktransfer.backbones import ArrayPreprocess
+    >>> ArrayPreprocess(3).prepare([1, 2, 3])
+    array([1., 2., 3.], dtype=float32)
     """
 
     n_features: int
@@ -247,13 +358,36 @@ class ArrayPreprocess:
         return f"array{VERSION}:{self.n_features}"
 
     def prepare(self, row):
-        """Turn one row into float32."""
+        """Turn one row into float32.
+
+        Parameters
+        ----------
+        row : array-like of shape (n_features,)
+
+        Returns
+        -------
+        float32 ndarray of shape (n_features,)
+        """
         return np.asarray(row, dtype=np.float32)
 
     def to_input(self, state):
-        """Rows are what the first block takes."""
+        """Return the state as it is: rows are what the first block takes.
+
+        Parameters
+        ----------
+        state : State
+
+        Returns
+        -------
+        State
+        """
         return state
 
     def example(self):
-        """Return seeded noise in the shape of one row."""
+        """Return seeded noise in the shape of one row.
+
+        Returns
+        -------
+        float32 ndarray of shape (n_features,)
+        """
         return np.random.default_rng(0).normal(size=self.n_features).astype(np.float32)

@@ -46,8 +46,8 @@ class _Entry(NamedTuple):
     modality: str
 
 
-_entries = {}
-_loaded = OrderedDict()
+_entries: dict[str, _Entry] = {}
+_loaded: OrderedDict[tuple, Backbone] = OrderedDict()
 _lock = threading.RLock()
 
 

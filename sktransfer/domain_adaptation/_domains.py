@@ -123,6 +123,13 @@ def source_targets(y, domain, name):
     return np.array(known.tolist()) if known.dtype == object else known
 
 
+def spread_over_rows(known, domain):
+    """Put the source rows' targets at their rows; the others repeat the first."""
+    targets = np.repeat(known[:1], len(domain), axis=0)
+    targets[domain >= 0] = known
+    return targets
+
+
 def _is_empty(value):
     return any(is_null(v) for v in value) if np.ndim(value) else is_null(value)
 

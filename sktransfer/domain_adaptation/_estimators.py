@@ -1,5 +1,7 @@
 """Any estimator of scikit-learn, on adapted features."""
 
+import inspect
+
 import numpy as np
 from sklearn.base import (
     BaseEstimator,
@@ -18,9 +20,13 @@ from sklearn.utils.validation import (
 )
 
 from .._validation import check_sample_weight
-from ._base import BaseAdapter
 from ._coral import CORALAdapter
-from ._domains import check_both_domains, resolve_domain, source_targets
+from ._domains import (
+    check_both_domains,
+    resolve_domain,
+    source_targets,
+    spread_over_rows,
+)
 from ._optimal_transport import OptimalTransport
 from ._pseudo_labels import PseudoLabels
 from ._standardize import DomainNormalizer, DomainStandardScaler
@@ -121,15 +127,27 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
         X = self._adapted(X, sample_domain)
         return self.estimator_.predict(X)
 
+    def adapt(self, X, *, sample_domain=None):
+        """Return the features as `estimator_` gets them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        sample_domain : array-like of int of shape (n_samples,), default=None
+            None takes every row as a target row.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_out)
+        """
+        return self._adapted(X, sample_domain)
+
     def _adapted(self, X, sample_domain):
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         domain = resolve_domain(sample_domain, len(X), type(self).__name__)
         for adapter in self.adapters_:
-            if isinstance(adapter, BaseAdapter):
-                X = adapter.transform(X, sample_domain=domain)
-            else:
-                X = adapter.transform(X)
+            X = _transform(adapter, X, domain)
         return X
 
     def _steps(self):
@@ -163,11 +181,12 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
 
     def _fit_adapters(self, steps, X, known, domain):
         """Fit them in a row; return the features, and weights of the source rows."""
-        targets = _spread_over_rows(known, domain)
+        targets = spread_over_rows(known, domain)
         self.adapters_, factors = [], None
         for step in steps:
-            if isinstance(step, BaseAdapter):
-                X = step.fit_transform(X, targets, sample_domain=domain)
+            if _takes_domains(step.fit):
+                step.fit(X, targets, sample_domain=domain)
+                X = _transform(step, X, domain)
             else:
                 X = step.fit_transform(X)
             X = np.asarray(X)
@@ -374,8 +393,11 @@ def _source_weights(sample_weight, X, rows):
     return check_sample_weight(weights, X, dtype=np.float64)
 
 
-def _spread_over_rows(known, domain):
-    """Put the source rows' targets at their rows; the others repeat the first."""
-    targets = np.repeat(known[:1], len(domain), axis=0)
-    targets[domain >= 0] = known
-    return targets
+def _takes_domains(method):
+    return "sample_domain" in inspect.signature(method).parameters
+
+
+def _transform(step, X, domain):
+    if _takes_domains(step.transform):
+        return step.transform(X, sample_domain=domain)
+    return step.transform(X)

@@ -28,6 +28,15 @@ class OptimalTransport(OneToOneFeatureMixin, BaseAdapter):
     ----------
     Courty et al. (2017), `Optimal Transport for Domain Adaptation
     <https://arxiv.org/abs/1507.00504>`_.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktransfer import OptimalTransport
+    >>> X = np.array([[0.0], [1.0], [10.0], [11.0]])
+    >>> adapter = OptimalTransport(reg=0)
+    >>> adapter.fit_transform(X, sample_domain=[0, 0, -1, -1]).ravel()
+    array([10., 11., 10., 11.])
     """
 
     _parameter_constraints = {

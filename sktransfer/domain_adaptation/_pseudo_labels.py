@@ -39,6 +39,17 @@ class PseudoLabels(BaseEstimator):
     Notes
     -----
     An estimator that takes no ``sample_weight`` counts each row once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktransfer import DomainAdaptationClassifier, PseudoLabels
+    >>> X = np.array([[0.0], [1.0], [9.0], [10.0], [2.0], [3.0], [11.0], [12.0]])
+    >>> y = ["low", "low", "high", "high", None, None, None, None]
+    >>> adapter = PseudoLabels(n_rounds=2, n_neighbors=1)
+    >>> model = DomainAdaptationClassifier(adapter=adapter)
+    >>> model.fit(X, y, sample_domain=[0] * 4 + [-1] * 4).pseudo_labels_
+    array(['low', 'low', 'high', 'high'], dtype='<U4')
     """
 
     _parameter_constraints = {

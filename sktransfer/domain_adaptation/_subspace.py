@@ -26,6 +26,11 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
     alignment_ : ndarray of shape (n_components, n_components)
     n_features_in_ : int
 
+    Notes
+    -----
+    Principal components are exact. Those of skada are scikit-learn's approximate ones
+    where rows are wide, and differ by a little.
+
     References
     ----------
     Fernando et al. (2013), Unsupervised Visual Domain Adaptation Using Subspace
@@ -87,6 +92,13 @@ class TransferComponentAnalysis(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
     components_ : ndarray of shape (n_samples, n_components)
         What a row's kernel with `X_fit_` is multiplied by.
     n_features_in_ : int
+
+    Notes
+    -----
+    The components solve the generalised eigenproblem of the paper, at unit length in
+    its right-hand side: those that keep more variance are longer, so that a regularised
+    model relies on them more. skada 0.6 hands the problem, as a matrix that is not
+    symmetric, to a solver for symmetric ones; its components differ.
 
     References
     ----------

@@ -80,7 +80,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features_out_), float32
+        ndarray of shape (n_samples, n_features_out), float32
             Or a frame, as ``set_output`` says.
         """
         self._validate_params()
@@ -95,7 +95,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features_out_), float32
+        ndarray of shape (n_samples, n_features_out), float32
             Or a frame, as ``set_output`` says.
 
         Raises

@@ -56,6 +56,11 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
     def decision_function(self, X):
         """Return the outputs before the softmax.
 
+        Parameters
+        ----------
+        X : list, 1-D array, Series or frame of one column
+            As in `fit`.
+
         Returns
         -------
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
@@ -68,6 +73,11 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
     def predict_proba(self, X):
         """Return probabilities.
 
+        Parameters
+        ----------
+        X : list, 1-D array, Series or frame of one column
+            As in `fit`.
+
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
@@ -78,6 +88,11 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
 
     def predict(self, X):
         """Return labels of `classes_`, or indicators of several labels.
+
+        Parameters
+        ----------
+        X : list, 1-D array, Series or frame of one column
+            As in `fit`.
 
         Returns
         -------
@@ -120,6 +135,11 @@ class BaseRegressor(RegressorMixin, BaseFineTuner):
 
     def predict(self, X):
         """Return numbers, in the units of `y`.
+
+        Parameters
+        ----------
+        X : list, 1-D array, Series or frame of one column
+            As in `fit`.
 
         Returns
         -------

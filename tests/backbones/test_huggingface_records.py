@@ -17,6 +17,7 @@ from folders import (
 from sentence_transformers import SentenceTransformer
 
 from sktransfer import (
+    BackboneSpec,
     TextEncoder,
     check_backbone,
     load_backbone,
@@ -214,3 +215,31 @@ def test_a_tokenizer_that_is_not_clips_is_refused():
         _huggingface_clip.as_backbone(
             tiny_clip(eos_token_id=2), word_tokenizer(), name="some"
         )
+
+
+def static_folder(path, dense=False):
+    """Save a model of one vector per token; return its folder and the model."""
+    with seeded(0):
+        static = models.StaticEmbedding(word_tokenizer(), embedding_dim=12)
+        modules = [static, models.Dense(12, 5)] if dense else [static]
+        model = SentenceTransformer(modules=modules, device="cpu")
+    model.save(str(path), create_model_card=False)
+    return str(path), model
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_static_embeddings_are_those_of_sentence_transformers(tmp_path, dense):
+    folder, model = static_folder(tmp_path, dense)
+    texts = [*TEXTS, "", "a" * 3, " ".join(TEXTS) * 20]
+    assert_same(TextEncoder(folder).fit_transform(texts), model.encode(texts))
+    assert load_backbone(folder).block_names == ("embedding",)
+    assert check_backbone(load_backbone(folder)).largest_difference <= 1e-5
+
+
+def test_static_embeddings_stop_at_max_length_and_can_be_random(tmp_path):
+    folder, model = static_folder(tmp_path)
+    words = " ".join(TEXTS).replace(".", "").split()
+    got = TextEncoder(folder, max_length=3).fit_transform([" ".join(words)])
+    assert_same(got, model.encode([" ".join(words[:3])]))
+    random = load_backbone(BackboneSpec(folder, pretrained=False))
+    assert not np.allclose(TextEncoder(random).fit_transform([words[0]]), got)

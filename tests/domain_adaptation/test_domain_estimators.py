@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import sklearn
 from made import shifted
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -173,6 +173,31 @@ def test_adapters_are_applied_in_order_and_not_changed():
     coral = CORALAdapter(reg=0.1).fit(step.transform(made.X), sample_domain=made.domain)
     np.testing.assert_allclose(model.adapters_[1].mapping_, coral.mapping_)
     assert len(fit(made, tuple(given)).adapters_) == 2
+
+
+class MedianShift(TransformerMixin, BaseEstimator):
+    """An adapter that somebody else wrote: each kind of domain less its median."""
+
+    def fit(self, X, y=None, *, sample_domain=None):
+        self.targets_ = y
+        self.medians_ = [
+            np.median(X[sample_domain < 0], axis=0),
+            np.median(X[sample_domain >= 0], axis=0),
+        ]
+        return self
+
+    def transform(self, X, *, sample_domain=None):
+        return X - np.asarray(self.medians_)[(sample_domain >= 0).astype(int)]
+
+
+def test_an_adapter_of_somebody_elses_gets_the_domains():
+    made = shifted()
+    model = fit(made, [MedianShift(), "coral"])
+    step = model.adapters_[0]
+    assert model.score(made.X[made.target], made.truth[made.target]) > 0.9
+    np.testing.assert_allclose(step.medians_[0], np.median(made.X[made.target], axis=0))
+    known = np.asarray(step.targets_)[~made.target]
+    np.testing.assert_array_equal(known, made.truth[~made.target])
 
 
 def test_the_name_coral_is_coral_and_nothing_else():

@@ -76,7 +76,7 @@ def test_odd_strings_are_texts(encoder):
 
 
 def test_the_bundled_network_takes_odd_strings(bundled_weights):
-    odd = ["", " ", "\0", "word " * 5000, "🙂" * 50, "नमस्ते", "[MASK] [SEP]"]
+    odd = ["", " ", "\0", "word " * 5000, "🙂" * 50, "नमस्ते", "[MASK] [SEP]", "\ud800"]
     assert np.isfinite(TextEncoder().fit_transform(odd)).all()
 
 

@@ -1,0 +1,72 @@
+"""
+Classify photographs with a frozen network
+==========================================
+
+Which solar cells are defective? A pretrained network turns each photograph into
+numbers, and a logistic regression learns from 300 of them. The network is not trained.
+"""
+
+# %%
+# The table has a column of paths. An expert graded each cell; a probability of a defect
+# above 0.5 counts as defective here.
+import matplotlib.pyplot as plt
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import RocCurveDisplay
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+
+from sktransfer import ImageEncoder
+from sktransfer.datasets import load_elpv
+
+table = load_elpv().sample(300, random_state=0).reset_index(drop=True)
+defective = (table["probability"] > 0.5).to_numpy()
+print(f"{defective.sum()} of {len(table)} cells are defective.")
+
+# %%
+# An encoder is a transformer, so that it goes into a pipeline, and cross-validation is
+# what it is with every pipeline. Each photograph goes through the network once.
+model = make_pipeline(ImageEncoder(), LogisticRegression(C=0.1, max_iter=1000))
+folds = StratifiedKFold(5, shuffle=True, random_state=0)
+defect = cross_val_predict(
+    model, table["photo"], defective, cv=folds, method="predict_proba"
+)[:, 1]
+
+# %%
+# Against it: the same regression on the pixels, shrunk to 32 x 32. Both curves are out
+# of fold.
+pixels = [
+    list(Image.open(path).convert("L").resize((32, 32)).tobytes())
+    for path in table["photo"]
+]
+pixel_model = make_pipeline(LogisticRegression(C=1e-6, max_iter=1000))
+by_pixels = cross_val_predict(
+    pixel_model, pixels, defective, cv=folds, method="predict_proba"
+)[:, 1]
+
+figure, ax = plt.subplots(layout="constrained")
+for name, scores in (("pretrained network", defect), ("pixels", by_pixels)):
+    RocCurveDisplay.from_predictions(defective, scores, name=name, ax=ax)
+ax.plot([0, 1], [0, 1], color="grey", linestyle=":")
+ax.set(
+    title=f"{len(table)} photographs, out of fold",
+    xlabel="share of sound cells reported",
+    ylabel="share of defective cells found",
+)
+plt.show()
+
+# %%
+# What the model is surest of, and its worst mistakes: sound cells that it takes for
+# defective ones, and the other way round.
+by_defect = defect.argsort()
+sound_first = [row for row in by_defect[::-1] if not defective[row]]
+defective_last = [row for row in by_defect if defective[row]]
+shown = [*by_defect[-4:], *sound_first[:2], *defective_last[:2]]
+figure, axes = plt.subplots(2, 4, figsize=(8, 4.8), layout="constrained")
+for ax, row in zip(axes.flat, shown, strict=True):
+    ax.imshow(Image.open(table["photo"][row]), cmap="gray")
+    truth = "defective" if defective[row] else "sound"
+    ax.set_title(f"{defect[row]:.2f}, {truth}", fontsize="medium")
+    ax.axis("off")
+figure.suptitle("Probability of a defect, and the expert's verdict")
+plt.show()

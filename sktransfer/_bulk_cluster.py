@@ -1,0 +1,136 @@
+"""Parts of a bulk job on the workers of a Dask cluster."""
+
+import contextlib
+import os
+
+from ._bulk_parts import NOT_THERE, compute
+from ._optional import import_optional
+from .backbones import Backbone, load_backbone
+from .exceptions import BulkError, WeightsMismatchError
+
+AHEAD = 2  # parts that wait for a worker, for each thread of the cluster
+
+
+@contextlib.contextmanager
+def connected(scheduler):
+    """Give the client of a scheduler: one's own, or a new one for its address.
+
+    Raises
+    ------
+    BulkError
+        If nobody answers there.
+    """
+    distributed = import_optional(
+        "distributed", extra="dask", purpose="sktransfer.bulk.encode(scheduler=...)"
+    )
+    if isinstance(scheduler, distributed.Client):
+        yield scheduler
+        return
+    if not isinstance(scheduler, str):
+        raise TypeError(
+            f"scheduler={scheduler!r} must be an address such as 'tcp://host:8786', or "
+            "a distributed.Client."
+        )
+    try:
+        client = distributed.Client(scheduler, set_as_default=False)
+    except (OSError, ValueError) as err:
+        raise BulkError(
+            f"No Dask scheduler answers at {scheduler!r} ({err}). Start one with: "
+            "dask scheduler"
+        ) from err
+    with client:
+        yield client
+
+
+def check_travels(backbone):
+    """Refuse a network that has no name to be loaded by on the workers.
+
+    Raises
+    ------
+    BulkError
+        If it is an object with weights.
+    """
+    if isinstance(backbone, Backbone):
+        raise BulkError(
+            f"backbone={backbone!r} would send its weights with every part; on a "
+            "cluster give a name or a folder that every worker can load."
+        )
+
+
+def on_cluster(client, encoder, chunks):
+    """Yield ``(number, chunk, vectors, bad)`` for each part, as parts are finished.
+
+    The encoder travels as its parameters: each worker loads the weights by name, once,
+    and compares their fingerprint. A few parts for each thread are under way at a time.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    encoder : BaseEncoder
+    chunks : iterable of (int, Chunk)
+
+    Raises
+    ------
+    BulkError
+        If a part has ended several workers, or they do not see the files.
+    WeightsMismatchError
+        If a worker has other weights under the name.
+    """
+    from distributed import as_completed
+    from distributed.scheduler import KilledWorker
+
+    fingerprint = load_backbone(
+        encoder.backbone, modality=encoder._modality
+    ).fingerprint
+    chunks, waiting = iter(chunks), {}
+    done = as_completed(loop=client.loop)
+
+    def submit():
+        for number, chunk in chunks:
+            future = client.submit(
+                _on_worker, encoder, fingerprint, chunk.cells, pure=False
+            )
+            waiting[future.key] = number, chunk, future
+            done.add(future)
+            return
+
+    try:
+        for _ in range(AHEAD * max(1, sum(client.nthreads().values()))):
+            submit()
+        for future in done:
+            number, chunk, _ = waiting.pop(future.key)
+            try:
+                vectors, bad = future.result()
+            except KilledWorker as err:
+                raise BulkError(
+                    f"Part {number} has ended several workers, the last at "
+                    f"{err.last_worker.address}; most often their memory is too "
+                    "small: give fewer rows_per_part. Finished parts are kept."
+                ) from err
+            _check_seen(chunk.cells, bad)
+            yield number, chunk, vectors, bad
+            submit()
+    finally:
+        # After an error or an interrupt nobody wants the rest.
+        client.cancel([future for *_, future in waiting.values()])
+
+
+def _check_seen(cells, bad):
+    for row, reason in bad.items():
+        if reason == NOT_THERE and os.path.exists(cells[row]):
+            raise BulkError(
+                f"The workers do not see {cells[row]}, which is here: put the files "
+                "where every worker finds them under the same path."
+            )
+
+
+def _on_worker(encoder, fingerprint, cells):
+    """Compute a part."""
+    network = load_backbone(encoder.backbone, modality=encoder._modality)
+    if network.fingerprint != fingerprint:
+        raise WeightsMismatchError(
+            f"A worker has other weights for {network.name!r}: their fingerprint is "
+            f"{network.fingerprint}, expected {fingerprint}. Install the same ones on "
+            "every machine."
+        )
+    return compute(encoder, cells)

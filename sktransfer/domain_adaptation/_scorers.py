@@ -1,0 +1,447 @@
+"""Scores of a fitted model in the target, without the target's labels."""
+
+import functools
+from numbers import Real
+
+import numpy as np
+from scipy.special import entr
+from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.dummy import DummyClassifier
+from sklearn.metrics import get_scorer
+from sklearn.pipeline import Pipeline
+from sklearn.utils import gen_batches
+from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from .._validation import Interval, n_rows_of, shorten, take_rows
+from ._base import unit_rows
+from ._domains import RULE, check_sample_domain, source_targets, spread_over_rows
+from ._weights import BaseWeights, DensityRatioWeights
+
+HOW_TO_ROUTE = (
+    "A search hands it to scorers and splitters only where metadata routing is on: run "
+    "fit(..., sample_domain=...) inside "
+    "`with sklearn.config_context(enable_metadata_routing=True):`."
+)
+BATCH = 512  # rows of a matrix of similarities that are held at once
+
+
+class BaseDomainScorer(BaseEstimator):
+    """A callable for ``scoring=``, told the rows' domains by metadata routing.
+
+    A subclass has `_score(estimator, X, y, domain)`, and `_NEEDS`, the kinds of domain
+    of which it needs rows.
+    """
+
+    _NEEDS: tuple[str, ...] = ("target",)
+    _parameter_constraints: dict[str, list] = {}
+
+    def get_metadata_routing(self):
+        """Ask for ``sample_domain``, as scikit-learn's metadata routing wants it.
+
+        Returns
+        -------
+        MetadataRequest
+        """
+        request = MetadataRequest(owner=self)
+        request.score.add_request(param="sample_domain", alias=True)
+        return request
+
+    def __call__(self, estimator, X, y=None, *, sample_domain=None):
+        """Score a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted.
+        X : array-like of shape (n_samples, n_features), or what the estimator takes
+        y : array-like of shape (n_samples,), default=None
+            That of target rows is never read.
+        sample_domain : array-like of int of shape (n_samples,)
+            ``>= 0`` for rows of a source domain, ``< 0`` for rows of a target domain.
+
+        Returns
+        -------
+        float
+            Greater is better.
+
+        Raises
+        ------
+        ValueError
+            If the domains are missing, malformed, or of the wrong kinds.
+        TypeError
+            If the estimator lacks a method that the score needs.
+        """
+        self._validate_params()
+        name = type(self).__name__
+        if sample_domain is None:
+            raise ValueError(f"{name} needs sample_domain: {RULE}. {HOW_TO_ROUTE}")
+        domain = check_sample_domain(sample_domain, n_rows_of(X), name)
+        have = {"source": (domain >= 0).any(), "target": (domain < 0).any()}
+        for kind in self._NEEDS:
+            if not have[kind]:
+                raise ValueError(
+                    f"{name} got no {kind} rows among the {len(domain)} rows to score: "
+                    f"{RULE}. Use cv=SourceTargetKFold(), which puts rows of both "
+                    "kinds into every test part."
+                )
+        return float(self._score(estimator, X, y, domain))
+
+    def _source_targets(self, y, domain):
+        name = type(self).__name__
+        if y is None:
+            raise ValueError(f"{name} needs y, of which it reads that of source rows.")
+        return source_targets(y, domain, name)
+
+    def _target_probabilities(self, estimator, X, domain):
+        if not hasattr(estimator, "predict_proba"):
+            raise TypeError(
+                f"{type(self).__name__} needs predict_proba, which "
+                f"{type(estimator).__name__} lacks. Use an estimator that has it, such "
+                "as LogisticRegression, or CircularValidationScorer."
+            )
+        rows = np.flatnonzero(domain < 0)
+        bound = InDomains(estimator, domain[rows])
+        return np.asarray(bound.predict_proba(take_rows(X, rows)), dtype=float)
+
+
+class InDomains:
+    """A fitted estimator whose methods are told the domains of the rows they get.
+
+    Parameters
+    ----------
+    estimator : estimator
+        One that takes no ``sample_domain`` is called without.
+    domain : ndarray of shape (n_samples,)
+    """
+
+    _METHODS = ("predict", "predict_proba", "decision_function", "transform")
+
+    def __init__(self, estimator, domain):
+        self._estimator, self._domain = estimator, domain
+
+    def __getattr__(self, name):
+        attribute = getattr(self._estimator, name)
+        if name not in self._METHODS:
+            return attribute
+        routing = get_routing_for_object(self._estimator)
+        if not routing.consumes(name, ["sample_domain"]):
+            return attribute
+
+        @functools.wraps(attribute)  # scikit-learn's scorers look at the name
+        def call(X):
+            return attribute(X, sample_domain=self._domain)
+
+        return call
+
+
+class PredictionEntropyScorer(BaseDomainScorer):
+    """How sure a classifier is of target rows: minus the mean entropy, in nats.
+
+    A model that is sure and wrong scores well, and so does one that sees one class
+    everywhere; `InformationMaximizationScorer` sees through the latter.
+
+    References
+    ----------
+    Morerio et al. (2018), `Minimal-Entropy Correlation Alignment for Unsupervised Deep
+    Domain Adaptation <https://arxiv.org/abs/1711.10288>`_.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sktransfer import PredictionEntropyScorer
+    >>> X, y, domain = [[0.0], [1.0], [0.4], [0.6]], [0, 1, -1, -1], [0, 0, -1, -1]
+    >>> weak = LogisticRegression(C=1).fit(X[:2], y[:2])
+    >>> strong = LogisticRegression(C=1000).fit(X[:2], y[:2])
+    >>> score = PredictionEntropyScorer()
+    >>> score(weak, X, sample_domain=domain) < score(strong, X, sample_domain=domain)
+    True
+    """
+
+    def _score(self, estimator, X, y, domain):
+        proba = self._target_probabilities(estimator, X, domain)
+        return -entr(proba).sum(axis=1).mean()
+
+
+class InformationMaximizationScorer(BaseDomainScorer):
+    """Sure of each target row, and different classes for different rows.
+
+    The entropy of the mean prediction minus the mean entropy of the predictions, in
+    nats: the mutual information of rows and predicted classes. It favours classes of
+    equal size.
+
+    References
+    ----------
+    Musgrave, Belongie and Lim (2022), `Three New Validators and a Large-Scale Benchmark
+    Ranking for Unsupervised Domain Adaptation <https://arxiv.org/abs/2208.07360>`_.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from sktransfer import InformationMaximizationScorer
+    >>> model = DummyClassifier().fit([[0.0], [1.0], [1.0]], [0, 1, 1])
+    >>> score = InformationMaximizationScorer()
+    >>> score(model, [[0.0], [1.0]], sample_domain=[-1, -1])
+    0.0
+    """
+
+    def _score(self, estimator, X, y, domain):
+        proba = self._target_probabilities(estimator, X, domain)
+        return entr(proba.mean(axis=0)).sum() - entr(proba).sum(axis=1).mean()
+
+
+class SoftNeighborhoodDensityScorer(BaseDomainScorer):
+    """Whether target rows lie in large groups that the classifier takes for alike.
+
+    The mean entropy of the similarities between predictions of target rows.
+
+    Parameters
+    ----------
+    temperature : float, default=0.05
+        Of the softmax over the similarities; the value of the paper.
+
+    Notes
+    -----
+    A model that sees one class everywhere scores best. Compare scores of the same rows
+    only: they grow with the number of rows.
+
+    References
+    ----------
+    Saito et al. (2021), `Tune it the Right Way: Unsupervised Validation of Domain
+    Adaptation via Soft Neighborhood Density <https://arxiv.org/abs/2108.10860>`_.
+
+    Examples
+    --------
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from sktransfer import SoftNeighborhoodDensityScorer
+    >>> model = KNeighborsClassifier(1).fit([[0.0], [4.0]], [0, 1])
+    >>> score = SoftNeighborhoodDensityScorer()
+    >>> X = [[0.0], [0.1], [0.2], [3.9], [4.0], [4.1]]  # two groups of three
+    >>> round(score(model, X, sample_domain=[-1] * 6), 2)  # log(2): two neighbours each
+    0.69
+    """
+
+    _parameter_constraints = {
+        "temperature": [Interval(Real, 0, None, closed="neither")]
+    }
+
+    def __init__(self, temperature=0.05):
+        self.temperature = temperature
+
+    def _score(self, estimator, X, y, domain):
+        rows = unit_rows(self._target_probabilities(estimator, X, domain))
+        if len(rows) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs at least 2 target rows to score; got 1. "
+                "Use fewer folds, or SourceTargetKFold(target='both')."
+            )
+        total = 0.0
+        for part in gen_batches(len(rows), BATCH):
+            likeness = rows[part] @ rows.T / self.temperature
+            places = np.arange(part.start, part.stop)
+            likeness[np.arange(len(places)), places] = -np.inf  # nobody's neighbour
+            likeness -= likeness.max(axis=1, keepdims=True)
+            likeness = np.exp(likeness)
+            likeness /= likeness.sum(axis=1, keepdims=True)
+            total += entr(likeness).sum()
+        return total / len(rows)
+
+
+class ImportanceWeightedScorer(BaseDomainScorer):
+    """A score on source rows, of which those like the target's count more.
+
+    Right where the domains differ in the mix of rows only. Score source rows that the
+    model has not seen, as `SourceTargetKFold` keeps them apart.
+
+    Parameters
+    ----------
+    scoring : str or scorer, default=None
+        One of scikit-learn's that takes ``sample_weight``; None is "accuracy" for
+        classifiers and "r2" for regressors.
+    weights : DensityRatioWeights or KMMWeights, default=None
+        What weighs the rows, by their features: those that come out of a pipeline's
+        steps before the last. None is ``DensityRatioWeights()``.
+
+    References
+    ----------
+    Sugiyama, Krauledat and Müller (2007), Covariate Shift Adaptation by Importance
+    Weighted Cross Validation.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sktransfer import ImportanceWeightedScorer
+    >>> X, y = [[0.0], [1.0], [2.0], [1.9], [2.1]], [0, 1, 0, None, None]
+    >>> domain = [0, 0, 0, -1, -1]
+    >>> model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+    >>> score = ImportanceWeightedScorer()  # the wrong row is like the target's
+    >>> score(model, X, y, sample_domain=domain) < model.score(X[:3], y[:3])
+    True
+    """
+
+    _NEEDS = ("source", "target")
+    _parameter_constraints = {
+        "scoring": [str, callable, None],
+        "weights": [BaseWeights, None],
+    }
+
+    def __init__(self, scoring=None, weights=None):
+        self.scoring = scoring
+        self.weights = weights
+
+    def _score(self, estimator, X, y, domain):
+        rows = np.flatnonzero(domain >= 0)
+        known = self._source_targets(y, domain)
+        weigher = DensityRatioWeights() if self.weights is None else clone(self.weights)
+        features = features_before_last(estimator, X, domain, type(self).__name__)
+        weigher.fit(features, sample_domain=domain)
+        return scored(
+            estimator,
+            take_rows(X, rows),
+            known,
+            domain[rows],
+            self.scoring,
+            sample_weight=weigher.weights_[rows],
+        )
+
+
+class EnsembleAgreementScorer(BaseDomainScorer):
+    """How often a classifier agrees with all candidates together, on target rows.
+
+    The candidates' mean probabilities stand in for the labels that nobody has. The
+    candidate that this picks is hardly ever among the worst.
+
+    Parameters
+    ----------
+    estimators : list of fitted classifiers
+        Of the same classes; usually one for each setting of the search.
+
+    References
+    ----------
+    Hu et al. (2024), Towards Reliable Model Selection for Unsupervised Domain
+    Adaptation: An Empirical Study and a Certified Baseline.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktransfer import DomainAdaptationClassifier, EnsembleAgreementScorer
+    >>> y, domain = np.tile([0, 1], 20), np.repeat([0, -1], 20)
+    >>> X = y[:, None] + 5.0 * (domain < 0)[:, None]
+    >>> models = [
+    ...     DomainAdaptationClassifier(adapter=adapter).fit(X, y, sample_domain=domain)
+    ...     for adapter in (None, "standardize", "coral")
+    ... ]
+    >>> score = EnsembleAgreementScorer(models)
+    >>> [score(model, X, sample_domain=domain) for model in models]
+    [0.5, 1.0, 1.0]
+    """
+
+    _parameter_constraints = {"estimators": [list, tuple]}
+
+    def __init__(self, estimators):
+        self.estimators = estimators
+
+    def __sklearn_clone__(self):
+        return type(self)(self.estimators)  # they stay fitted
+
+    def _score(self, estimator, X, y, domain):
+        if not self.estimators:
+            raise ValueError(
+                f"{type(self).__name__} got no estimators; give it one fitted "
+                "classifier for each setting that is compared."
+            )
+        total = 0.0
+        for one in self.estimators:
+            check_is_fitted(one)
+            if not np.array_equal(one.classes_, estimator.classes_):
+                raise ValueError(
+                    f"{type(self).__name__} got an estimator of the classes "
+                    f"{shorten(one.classes_.tolist())} to score one of "
+                    f"{shorten(estimator.classes_.tolist())}; they have to be the same."
+                )
+            total = total + self._target_probabilities(one, X, domain)
+        believed = np.argmax(total, axis=1)
+        own = self._target_probabilities(estimator, X, domain).argmax(axis=1)
+        return np.mean(own == believed)
+
+
+class CircularValidationScorer(BaseDomainScorer):
+    """How well the way back works: from predictions in the target to the source.
+
+    A copy of the estimator is fitted on the target rows with the labels that the
+    estimator gave them, with the source as its target, and scored on the source, whose
+    labels are known. Costs a fit.
+
+    Parameters
+    ----------
+    scoring : str or scorer, default=None
+        None is "accuracy" for classifiers and "r2" for regressors.
+
+    References
+    ----------
+    Bruzzone and Marconcini (2010), Domain Adaptation Problems: A DASVM Classification
+    Technique and a Circular Validation Strategy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktransfer import CircularValidationScorer, DomainAdaptationClassifier
+    >>> y, domain = np.tile([0, 1], 20), np.repeat([0, -1], 20)
+    >>> X = y[:, None] + 5.0 * (domain < 0)[:, None]
+    >>> score = CircularValidationScorer()
+    >>> for adapter in (None, "standardize"):
+    ...     model = DomainAdaptationClassifier(adapter=adapter)
+    ...     model = model.fit(X, y, sample_domain=domain)
+    ...     print(score(model, X, y, sample_domain=domain))
+    0.5
+    1.0
+    """
+
+    _NEEDS = ("source", "target")
+    _parameter_constraints = {"scoring": [str, callable, None]}
+
+    def __init__(self, scoring=None):
+        self.scoring = scoring
+
+    def _score(self, estimator, X, y, domain):
+        known = self._source_targets(y, domain)
+        source, target = np.flatnonzero(domain >= 0), np.flatnonzero(domain < 0)
+        bound = InDomains(estimator, domain[target])
+        predicted = np.asarray(bound.predict(take_rows(X, target)))
+        if is_classifier(estimator) and len(np.unique(predicted)) < 2:
+            back = DummyClassifier().fit(np.zeros((len(target), 1)), predicted)
+        else:
+            backward = ~domain  # 0 for -1, -1 for 0, and so on
+            labels = spread_over_rows(predicted, backward)
+            back = clone(estimator).fit(X, labels, sample_domain=backward)
+        X, there = take_rows(X, source), ~domain[source]
+        return scored(back, X, known, there, self.scoring)
+
+
+def scored(estimator, X, y, domain, scoring, **options):
+    """Return what a scorer of scikit-learn makes of rows of known domains."""
+    if scoring is None:
+        scoring = "accuracy" if is_classifier(estimator) else "r2"
+    scorer = get_scorer(scoring)
+    return scorer(InDomains(estimator, domain), X, y, **options)
+
+
+def features_before_last(estimator, X, domain, name):
+    """Return what the last step of a pipeline gets, or `X` where there are no steps.
+
+    Raises
+    ------
+    ValueError
+        If that is not a matrix of numbers.
+    """
+    if isinstance(estimator, Pipeline) and len(estimator) > 1:
+        X = InDomains(estimator[:-1], domain).transform(X)
+    try:
+        return check_array(X, dtype=np.float64)
+    except (TypeError, ValueError) as err:
+        raise ValueError(
+            f"{name} weighs rows by their features, and cannot by these: {err} Put "
+            "what makes numbers of the rows, such as an encoder, before the last step "
+            "of a Pipeline."
+        ) from err

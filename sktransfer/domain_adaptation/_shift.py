@@ -1,0 +1,224 @@
+"""How far the target is from the source."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import ks_2samp
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_array
+
+from .._optional import import_optional
+from .._validation import shorten
+from ._domains import check_both_domains
+
+COLUMNS = ("feature", "difference", "spread_ratio", "ks")
+
+
+class DomainShift(Sequence):
+    """How far two kinds of domain are apart: a sequence of dicts, and a table.
+
+    Made by `domain_shift`; the feature that moved most comes first.
+
+    Parameters
+    ----------
+    rows : list of dict
+        With the keys of a table row, below.
+    proxy_a_distance : float
+    domain_accuracy : float
+    n_source, n_target : int
+
+    Attributes
+    ----------
+    proxy_a_distance : float
+        ``2 * (1 - 2 * error)``, cut to 0 to 2, where the error is that of a logistic
+        regression that tells source rows from target rows it has not seen: 0 where
+        nobody can tell them apart, 2 where every row gives its domain away.
+    domain_accuracy : float
+        One minus that error: the mean of the shares of source rows and of target rows
+        that were told right.
+    n_source, n_target : int
+
+    Notes
+    -----
+    A row has these keys:
+
+    ``feature`` (str)
+        Its name.
+    ``difference`` (float)
+        Mean in the target minus mean in the source, over the root of the mean of their
+        variances.
+    ``spread_ratio`` (float)
+        Standard deviation in the target over that in the source; NaN if both are 0.
+    ``ks`` (float)
+        Kolmogorov-Smirnov statistic, 0 to 1: the greatest gap between the shares of
+        rows below a value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktransfer import domain_shift
+    >>> X = np.array([[0.0, 1], [1, 0], [0, 1], [1, 0], [5, 1], [6, 0], [5, 1], [6, 0]])
+    >>> domain_shift(X, sample_domain=[0, 0, 0, 0, -1, -1, -1, -1])
+    4 source rows, 4 target rows
+    proxy A-distance 2.00 of 2 (domains told apart: 100 %)
+        ks difference spread ratio  feature
+      1.00      10.00         1.00  x0
+      0.00       0.00         1.00  x1
+    """
+
+    def __init__(self, rows, *, proxy_a_distance, domain_accuracy, n_source, n_target):
+        self._rows = list(rows)
+        self.proxy_a_distance = proxy_a_distance
+        self.domain_accuracy = domain_accuracy
+        self.n_source, self.n_target = n_source, n_target
+
+    def __len__(self):
+        """Return the number of features."""
+        return len(self._rows)
+
+    def __getitem__(self, index):
+        """Return one row, a dict, or a list of them."""
+        return self._rows[index]
+
+    def __repr__(self):
+        """Show the distance, and the ten features that moved most."""
+        lines = [
+            f"{self.n_source} source rows, {self.n_target} target rows",
+            f"proxy A-distance {self.proxy_a_distance:.2f} of 2 (domains told apart: "
+            f"{100 * self.domain_accuracy:.0f} %)",
+            f"{'ks':>6} {'difference':>10} {'spread ratio':>12}  feature",
+        ]
+        for row in self._rows[:10]:
+            lines.append(
+                f"{row['ks']:6.2f} {row['difference']:10.2f} "
+                f"{row['spread_ratio']:12.2f}  {row['feature']}"
+            )
+        if len(self) > 10:
+            lines.append(f"... and {len(self) - 10} more features")
+        return "\n".join(lines)
+
+    def to_frame(self):
+        """Return a pandas DataFrame of a row for each feature.
+
+        Returns
+        -------
+        pandas.DataFrame
+
+        Raises
+        ------
+        MissingDependencyError
+            If pandas is not installed.
+        """
+        pandas = import_optional("pandas", extra="demo", purpose="to_frame")
+        return pandas.DataFrame(self._rows, columns=list(COLUMNS))
+
+
+def domain_shift(X, *, sample_domain, feature_names=None, cv=5, random_state=0):
+    """Measure how far target rows are from source rows, feature by feature and in all.
+
+    Labels are not asked for. Call it on the features of an encoder before choosing an
+    adapter, and on what an adapter makes of them after.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+    sample_domain : array-like of int of shape (n_samples,)
+        ``>= 0`` for rows of a source domain, ``< 0`` for rows of a target domain. All
+        domains of a kind count as one.
+    feature_names : sequence of str of length n_features, default=None
+        None takes the columns of a frame, else x0, x1, ...
+    cv : int, default=5
+        Folds of the domain classifier; fewer where a kind has fewer rows.
+    random_state : int, RandomState or None, default=0
+        Of the folds.
+
+    Returns
+    -------
+    DomainShift
+
+    Raises
+    ------
+    ValueError
+        If `X` has holes, a kind of domain has fewer than 2 rows, or there is not one
+        name for each feature.
+
+    References
+    ----------
+    Ben-David et al. (2007), Analysis of Representations for Domain Adaptation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktransfer import domain_shift
+    >>> X = np.random.default_rng(0).normal(size=(60, 2))
+    >>> domain = np.repeat([0, -1], 30)
+    >>> X[domain < 0, 1] += 3
+    >>> shift = domain_shift(X, sample_domain=domain, feature_names=["width", "hue"])
+    >>> shift[0]["feature"], shift.proxy_a_distance > 1.5
+    ('hue', True)
+    """
+    names = getattr(X, "columns", None) if feature_names is None else feature_names
+    X = check_array(X, dtype=np.float64)
+    domain = check_both_domains(sample_domain, len(X), "domain_shift")
+    names = [f"x{i}" for i in range(X.shape[1])] if names is None else list(names)
+    if len(names) != X.shape[1]:
+        raise ValueError(
+            f"domain_shift got {len(names)} feature_names for {X.shape[1]} features: "
+            f"{shorten(names)}."
+        )
+    is_target = domain < 0
+    counts = int((~is_target).sum()), int(is_target.sum())
+    if min(counts) < 2:
+        raise ValueError(
+            f"domain_shift needs at least 2 rows of each kind of domain; got "
+            f"{counts[0]} source and {counts[1]} target rows."
+        )
+    accuracy = _told_apart(X, is_target, cv, random_state)
+    rows = [
+        _feature(str(name), X[~is_target, i], X[is_target, i])
+        for i, name in enumerate(names)
+    ]
+    return DomainShift(
+        sorted(rows, key=lambda row: -row["ks"]),
+        proxy_a_distance=max(0.0, 4 * accuracy - 2),
+        domain_accuracy=accuracy,
+        n_source=counts[0],
+        n_target=counts[1],
+    )
+
+
+def proxy_a_distance(X, *, sample_domain, cv=5, random_state=0):
+    """Return the proxy A-distance of `domain_shift` alone; its parameters are those."""
+    X = check_array(X, dtype=np.float64)
+    domain = check_both_domains(sample_domain, len(X), "proxy_a_distance")
+    return max(0.0, 4 * _told_apart(X, domain < 0, cv, random_state) - 2)
+
+
+def _told_apart(X, is_target, cv, random_state):
+    """Return the mean share of each kind of rows that a classifier tells right."""
+    folds = StratifiedKFold(
+        min(cv, is_target.sum(), (~is_target).sum()),
+        shuffle=True,
+        random_state=random_state,
+    )
+    model = make_pipeline(
+        StandardScaler(),
+        LogisticRegression(C=0.1, max_iter=1000, class_weight="balanced"),
+    )
+    right = cross_val_predict(model, X, is_target, cv=folds) == is_target
+    return float((right[is_target].mean() + right[~is_target].mean()) / 2)
+
+
+def _feature(name, source, target):
+    spread = float(np.sqrt((source.var() + target.var()) / 2))
+    gap = float(target.mean() - source.mean())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {
+            "feature": name,
+            "difference": float(np.divide(gap, spread)) if gap else 0.0,
+            "spread_ratio": float(np.divide(target.std(), source.std())),
+            "ks": float(ks_2samp(source, target, method="asymp").statistic),
+        }

@@ -1,0 +1,248 @@
+"""Splits for cross-validation that know which domain a row is from."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.metadata_routing import MetadataRequest
+
+from .._validation import Interval, StrOptions, n_rows_of, shorten, take_rows
+from ._domains import RULE, check_sample_domain, source_targets
+from ._scorers import HOW_TO_ROUTE
+
+
+class BaseDomainSplitter(BaseEstimator):
+    """A splitter for ``cv=``, told the rows' domains by metadata routing.
+
+    A subclass has `_masks(y, domain)`, which yields a mask of the rows to train on and
+    one of those to score on for each split, and `_n_splits(domain)`.
+    """
+
+    _parameter_constraints: dict[str, list] = {}
+
+    def get_metadata_routing(self):
+        """Ask for ``sample_domain``, as scikit-learn's metadata routing wants it.
+
+        Returns
+        -------
+        MetadataRequest
+        """
+        request = MetadataRequest(owner=self)
+        request.split.add_request(param="sample_domain", alias=True)
+        return request
+
+    def split(self, X, y=None, groups=None, *, sample_domain=None):
+        """Yield the rows to train on and the rows to score on.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or anything with rows
+        y : array-like of shape (n_samples,), default=None
+            That of target rows is never read.
+        groups : None
+            Not taken: the domains are the groups.
+        sample_domain : array-like of int of shape (n_samples,)
+            ``>= 0`` for rows of a source domain, ``< 0`` for rows of a target domain.
+
+        Yields
+        ------
+        train, test : ndarray of int
+
+        Raises
+        ------
+        ValueError
+            If the domains are missing, malformed, or too few for the splits.
+        """
+        domain = self._checked(n_rows_of(X), groups, sample_domain)
+        for train, test in self._masks(y, domain):
+            yield np.flatnonzero(train), np.flatnonzero(test)
+
+    def get_n_splits(self, X=None, y=None, groups=None, *, sample_domain=None):
+        """Return how many splits there are.
+
+        Parameters
+        ----------
+        X, y : ignored
+        groups : None
+        sample_domain : array-like of int of shape (n_samples,)
+
+        Returns
+        -------
+        int
+        """
+        n_rows = None if sample_domain is None else len(sample_domain)
+        return self._n_splits(self._checked(n_rows, groups, sample_domain))
+
+    def _checked(self, n_rows, groups, sample_domain):
+        self._validate_params()
+        name = type(self).__name__
+        if groups is not None:
+            raise ValueError(
+                f"{name} got groups, which it does not take: the domains are its "
+                "groups. Give it sample_domain instead."
+            )
+        if sample_domain is None:
+            raise ValueError(f"{name} needs sample_domain: {RULE}. {HOW_TO_ROUTE}")
+        return check_sample_domain(sample_domain, n_rows, name)
+
+
+class SourceTargetKFold(BaseDomainSplitter):
+    """K folds of the source rows, with target rows in every part.
+
+    Each domain is spread evenly over the folds, and so is each class of a source. A
+    model is fitted on rows of both kinds, and scored on source rows that it has not
+    seen, where there are labels, and on target rows, where there are none: what the
+    scorers without target labels need.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+    target : {"both", "folds"}, default="both"
+        "both" puts every target row into each train part and each test part: none of
+        their labels is read, and the model is scored on the rows that it is meant for.
+        "folds" spreads them like source rows, so that scores are of unseen rows.
+    shuffle : bool, default=False
+        Before rows are given to folds.
+    random_state : int, RandomState or None, default=None
+        Of the shuffling.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktransfer import SourceTargetKFold
+    >>> X, domain = np.zeros((5, 1)), np.array([0, 0, 0, 0, -1])
+    >>> for train, test in SourceTargetKFold(2).split(X, sample_domain=domain):
+    ...     print(train, test)
+    [1 3 4] [0 2 4]
+    [0 2 4] [1 3 4]
+    """
+
+    _parameter_constraints = {
+        "n_splits": [Interval(Integral, 2, None, closed="left")],
+        "target": [StrOptions({"both", "folds"})],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(self, n_splits=5, *, target="both", shuffle=False, random_state=None):
+        self.n_splits = n_splits
+        self.target = target
+        self.shuffle = shuffle
+        self.random_state = random_state
+
+    def _n_splits(self, domain):
+        return self.n_splits
+
+    def _masks(self, y, domain):
+        is_source = domain >= 0
+        rows = np.flatnonzero(is_source | (self.target == "folds"))
+        for value, count in zip(
+            *np.unique(domain[rows], return_counts=True), strict=True
+        ):
+            if count < self.n_splits:
+                raise ValueError(
+                    f"{type(self).__name__} got n_splits={self.n_splits}, but domain "
+                    f"{value} has only {count} rows; lower n_splits."
+                )
+        strata = np.zeros(len(domain), dtype=np.int64)
+        if y is not None:
+            known = source_targets(y, domain, type(self).__name__)
+            if known.ndim == 1:
+                strata[is_source] = np.unique(known, return_inverse=True)[1]
+        if self.random_state is not None and not self.shuffle:
+            raise ValueError(
+                f"{type(self).__name__} got random_state={self.random_state!r} with "
+                "shuffle=False, where nothing is random; set shuffle=True or leave "
+                "random_state out."
+            )
+        order = np.arange(len(rows))
+        if self.shuffle:
+            order = check_random_state(self.random_state).permutation(len(rows))
+        rows = rows[order]
+        rows = rows[np.lexsort([strata[rows], domain[rows]])]  # stable
+        fold = np.full(len(domain), -1)
+        fold[rows] = np.arange(len(rows)) % self.n_splits
+        for number in range(self.n_splits):
+            yield fold != number, (fold == number) | (fold < 0)
+
+
+class LeaveOneDomainOut(BaseDomainSplitter):
+    """Each source domain plays the target once, and is scored with its labels.
+
+    For choosing among settings where there are several source domains. The rows have to
+    be there twice, as source and as target, which `as_both_domains` does: a model is
+    fitted on the other source domains and on the left-out one as a target, whose
+    labels no fit reads, and scored on the latter.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktransfer import LeaveOneDomainOut, as_both_domains
+    >>> X, y, domain = np.zeros((4, 1)), ["a", "b", "a", "b"], [0, 0, 1, 1]
+    >>> X, y, domain = as_both_domains(X, y, sample_domain=domain)
+    >>> domain
+    array([ 0,  0,  1,  1, -1, -1, -2, -2])
+    >>> for train, test in LeaveOneDomainOut().split(X, y, sample_domain=domain):
+    ...     print(train, test)
+    [2 3 4 5] [4 5]
+    [0 1 6 7] [6 7]
+    """
+
+    def _n_splits(self, domain):
+        return len(self._played(domain))
+
+    def _masks(self, y, domain):
+        for value in self._played(domain):
+            test = domain == ~value
+            yield test | ((domain >= 0) & (domain != value)), test
+
+    def _played(self, domain):
+        """Return the source domains that are there as targets too."""
+        values = np.unique(domain)
+        sources = values[values >= 0]
+        both = sources[np.isin(~sources, values)]
+        if len(sources) < 2 or len(both) == 0:
+            raise ValueError(
+                f"{type(self).__name__} needs at least 2 source domains, and rows of "
+                "them as target domains too (-1 for the rows of 0, -2 for those of 1, "
+                f"...); got the domains {shorten(values.tolist())}. as_both_domains("
+                "X, y, sample_domain=...) makes the copies."
+            )
+        return both
+
+
+def as_both_domains(X, y, *, sample_domain):
+    """Return all source rows twice: as they are, and as rows of a target domain.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features), or anything with rows
+    y : array-like of shape (n_samples,)
+    sample_domain : array-like of int of shape (n_samples,)
+
+    Returns
+    -------
+    X : same kind, of length 2 * n_source
+        Rows of target domains are left out.
+    y : ndarray of length 2 * n_source
+    sample_domain : ndarray of int of shape (2 * n_source,)
+        First as given, then ``-1`` for rows of domain 0, ``-2`` for those of 1, ...
+
+    Examples
+    --------
+    >>> from sktransfer import as_both_domains
+    >>> as_both_domains([[5], [6], [7]], [0, 1, None], sample_domain=[0, 3, -1])
+    ([[5], [6], [5], [6]], array([0, 1, 0, 1]), array([ 0,  3, -1, -4]))
+    """
+    name = "as_both_domains"
+    domain = check_sample_domain(sample_domain, n_rows_of(X), name)
+    known = source_targets(y, domain, name)
+    rows = np.flatnonzero(domain >= 0)
+    if len(rows) == 0:
+        raise ValueError(f"{name} got no source rows: {RULE}.")
+    return (
+        take_rows(X, np.tile(rows, 2)),
+        np.concatenate([known, known]),
+        np.concatenate([domain[rows], ~domain[rows]]),
+    )
