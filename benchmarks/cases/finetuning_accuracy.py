@@ -1,9 +1,9 @@
 """Fine-tuning against frozen features, each with its settings chosen by validation.
 
-Five random splits of each set and three seeds. Both sides choose on the same third of
-the training rows, set aside at random (clothing10: by photographer). Frozen features
-choose depth and `C` of a logistic regression; fine-tuning chooses one of GRID. Both are
-then fitted on all the training rows.
+Five random splits of each set and three seeds; elpv with 300 and with 500 rows. Both
+sides choose on the same third of the training rows, set aside at random (clothing10: by
+photographer). Frozen features choose depth and `C` of a logistic regression; fine-tuning
+chooses one of the grid. Both are then fitted on all the training rows.
 
 A pair is one split; the seeds of a split are averaged first, since they share its rows.
 """
@@ -81,6 +81,12 @@ def run(full):
                 for (name, mean), least in zip(
                     means.items(), (-1, 4, 1, -1), strict=True
                 )
+            ),
+            claim(
+                f"{ELPV_500}, points",
+                round(statistics.fmean(gains[ELPV_500]), 2),
+                ">= 1",
+                statistics.fmean(gains[ELPV_500]) >= 1,
             ),
         ],
     }
