@@ -2,8 +2,8 @@
 
 Five random splits of each set and three seeds; elpv with 300 and with 500 rows. Both
 sides choose on the same third of the training rows, set aside at random (clothing10: by
-photographer). Frozen features choose depth and `C` of a logistic regression; fine-tuning
-chooses one of the grid. Both are then fitted on all the training rows.
+photographer). Frozen features choose depth and `C` of a logistic regression, and
+fine-tuning one of the grid. Both are then fitted on all the training rows.
 
 A pair is one split; the seeds of a split are averaged first, since they share its rows.
 """
