@@ -4,8 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from sktransfer import FeatureCache, ImageEncoder, TextEncoder, cache_info, clear_cache
+from sktransfer import (
+    Backbone,
+    FeatureCache,
+    ImageEncoder,
+    TextEncoder,
+    cache_info,
+    clear_cache,
+)
 
 WORDS = "one two three four five six seven eight nine ten".split()
 
@@ -232,3 +240,51 @@ def test_clearing_the_cache_forgets(case):
     clear_cache()
     encoder(backbone).fit_transform(rows)
     assert counter.rows == 2 * len(rows)
+
+
+@pytest.mark.parametrize("most", [2, 1])
+def test_a_batch_that_the_device_has_no_room_for_is_halved(monkeypatch, most):
+    rows = texts(7)
+    want = TextEncoder("tiny-bert", cache=None).fit_transform(rows)
+    sizes, run = [], Backbone.run
+
+    def small(self, state, *depths):
+        sizes.append(len(state.hidden))
+        if len(state.hidden) > most:
+            raise torch.OutOfMemoryError("no room")
+        return run(self, state, *depths)
+
+    monkeypatch.setattr(Backbone, "run", small)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    got = TextEncoder("tiny-bert", cache=None, batch_size=8).fit_transform(rows)
+    np.testing.assert_allclose(got, want, atol=1e-5)
+    assert max(sizes) == 8
+    most = 0
+    with pytest.raises(torch.OutOfMemoryError, match="no room"):
+        TextEncoder("tiny-bert", cache=None, batch_size=8).fit_transform(rows)
+
+
+@pytest.mark.parametrize("has_folder", [False, True])
+def test_an_interrupted_transform_keeps_what_it_ran_and_no_claim(
+    monkeypatch, counting_backbone, tmp_path, has_folder
+):
+    backbone, counter = counting_backbone("tiny-bert")
+    rows = texts(12)
+    want = TextEncoder("tiny-bert", cache=None).fit_transform(rows)
+    cache = FeatureCache(tmp_path if has_folder else None)
+    encoder = TextEncoder(backbone, cache=cache, batch_size=4)
+    put_many, puts = FeatureCache.put_many, []
+
+    def interrupted(self, records, part):
+        puts.append(len(records))
+        if len(puts) == 2:
+            raise KeyboardInterrupt
+        return put_many(self, records, part)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureCache, "put_many", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            encoder.fit_transform(rows)
+    kept, before = puts[0], counter.rows
+    np.testing.assert_array_equal(encoder.fit_transform(rows), want)
+    assert counter.rows - before == len(rows) - kept
