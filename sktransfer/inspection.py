@@ -132,18 +132,29 @@ class BackboneRankingDisplay:
             ax.plot(places, self.scores, **{"marker": "o"} | options)
             ax.set_xticks(places, self.labels, rotation=45, ha="right")
         else:
-            style = {"marker": "o", "linestyle": "none"}
-            ax.plot(self.costs, self.scores, **style | options)
-            ax.set_xscale("log")
-            for place in zip(self.labels, self.costs, self.scores, strict=True):
-                label, cost, score = place
+            # Names lie on each other where candidates are alike; numbers are short.
+            style = {"marker": "o", "linestyle": "none", "color": "C0"}
+            places = zip(self.labels, self.costs, self.scores, strict=True)
+            for number, (label, cost, score) in enumerate(places, 1):
+                name = f"{number}: {label}"
+                ax.plot(cost, score, **style | {"label": name} | options)
                 ax.annotate(
-                    label,
+                    str(number),
                     (cost, score),
                     xytext=(4, 4),
                     textcoords="offset points",
                     fontsize="small",
                 )
+            if np.max(self.costs) > 10 * np.min(self.costs):
+                ax.set_xscale("log")
+            ax.legend(
+                loc="upper left",
+                bbox_to_anchor=(1.02, 1),
+                handlelength=0,
+                handletextpad=0,
+                markerscale=0,
+                fontsize="small",
+            )
         ax.set_xlabel(self.cost_name)
         ax.set_ylabel(self.score_name)
         self.figure_, self.ax_ = ax.figure, ax
