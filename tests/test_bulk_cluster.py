@@ -146,7 +146,12 @@ def test_each_worker_loads_the_network_once(client, pictures, tmp_path):
 
         return len(_registry._loaded)
 
-    client.restart()
+    def forget():
+        from sktransfer.backbones import _registry
+
+        _registry._loaded.clear()
+
+    client.run(forget)
     options = {"backbone": "tiny-cnn", "rows_per_part": 2, "verbose": 0}
     bulk.encode(pictures, tmp_path / "out", **options, scheduler=client)
     assert set(client.run(loaded).values()) == {1}

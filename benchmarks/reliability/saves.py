@@ -185,10 +185,15 @@ class Watch:
     )
 
     def __init__(self):
+        import sktransfer
+
         self.folder, self.seen = None, []
         self.places = tuple(
             str(Path(place).resolve()) for place in {sys.prefix, sys.base_prefix}
         )
+        # What an installation from a checkout says of the package's version.
+        checkout = Path(sktransfer.__file__).resolve().parents[1]
+        self.places += tuple(map(str, checkout.glob("sktransfer*.*-info")))
         sys.addaudithook(self._hook)
 
     @contextlib.contextmanager
