@@ -133,11 +133,11 @@ class BackboneRankingDisplay:
             ax.set_xticks(places, self.labels, rotation=45, ha="right")
         else:
             # Names lie on each other where candidates are alike; numbers are short.
-            style = {"marker": "o", "linestyle": "none", "color": "C0"}
+            style = {"marker": "o", "linestyle": "none"}
+            ax.plot(self.costs, self.scores, **style | options)
             places = zip(self.labels, self.costs, self.scores, strict=True)
             for number, (label, cost, score) in enumerate(places, 1):
-                name = f"{number}: {label}"
-                ax.plot(cost, score, **style | {"label": name} | options)
+                ax.plot([], [], linestyle="none", label=f"{number}: {label}")
                 ax.annotate(
                     str(number),
                     (cost, score),
@@ -152,7 +152,6 @@ class BackboneRankingDisplay:
                 bbox_to_anchor=(1.02, 1),
                 handlelength=0,
                 handletextpad=0,
-                markerscale=0,
                 fontsize="small",
             )
         ax.set_xlabel(self.cost_name)
