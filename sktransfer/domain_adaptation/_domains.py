@@ -1,6 +1,7 @@
 """The convention of `sample_domain`: >= 0 is source, < 0 is target."""
 
 import numpy as np
+from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import column_or_1d
 
 from .._validation import is_null, shorten
@@ -8,6 +9,11 @@ from .._validation import is_null, shorten
 RULE = (
     "sample_domain is one integer per row, >= 0 for a source domain (labelled) and "
     "< 0 for a target domain"
+)
+HOW_TO_ROUTE = (
+    "A search hands it to scorers and splitters only where metadata routing is on: run "
+    "fit(..., sample_domain=...) inside "
+    "`with sklearn.config_context(enable_metadata_routing=True):`."
 )
 SOME_TARGET = np.iinfo(np.int64).min  # a target row of a domain that nobody named
 
@@ -74,6 +80,26 @@ def check_both_domains(sample_domain, n_rows, name):
             f"{RULE}. There is nothing to adapt with one kind; add rows of the other."
         )
     return domain
+
+
+def check_routed_domain(sample_domain, n_rows, name):
+    """Return the domains of rows to score or split, which routing has to bring.
+
+    Raises
+    ------
+    ValueError
+        If it is missing or malformed.
+    """
+    if sample_domain is None:
+        raise ValueError(f"{name} needs sample_domain: {RULE}. {HOW_TO_ROUTE}")
+    return check_sample_domain(sample_domain, n_rows, name)
+
+
+def domain_request(owner, method):
+    """Return the metadata routing of an object whose one method takes the domains."""
+    request = MetadataRequest(owner=owner)
+    getattr(request, method).add_request(param="sample_domain", alias=True)
+    return request
 
 
 def resolve_domain(sample_domain, n_rows, name):

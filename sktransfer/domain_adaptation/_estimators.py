@@ -124,7 +124,7 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
         -------
         ndarray of shape (n_samples,)
         """
-        X = self._adapted(X, sample_domain)
+        X = self.adapt(X, sample_domain=sample_domain)
         return self.estimator_.predict(X)
 
     def adapt(self, X, *, sample_domain=None):
@@ -140,9 +140,6 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
         -------
         ndarray of shape (n_samples, n_features_out)
         """
-        return self._adapted(X, sample_domain)
-
-    def _adapted(self, X, sample_domain):
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         domain = resolve_domain(sample_domain, len(X), type(self).__name__)
@@ -288,7 +285,7 @@ class DomainAdaptationClassifier(ClassifierMixin, BaseDomainAdaptation):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        X = self._adapted(X, sample_domain)
+        X = self.adapt(X, sample_domain=sample_domain)
         return self.estimator_.predict_proba(X)
 
     @available_if(_estimator_has("decision_function"))
@@ -305,7 +302,7 @@ class DomainAdaptationClassifier(ClassifierMixin, BaseDomainAdaptation):
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
         """
-        X = self._adapted(X, sample_domain)
+        X = self.adapt(X, sample_domain=sample_domain)
         return self.estimator_.decision_function(X)
 
     def _inner(self):

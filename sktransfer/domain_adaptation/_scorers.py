@@ -10,19 +10,20 @@ from sklearn.dummy import DummyClassifier
 from sklearn.metrics import get_scorer
 from sklearn.pipeline import Pipeline
 from sklearn.utils import gen_batches
-from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
+from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from .._validation import Interval, n_rows_of, shorten, take_rows
 from ._base import unit_rows
-from ._domains import RULE, check_sample_domain, source_targets, spread_over_rows
+from ._domains import (
+    RULE,
+    check_routed_domain,
+    domain_request,
+    source_targets,
+    spread_over_rows,
+)
 from ._weights import BaseWeights, DensityRatioWeights
 
-HOW_TO_ROUTE = (
-    "A search hands it to scorers and splitters only where metadata routing is on: run "
-    "fit(..., sample_domain=...) inside "
-    "`with sklearn.config_context(enable_metadata_routing=True):`."
-)
 BATCH = 512  # rows of a matrix of similarities that are held at once
 
 
@@ -43,9 +44,7 @@ class BaseDomainScorer(BaseEstimator):
         -------
         MetadataRequest
         """
-        request = MetadataRequest(owner=self)
-        request.score.add_request(param="sample_domain", alias=True)
-        return request
+        return domain_request(self, "score")
 
     def __call__(self, estimator, X, y=None, *, sample_domain=None):
         """Score a fitted estimator.
@@ -74,9 +73,7 @@ class BaseDomainScorer(BaseEstimator):
         """
         self._validate_params()
         name = type(self).__name__
-        if sample_domain is None:
-            raise ValueError(f"{name} needs sample_domain: {RULE}. {HOW_TO_ROUTE}")
-        domain = check_sample_domain(sample_domain, n_rows_of(X), name)
+        domain = check_routed_domain(sample_domain, n_rows_of(X), name)
         have = {"source": (domain >= 0).any(), "target": (domain < 0).any()}
         for kind in self._NEEDS:
             if not have[kind]:

@@ -5,11 +5,15 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.metadata_routing import MetadataRequest
 
 from .._validation import Interval, StrOptions, n_rows_of, shorten, take_rows
-from ._domains import RULE, check_sample_domain, source_targets
-from ._scorers import HOW_TO_ROUTE
+from ._domains import (
+    RULE,
+    check_routed_domain,
+    check_sample_domain,
+    domain_request,
+    source_targets,
+)
 
 
 class BaseDomainSplitter(BaseEstimator):
@@ -28,9 +32,7 @@ class BaseDomainSplitter(BaseEstimator):
         -------
         MetadataRequest
         """
-        request = MetadataRequest(owner=self)
-        request.split.add_request(param="sample_domain", alias=True)
-        return request
+        return domain_request(self, "split")
 
     def split(self, X, y=None, groups=None, *, sample_domain=None):
         """Yield the rows to train on and the rows to score on.
@@ -82,9 +84,7 @@ class BaseDomainSplitter(BaseEstimator):
                 f"{name} got groups, which it does not take: the domains are its "
                 "groups. Give it sample_domain instead."
             )
-        if sample_domain is None:
-            raise ValueError(f"{name} needs sample_domain: {RULE}. {HOW_TO_ROUTE}")
-        return check_sample_domain(sample_domain, n_rows, name)
+        return check_routed_domain(sample_domain, n_rows, name)
 
 
 class SourceTargetKFold(BaseDomainSplitter):
