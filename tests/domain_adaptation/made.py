@@ -1,8 +1,12 @@
 """Made data: two or three classes, in a source and a shifted target."""
 
+import functools
 from types import SimpleNamespace
 
 import numpy as np
+import sklearn
+
+routed = functools.partial(sklearn.config_context, enable_metadata_routing=True)
 
 
 def shifted(n=40, n_features=5, shift=6.0, seed=0, labels=("a", "b", "c")):
@@ -18,3 +22,10 @@ def shifted(n=40, n_features=5, shift=6.0, seed=0, labels=("a", "b", "c")):
     y = truth.astype(object)
     y[domain < 0] = None
     return SimpleNamespace(X=X, y=y, truth=truth, domain=domain, target=domain < 0)
+
+
+def noisy(n=60, shift=0.5):
+    """Return domains whose classes overlap, so that no score is perfect."""
+    made = shifted(n=n, shift=shift)
+    made.X += np.random.default_rng(1).normal(0, 2, made.X.shape)
+    return made

@@ -6,10 +6,22 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import sklearn
-from made import shifted
+from made import noisy, routed, shifted
 from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KernelDensity
 
-from sktransfer import CORALAdapter, SubspaceAlignment, TransferComponentAnalysis
+from sktransfer import (
+    CircularValidationScorer,
+    CORALAdapter,
+    DomainAdaptationClassifier,
+    ImportanceWeightedScorer,
+    PredictionEntropyScorer,
+    SoftNeighborhoodDensityScorer,
+    SubspaceAlignment,
+    TransferComponentAnalysis,
+)
+from sktransfer.domain_adaptation._weights import BaseWeights
 
 
 @pytest.fixture
@@ -106,3 +118,57 @@ def test_transfer_components_are_equal_with_the_same_eigensolver(
     # The length of a component is nobody's definition: compare the directions.
     got, want = (Z / np.linalg.norm(Z, axis=0) for Z in (got, want))
     np.testing.assert_allclose(np.abs((got * want).sum(axis=0)), 1, atol=1e-6)
+
+
+class Density(BaseWeights):
+    """The ratio of two kernel densities, as skada weighs."""
+
+    _parameter_constraints = {}
+
+    def _weigh(self, source, target):
+        of_source = KernelDensity().fit(source).score_samples(source)
+        return np.exp(KernelDensity().fit(target).score_samples(source) - of_source)
+
+
+def test_they_agree_with_skadas(skada):
+    from skada import metrics
+
+    made = noisy()
+    codes = np.searchsorted(["a", "b", "c"], made.truth)
+    domain = np.where(made.target, -2, 1)
+    with routed():
+        head = LogisticRegression().set_score_request(sample_weight=True)
+        theirs = skada.make_da_pipeline(head)
+        theirs.fit(made.X, np.where(made.target, -1, codes), sample_domain=domain)
+        ours = LogisticRegression().fit(made.X[~made.target], codes[~made.target])
+
+        def compare(own, other, factor=1.0):
+            got = own(ours, made.X, codes, sample_domain=domain)
+            want = other(theirs, made.X, codes, sample_domain=domain)
+            assert got == pytest.approx(factor * want, rel=1e-6)
+
+        # Theirs is the mean over rows and classes, ours over rows.
+        compare(PredictionEntropyScorer(), metrics.PredictionEntropyScorer(), 3)
+        compare(SoftNeighborhoodDensityScorer(), metrics.SoftNeighborhoodDensity())
+        compare(
+            ImportanceWeightedScorer(weights=Density()),
+            metrics.ImportanceWeightedScorer(),
+        )
+
+
+def test_the_way_back_agrees_with_skadas(skada):
+    from skada import metrics
+
+    made = noisy(shift=2.0)
+    codes = np.searchsorted(["a", "b", "c"], made.truth)
+    y, domain = np.where(made.target, -1, codes), np.where(made.target, -2, 1)
+    with routed():
+        theirs = skada.make_da_pipeline(skada.CORALAdapter(), LogisticRegression())
+        theirs.fit(made.X, y, sample_domain=domain)
+        want = metrics.CircularValidation()(theirs, made.X, y, sample_domain=domain)
+        ours = DomainAdaptationClassifier(LogisticRegression(), CORALAdapter(reg=None))
+        ours.fit(made.X, y, sample_domain=domain)
+        own = CircularValidationScorer(scoring="balanced_accuracy")
+        got = own(ours, made.X, y, sample_domain=domain)
+    assert 0.34 < got < 1
+    assert got == pytest.approx(want, abs=0.02)

@@ -1,17 +1,13 @@
 """Scores without target labels: what they read, what they say, where they work."""
 
-import functools
-
 import numpy as np
 import pytest
-import sklearn
-from made import shifted
+from made import noisy, routed, shifted
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, KFold, cross_validate
-from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
@@ -29,7 +25,6 @@ from sktransfer import (
     SoftNeighborhoodDensityScorer,
     SourceTargetKFold,
 )
-from sktransfer.domain_adaptation._weights import BaseWeights
 
 SCORERS = [
     CircularValidationScorer(),
@@ -39,20 +34,12 @@ SCORERS = [
     SoftNeighborhoodDensityScorer(),
 ]
 each = pytest.mark.parametrize("scorer", SCORERS, ids=lambda s: type(s).__name__)
-routed = functools.partial(sklearn.config_context, enable_metadata_routing=True)
 GRID = {"adapter": [None, "standardize", ["standardize", "coral"]]}
 
 
 def fitted(made, adapter="standardize", estimator=None):
     model = DomainAdaptationClassifier(estimator, adapter)
     return model.fit(made.X, made.y, sample_domain=made.domain)
-
-
-def noisy(n=60, shift=0.5):
-    """Return domains whose classes overlap, so that no score is perfect."""
-    made = shifted(n=n, shift=shift)
-    made.X += np.random.default_rng(1).normal(0, 2, made.X.shape)
-    return made
 
 
 def search(scorer, made, model=None, cv=None, **options):
@@ -408,71 +395,3 @@ def test_one_class_everywhere_gives_the_way_back_the_share_of_that_class():
     assert set(predicted) == {"a"}
     got = CircularValidationScorer()(model, made.X, made.y, sample_domain=made.domain)
     assert got == np.mean(made.truth[~made.target] == "a")
-
-
-# -- skada's of the same name --------------------------------------------------------
-
-
-@pytest.fixture
-def skada():
-    config = sklearn.get_config()
-    try:
-        return pytest.importorskip("skada")
-    finally:
-        sklearn.set_config(**config)  # importing it switches metadata routing on
-
-
-class Density(BaseWeights):
-    """The ratio of two kernel densities, as skada weighs."""
-
-    _parameter_constraints = {}
-
-    def _weigh(self, source, target):
-        of_source = KernelDensity().fit(source).score_samples(source)
-        return np.exp(KernelDensity().fit(target).score_samples(source) - of_source)
-
-
-def test_they_agree_with_skadas(skada):
-    from skada import metrics
-
-    made = noisy()
-    codes = np.searchsorted(["a", "b", "c"], made.truth)
-    domain = np.where(made.target, -2, 1)
-    with routed():
-        head = LogisticRegression().set_score_request(sample_weight=True)
-        theirs = skada.make_da_pipeline(head)
-        theirs.fit(made.X, np.where(made.target, -1, codes), sample_domain=domain)
-        ours = LogisticRegression().fit(made.X[~made.target], codes[~made.target])
-
-        def compare(own, other, factor=1.0):
-            got = own(ours, made.X, codes, sample_domain=domain)
-            want = other(theirs, made.X, codes, sample_domain=domain)
-            assert got == pytest.approx(factor * want, rel=1e-6)
-
-        # Theirs is the mean over rows and classes, ours over rows.
-        compare(PredictionEntropyScorer(), metrics.PredictionEntropyScorer(), 3)
-        compare(SoftNeighborhoodDensityScorer(), metrics.SoftNeighborhoodDensity())
-        compare(
-            ImportanceWeightedScorer(weights=Density()),
-            metrics.ImportanceWeightedScorer(),
-        )
-
-
-def test_the_way_back_agrees_with_skadas(skada):
-    from skada import metrics
-
-    made = noisy(shift=2.0)
-    codes = np.searchsorted(["a", "b", "c"], made.truth)
-    y, domain = np.where(made.target, -1, codes), np.where(made.target, -2, 1)
-    with routed():
-        theirs = skada.make_da_pipeline(skada.CORALAdapter(), LogisticRegression())
-        theirs.fit(made.X, y, sample_domain=domain)
-        want = metrics.CircularValidation()(theirs, made.X, y, sample_domain=domain)
-        from sktransfer import CORALAdapter
-
-        ours = DomainAdaptationClassifier(LogisticRegression(), CORALAdapter(reg=None))
-        ours.fit(made.X, y, sample_domain=domain)
-        own = CircularValidationScorer(scoring="balanced_accuracy")
-        got = own(ours, made.X, y, sample_domain=domain)
-    assert 0.34 < got < 1
-    assert got == pytest.approx(want, abs=0.02)
