@@ -1,6 +1,6 @@
 """Score against labels per class, of several estimators on the same draws."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from scipy import stats
@@ -8,11 +8,11 @@ from sklearn.model_selection import cross_validate
 from sklearn.utils.multiclass import type_of_target
 
 from ._folds import make_folds
-from ._optional import import_optional
+from ._row_table import RowTable
 from ._validation import is_integer
 
 
-class LabelEfficiencyCurves(Sequence):
+class LabelEfficiencyCurves(RowTable):
     """Scores at some numbers of labels per class: a sequence of dicts, and a table.
 
     Made by `label_efficiency_curve`.
@@ -48,15 +48,8 @@ class LabelEfficiencyCurves(Sequence):
     """
 
     def __init__(self, rows, *, score_name="score"):
-        self._rows, self.score_name = list(rows), score_name
-
-    def __len__(self):
-        """Return the number of points."""
-        return len(self._rows)
-
-    def __getitem__(self, index):
-        """Return one row, a dict, or a list of them."""
-        return self._rows[index]
+        super().__init__(rows)
+        self.score_name = score_name
 
     def __repr__(self):
         """Show a table."""
@@ -114,22 +107,6 @@ class LabelEfficiencyCurves(Sequence):
             did not get there.
         """
         return {name: _reached(self.of(name), score) for name in self.names}
-
-    def to_frame(self):
-        """Make a frame of it.
-
-        Returns
-        -------
-        pandas.DataFrame
-            A row for each point.
-
-        Raises
-        ------
-        MissingDependencyError
-            If pandas is not installed.
-        """
-        pandas = import_optional("pandas", extra="demo", purpose="to_frame")
-        return pandas.DataFrame(self._rows)
 
     def plot(self, *, ax=None, **options):
         """Draw score against labels per class.

@@ -19,6 +19,12 @@ COST_LABELS = {
 }
 
 
+def _axes(ax, purpose):
+    """Return the axes to draw on: those given, or those of a new figure."""
+    plt = import_optional("matplotlib.pyplot", extra="demo", purpose=purpose)
+    return plt.subplots(layout="constrained")[1] if ax is None else ax
+
+
 class BackboneRankingDisplay:
     """Score of candidates against what they cost, or against depth.
 
@@ -122,11 +128,7 @@ class BackboneRankingDisplay:
         BackboneRankingDisplay
             Itself.
         """
-        plt = import_optional(
-            "matplotlib.pyplot", extra="demo", purpose="BackboneRankingDisplay"
-        )
-        if ax is None:
-            _, ax = plt.subplots(layout="constrained")
+        ax = _axes(ax, type(self).__name__)
         if self.costs is None:
             places = np.arange(len(self.labels))
             ax.plot(places, self.scores, **{"marker": "o"} | options)
@@ -275,11 +277,7 @@ class FreezeDepthDisplay:
         FreezeDepthDisplay
             Itself.
         """
-        plt = import_optional(
-            "matplotlib.pyplot", extra="demo", purpose="FreezeDepthDisplay"
-        )
-        if ax is None:
-            _, ax = plt.subplots(layout="constrained")
+        ax = _axes(ax, type(self).__name__)
         places = np.arange(len(self.depths))
         style = {"marker": "o", "capsize": 3, "color": "C0"}
         ax.errorbar(places, self.scores, self.errors, **style | options)
@@ -379,11 +377,7 @@ class LabelEfficiencyDisplay:
         LabelEfficiencyDisplay
             Itself.
         """
-        plt = import_optional(
-            "matplotlib.pyplot", extra="demo", purpose="LabelEfficiencyDisplay"
-        )
-        if ax is None:
-            _, ax = plt.subplots(layout="constrained")
+        ax = _axes(ax, type(self).__name__)
         sizes = sorted({p["labels_per_class"] for c in self.curves.values() for p in c})
         for name, points in self.curves.items():
             places, scores, lows, highs = (

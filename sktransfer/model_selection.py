@@ -7,14 +7,13 @@ some numbers of labels.
 
 import time
 import warnings
-from collections.abc import Sequence
 
 import numpy as np
 
 from ._candidates import ENCODERS, check_options, modality_of, triples_of
 from ._folds import make_folds
 from ._label_efficiency import LabelEfficiencyCurves, label_efficiency_curve
-from ._optional import import_optional
+from ._row_table import RowTable
 from ._transferability import (
     SCORE_NAMES,
     Target,
@@ -50,7 +49,7 @@ COLUMNS = (
 )
 
 
-class BackboneRanking(Sequence):
+class BackboneRanking(RowTable):
     """Scores and costs of candidates: a sequence of dicts, and a table.
 
     Made by `rank_backbones`, best first, and by `layer_profile`, shallow first.
@@ -97,16 +96,11 @@ class BackboneRanking(Sequence):
     (1, 1, 16)
     """
 
+    _columns = COLUMNS
+
     def __init__(self, rows, *, score_name, by_depth=False):
-        self._rows, self.score_name, self.by_depth = list(rows), score_name, by_depth
-
-    def __len__(self):
-        """Return the number of candidates."""
-        return len(self._rows)
-
-    def __getitem__(self, index):
-        """Return one row, a dict, or a list of them."""
-        return self._rows[index]
+        super().__init__(rows)
+        self.score_name, self.by_depth = score_name, by_depth
 
     @property
     def best_(self):
@@ -140,22 +134,6 @@ class BackboneRanking(Sequence):
         backbone = row["backbone"]
         name = backbone.name if hasattr(backbone, "name") else backbone
         return f"{name}, {row['depth']}, {row['pooling']}"
-
-    def to_frame(self):
-        """Make a frame of it.
-
-        Returns
-        -------
-        pandas.DataFrame
-            A row for each candidate.
-
-        Raises
-        ------
-        MissingDependencyError
-            If pandas is not installed.
-        """
-        pandas = import_optional("pandas", extra="demo", purpose="to_frame")
-        return pandas.DataFrame(self._rows, columns=list(COLUMNS))
 
     def plot(self, *, cost="milliseconds", ax=None, **options):
         """Draw score against cost, or against depth.

@@ -1,7 +1,5 @@
 """How far the target is from the source."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy.stats import ks_2samp
 from sklearn.linear_model import LogisticRegression
@@ -10,14 +8,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
-from .._optional import import_optional
+from .._row_table import RowTable
 from .._validation import shorten
 from ._domains import check_both_domains
 
 COLUMNS = ("feature", "difference", "spread_ratio", "ks")
 
 
-class DomainShift(Sequence):
+class DomainShift(RowTable):
     """How far two kinds of domain are apart: a sequence of dicts, and a table.
 
     Made by `domain_shift`; the feature that moved most comes first.
@@ -69,19 +67,13 @@ class DomainShift(Sequence):
       0.00       0.00         1.00  x1
     """
 
+    _columns = COLUMNS
+
     def __init__(self, rows, *, proxy_a_distance, domain_accuracy, n_source, n_target):
-        self._rows = list(rows)
+        super().__init__(rows)
         self.proxy_a_distance = proxy_a_distance
         self.domain_accuracy = domain_accuracy
         self.n_source, self.n_target = n_source, n_target
-
-    def __len__(self):
-        """Return the number of features."""
-        return len(self._rows)
-
-    def __getitem__(self, index):
-        """Return one row, a dict, or a list of them."""
-        return self._rows[index]
 
     def __repr__(self):
         """Show the distance, and the ten features that moved most."""
@@ -99,21 +91,6 @@ class DomainShift(Sequence):
         if len(self) > 10:
             lines.append(f"... and {len(self) - 10} more features")
         return "\n".join(lines)
-
-    def to_frame(self):
-        """Return a pandas DataFrame of a row for each feature.
-
-        Returns
-        -------
-        pandas.DataFrame
-
-        Raises
-        ------
-        MissingDependencyError
-            If pandas is not installed.
-        """
-        pandas = import_optional("pandas", extra="demo", purpose="to_frame")
-        return pandas.DataFrame(self._rows, columns=list(COLUMNS))
 
 
 def domain_shift(X, *, sample_domain, feature_names=None, cv=5, random_state=0):

@@ -1,0 +1,42 @@
+"""What comes out of a comparison: a sequence of dicts that is a table too."""
+
+from collections.abc import Sequence
+
+from ._optional import import_optional
+
+
+class RowTable(Sequence):
+    """Rows of a table, each a dict with the same keys.
+
+    Parameters
+    ----------
+    rows : list of dict
+    """
+
+    _columns: tuple[str, ...] | None = None  # of the frame; None takes the keys
+
+    def __init__(self, rows):
+        self._rows = list(rows)
+
+    def __len__(self):
+        """Return the number of rows."""
+        return len(self._rows)
+
+    def __getitem__(self, index):
+        """Return one row, a dict, or a list of them."""
+        return self._rows[index]
+
+    def to_frame(self):
+        """Return the rows as a pandas DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+
+        Raises
+        ------
+        MissingDependencyError
+            If pandas is not installed.
+        """
+        pandas = import_optional("pandas", extra="demo", purpose="to_frame")
+        return pandas.DataFrame(self._rows, columns=self._columns)
