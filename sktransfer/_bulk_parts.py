@@ -1,12 +1,11 @@
 """A part of a bulk job: its vectors, and its two files, each there whole or not."""
 
 import contextlib
-import hashlib
-import os
 
 import numpy as np
 
 from ._validation import CellError
+from ._whole_file import write_whole
 from .backbones import load_backbone
 from .encoders import TextEncoder
 from .exceptions import BulkError
@@ -91,15 +90,4 @@ def _write_table(path, table):
 
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
-    write(path, sink.getvalue().to_pybytes())
-
-
-def write(path, content):
-    """Write a file beside its place and rename it."""
-    digest = hashlib.blake2b(os.urandom(8), digest_size=4).hexdigest()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{digest}.tmp")
-    with open(temporary, "xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    write_whole(path, sink.getvalue().to_pybytes())

@@ -13,12 +13,12 @@ from ._bulk_parts import (
     n_rows,
     part_path,
     rejected_path,
-    write,
     write_part,
 )
 from ._bulk_sources import open_source
 from ._optional import import_optional
 from ._validation import is_integer
+from ._whole_file import write_whole
 from .backbones import load_backbone
 from .encoders import ImageEncoder, TextEncoder
 from .exceptions import BulkError
@@ -228,7 +228,7 @@ def _start(out, job):
         for stale in (*out.glob(".*.tmp"), *(out / REJECTED).glob(".*.tmp")):
             stale.unlink(missing_ok=True)
         return
-    write(path, json.dumps(job, indent=1).encode())
+    write_whole(path, json.dumps(job, indent=1).encode())
 
 
 def _run(data, out, encoder, rows_per_part, verbose, scheduler):

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import os
-import secrets
 import warnings
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from ._column_estimator import ColumnEstimator
 from ._optional import import_optional
 from ._saving._graph import END, compare, network_graph, own_outputs, sample, step_graph
 from ._validation import CellError
+from ._whole_file import write_whole
 from .encoders._base import BaseEncoder
 from .exceptions import ExportError
 from .finetuning._base import BaseFineTuner
@@ -188,10 +187,5 @@ def _request(estimator):
 def _write(content, path):
     path = path.expanduser().absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, content)
     return path

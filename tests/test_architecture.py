@@ -19,6 +19,8 @@ LAYERS = {
     "_validation": 1,
     "_torch": 1,
     "_allocator": 1,
+    "_whole_file": 1,
+    "_row_table": 2,
     "_images": 2,
     "_texts": 2,
     "_pooling": 2,
