@@ -124,6 +124,15 @@ def spread(values):
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
+def ratios(seconds, name):
+    """Return the spread of each contestant's times over those of one, turn by turn."""
+    ours = seconds[name]
+    return {
+        n: spread(s / o for s, o in zip(times, ours, strict=True))
+        for n, times in seconds.items()
+    }
+
+
 # -- counts --------------------------------------------------------------------------
 
 
@@ -196,6 +205,11 @@ def in_second_process(module, folder, *arguments):
 def claim(text, value, target, holds):
     """Return one thing that the case was to show, and whether it did."""
     return {"claim": text, "value": value, "target": target, "holds": bool(holds)}
+
+
+def at_least(text, value, least, digits=2):
+    """Return the claim that a value is not below another."""
+    return claim(text, round(value, digits), f">= {least}", value >= least)
 
 
 def relative_difference(got, want):

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sktransfer import TextEncoder
 
-from .._harness import alternate, banking77, claim, data_folder, spread, stopwatch
+from .._harness import alternate, at_least, banking77, data_folder, spread, stopwatch
 from .._rivals import minilm_network
 
 N_TEXTS, REPEATS = 2000, 5
@@ -51,14 +51,7 @@ def run(full=False):
             "accuracy": accuracies,
         },
         "spread": {"texts_per_s": speeds},
-        "claims": [
-            claim(
-                "speed over the network's",
-                round(gain, 1),
-                f">= {LEAST_SPEED}",
-                gain >= LEAST_SPEED,
-            )
-        ],
+        "claims": [at_least("speed over the network's", gain, LEAST_SPEED, digits=1)],
     }
 
 
