@@ -180,7 +180,7 @@ class VectorRunner(_Runner):
             return found
         request = self.request
         self.function = settle(
-            request.backbone, self.ready, request.preprocess, self.key, request.device
+            request.backbone, request.preprocess, self.key, request.device
         )
         self.is_settled = True
         if self.function is not None:

@@ -391,3 +391,40 @@ def test_no_code_of_the_package_unpickles_or_runs_code_from_files():
         text = path.read_text()
         for pattern in forbidden:
             assert not re.search(pattern, text), f"{path.name}: {pattern}"
+
+
+def test_saves_caches_and_bundled_weights_are_read_without_unpickling(
+    saved, tmp_path, bundled_weights, monkeypatch
+):
+    import pickle
+
+    import joblib
+    import torch
+
+    from sktransfer import FeatureCache, ImageEncoder
+    from sktransfer.backbones import clear_backbones
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("it unpickles")
+
+    real = torch.load
+
+    def load_tensors(*args, weights_only=False, **kwargs):
+        assert weights_only is True
+        loaded.append(args)
+        # torch reads tensors by a restricted unpickler of its own.
+        with monkeypatch.context() as patch:
+            patch.undo()
+            return real(*args, weights_only=True, **kwargs)
+
+    loaded = []
+    pixels = np.zeros((1, 8, 8, 3), np.uint8)
+    cache = tmp_path / "features"
+    ImageEncoder("efficientnet_lite0", cache=FeatureCache(cache)).transform(pixels)
+    clear_backbones()
+    for module, name in ((pickle, "load"), (pickle, "loads"), (joblib, "load")):
+        monkeypatch.setattr(module, name, refuse)
+    monkeypatch.setattr(torch, "load", load_tensors)
+    assert len(load(saved).predict(TEXTS)) == len(TEXTS)
+    ImageEncoder("efficientnet_lite0", cache=FeatureCache(cache)).transform(pixels)
+    assert loaded

@@ -9,9 +9,10 @@ import time
 
 from . import __doc__ as description
 from .inputs import images, texts
-from .jobs import killed_jobs
+from .jobs import killed_jobs, two_workers
 from .reading import reading
 from .saves import tampered_saves
+from .serving import serving
 from .stores import damage, full_disk, kills, together
 
 CAMPAIGNS = {
@@ -24,6 +25,8 @@ CAMPAIGNS = {
     "texts": texts,
     "tampered_saves": tampered_saves,
     "killed_jobs": killed_jobs,
+    "two_workers": two_workers,
+    "serving": serving,
 }
 
 

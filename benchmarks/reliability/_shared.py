@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 300
 TEXT_BACKBONE, IMAGE_BACKBONE = "tiny-bert", "efficientnet_lite0"
 

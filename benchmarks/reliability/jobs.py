@@ -1,16 +1,18 @@
-"""``encode`` is killed at random points: every row once, as without the kills."""
+"""``encode``, killed at random points, and on two workers of a cluster."""
 
 import os
 import random
 import signal
+import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from ._shared import IMAGE_BACKBONE, TIMEOUT_S, one_thread, write_images
+from ._shared import IMAGE_BACKBONE, ROOT, TIMEOUT_S, one_thread, write_images
 
-ROOT = Path(__file__).resolve().parents[2]
+# A core computes sums in another order than two of them.
+LARGEST_DIFFERENCE = 1e-5
 
 
 def killed_jobs(
@@ -29,9 +31,7 @@ def killed_jobs(
     n_parts = -(-n_images // rows_per_part)
 
     def command(out):
-        words = [sys.executable, "-m", "sktransfer", "encode", str(folder / "images")]
-        words += ["--backbone", backbone, "--rows-per-part", str(rows_per_part)]
-        return [*words, "--out", str(out), "--quiet"]
+        return _encode(folder / "images", out, backbone, rows_per_part)
 
     start = time.perf_counter()
     _finish(command(folder / "whole"))
@@ -64,15 +64,92 @@ def killed_jobs(
     }
 
 
+def two_workers(
+    folder, *, n_images=2000, n_repeats=3, rows_per_part=128, backbone=IMAGE_BACKBONE
+):
+    """Encode on two Dask workers of a thread each, and in one process of two threads.
+
+    Both are whole commands, alternating; the cluster stands before the clock starts,
+    and its first command, in which the workers load the weights, counts by itself.
+    """
+    import distributed
+
+    folder = Path(folder)
+    write_images(folder / "images", n_images)
+    seconds = {"one process": [], "two workers": []}
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address=":0",
+        env={"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        local_directory=str(folder),
+    ) as cluster:
+        more = ["--scheduler", cluster.scheduler_address]
+        for repeat in range(n_repeats + 1):
+            for name, options in (("one process", []), ("two workers", more)):
+                out = folder / f"{name} {repeat}"
+                command = _encode(folder / "images", out, backbone, rows_per_part)
+                start = time.perf_counter()
+                _run([*command, *options])
+                seconds[name].append(time.perf_counter() - start)
+            difference = _difference(folder, repeat)
+    ratios = [
+        theirs / ours
+        for ours, theirs in zip(*(times[1:] for times in seconds.values()), strict=True)
+    ]
+    return {
+        "images": n_images,
+        "seconds": {
+            name: round(statistics.median(times[1:]), 1)
+            for name, times in seconds.items()
+        },
+        "time of two workers over one process": round(statistics.median(ratios), 2),
+        "the same, least and most": [round(min(ratios), 2), round(max(ratios), 2)],
+        "seconds more at first, when the workers load the weights": round(
+            seconds["two workers"][0] - statistics.median(seconds["two workers"][1:]), 1
+        ),
+        "greatest difference of a feature, relative": difference,
+    }
+
+
+def _encode(images, out, backbone, rows_per_part):
+    words = [sys.executable, "-m", "sktransfer", "encode", str(images)]
+    words += ["--backbone", backbone, "--rows-per-part", str(rows_per_part)]
+    return [*words, "--out", str(out), "--quiet"]
+
+
+def _difference(folder, repeat):
+    """Compare the embeddings of both ways; names must be equal."""
+    tables = [
+        _table(folder / f"{name} {repeat}") for name in ("one process", "two workers")
+    ]
+    names = [table.pop("source_file").tolist() for table in tables]
+    assert names[0] == names[1]
+    one, two = (table.to_numpy() for table in tables)
+    difference = float(abs(one - two).max() / abs(one).max())
+    assert difference <= LARGEST_DIFFERENCE
+    return difference
+
+
+def _table(out):
+    import pandas as pd
+
+    parts = [pd.read_parquet(path) for path in sorted(out.glob("part-*.parquet"))]
+    return pd.concat(parts, ignore_index=True)
+
+
 def _environment():
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def _finish(command):
     with one_thread():
-        subprocess.run(
-            command, check=True, env=_environment(), stdout=subprocess.DEVNULL
-        )
+        _run(command)
+
+
+def _run(command):
+    subprocess.run(command, check=True, env=_environment(), stdout=subprocess.DEVNULL)
 
 
 def _kill(command, out, n_parts, rng, part_s):

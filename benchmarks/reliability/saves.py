@@ -74,6 +74,7 @@ def _run(folder, n_saves, seed):
     before, slowest = peak_mib(), 0.0
     unsigned = collections.Counter()
     signed = {_name(tamper): collections.Counter() for tamper in TAMPERINGS}
+    predicted = collections.Counter()
     n_signed = 0
     for number in range(n_saves):
         tamper = TAMPERINGS[number % len(TAMPERINGS)]
@@ -86,9 +87,12 @@ def _run(folder, n_saves, seed):
         def attempt(save=save, **options):
             try:
                 with watch.watching(save), warnings_as_they_come():
-                    load(save, **options)
+                    model = load(save, **options)
             except SaveError as err:
                 return type(err)
+            # Whoever signs may change what a model says, not what it does.
+            with watch.watching(save), warnings_as_they_come():
+                predicted[_predict(model)] += 1
             return None
 
         start = time.perf_counter()
@@ -113,11 +117,21 @@ def _run(folder, n_saves, seed):
         "saves": n_saves,
         "manifest unchanged": dict(unsigned),
         "manifest changed too": signed,
+        "predictions of those that loaded": dict(predicted),
         "executed, opened or written outside": 0,
         "refused where sha256= pins the manifest": n_signed,
         "slowest, s": round(slowest, 2),
     }
     return outcome, before
+
+
+def _predict(model):
+    """Say how a prediction with it ends."""
+    try:
+        answer = model.predict(TEXTS)
+    except Exception as err:  # any error will do, a crash or a hang will not
+        return type(err).__name__
+    return "as before or not, one a row" if len(answer) == len(TEXTS) else "too few"
 
 
 def _name(tamper):

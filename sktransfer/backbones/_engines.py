@@ -8,6 +8,7 @@ import numpy as np
 
 from .._optional import require
 from .._torch import autocast, is_fork, resolve_device, turn
+from ._engine import prepare_for_inference
 
 ENGINES = ("torch", "compile", "onnxruntime", "openvino")
 PACKAGES = {  # engine -> what it imports; the extra has the engine's name
@@ -87,7 +88,7 @@ def known(backbone, key):
     return key in kept, kept.get(key)
 
 
-def settle(backbone, ready, preprocess, key, device):
+def settle(backbone, preprocess, key, device):
     """Return what computes: a function of a State, or None where torch has to.
 
     The function is built and compared with torch once a process; where it differs,
@@ -97,8 +98,6 @@ def settle(backbone, ready, preprocess, key, device):
     ----------
     backbone : Backbone
         Keeps the outcome.
-    ready : Backbone
-        The same, ready for torch on `device`.
     preprocess : ImagePreprocess or TextPreprocess
     key : EngineKey
     device : torch.device
@@ -107,7 +106,7 @@ def settle(backbone, ready, preprocess, key, device):
         is_settled, function = known(backbone, key)
         if is_settled:
             return function
-        function, reason = _proved(ready, preprocess, key, device)
+        function, reason = _proved(backbone, preprocess, key, device)
         _keep(backbone, key, function)
     if reason is not None:
         warnings.warn(
@@ -128,7 +127,7 @@ def _keep(backbone, key, function):
     kept[key] = function
 
 
-def _proved(ready, preprocess, key, device):
+def _proved(backbone, preprocess, key, device):
     """Return a function and None, or None and the reason why there is none."""
     if key.engine in NOT_IN_FORKS and is_fork():
         return None, "it cannot run in a forked process"
@@ -136,6 +135,7 @@ def _proved(ready, preprocess, key, device):
         from ._engine_builders import BUILDERS, quiet
         from ._pooled import PooledVectors
 
+        ready, _ = prepare_for_inference(backbone, device, packed=False)
         module = PooledVectors(ready, key.depths, key.pooling)
         states = [ready.batch(rows).to(device) for rows in _rows(preprocess, key)]
         with quiet():  # torch.compile does its work at the first calls

@@ -10,7 +10,8 @@ from torch import nn
 from sktransfer import load_backbone
 from sktransfer._torch import seeded
 from sktransfer.backbones._blocks import Apply
-from sktransfer.backbones._engine import FOLD_TOLERANCE, prepare_for_inference
+from sktransfer.backbones._engine import TOLERANCE, prepare_for_inference
+from sktransfer.backbones._packed import PackedLinear
 
 CPU = torch.device("cpu")
 
@@ -37,7 +38,7 @@ def test_folding_removes_every_norm_and_keeps_the_output(name, bundled_weights):
     assert len(norms(backbone)) == n_norms
     assert tag == "torch:cpu:folded"
     want, got = outputs(backbone), outputs(ready)
-    assert (want - got).abs().max() <= FOLD_TOLERANCE * want.abs().max()
+    assert (want - got).abs().max() <= TOLERANCE * want.abs().max()
 
 
 def test_a_network_whose_folding_would_be_wrong_runs_as_it_is():
@@ -68,9 +69,94 @@ def test_a_backbone_is_made_ready_once():
     assert prepare_for_inference(backbone, CPU)[0] is first
 
 
-def test_texts_run_on_the_same_weights():
+def linears(backbone, kind=nn.Linear):
+    modules = [m for block in backbone.modules() for m in block.modules()]
+    return [m for m in modules if isinstance(m, kind)]
+
+
+def token_vectors(backbone):
+    texts = ["a text of some more words", "one"]
+    state = backbone.batch(backbone.preprocess.prepare(texts))
+    with torch.inference_mode():
+        return backbone.run(state).hidden
+
+
+@pytest.mark.parametrize("name", ["tiny-bert", "all-MiniLM-L6-v2"])
+def test_linear_layers_are_packed_and_keep_the_output(name, bundled_weights):
+    backbone = load_backbone(name)
+    n_linears = len(linears(backbone))
+    ready, tag = prepare_for_inference(backbone, CPU)
+    assert len(linears(ready, PackedLinear)) == n_linears > 0
+    assert not linears(ready)
+    assert len(linears(backbone)) == n_linears
+    assert tag == "torch:cpu:plain:packed"
+    want, got = token_vectors(backbone), token_vectors(ready)
+    assert (want - got).abs().max() <= 1e-5 * want.abs().max()
+
+
+def test_a_gelu_behind_a_linear_layer_is_taken_into_it(bundled_weights):
+    ready, _ = prepare_for_inference(load_backbone("all-MiniLM-L6-v2"), CPU)
+    layers = linears(ready, PackedLinear)
+    assert sum(layer.activation == "gelu" for layer in layers) == 6
+
+
+def test_packing_copies_no_weights_of_the_network():
     backbone = load_backbone("tiny-bert")
-    assert prepare_for_inference(backbone, CPU) == (backbone, "torch:cpu:plain")
+    ready, _ = prepare_for_inference(backbone, CPU)
+    before = {id(p) for block in backbone.modules() for p in block.parameters()}
+    after = {id(p) for block in ready.modules() for p in block.parameters()}
+    assert after == before
+
+
+def test_compilers_get_the_network_without_packed_layers():
+    backbone = load_backbone("tiny-bert")
+    ready, tag = prepare_for_inference(backbone, CPU, packed=False)
+    assert (ready, tag) == (backbone, "torch:cpu:plain")
+
+
+def test_packed_layers_are_ordinary_ones_for_other_types_and_under_autocast():
+    with seeded(0):
+        linear, x = nn.Linear(16, 8), torch.randn(3, 16)
+    packed = PackedLinear(linear)
+    packed.activation = "gelu"
+    want = nn.functional.gelu(linear(x))
+    with torch.no_grad():
+        torch.testing.assert_close(packed(x), want)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = packed(x)
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), want, rtol=0.05, atol=0.05)
+
+
+def test_a_network_whose_packing_would_be_wrong_runs_as_it_is():
+    class OtherOrder(nn.Module):
+        """Declares the activation behind the layer and runs it before."""
+
+        def __init__(self):
+            super().__init__()
+            self.dense = nn.Linear(16, 16)
+            self.act = nn.GELU()
+
+        def forward(self, x):
+            return self.dense(self.act(x))
+
+    toy = load_backbone("tiny-bert")
+    with seeded(0):
+        blocks = {**toy.blocks, "odd": Apply(OtherOrder())}
+    odd = dataclasses.replace(toy, blocks=blocks, fingerprint=None, widths=None)
+    ready, tag = prepare_for_inference(odd, CPU)
+    assert tag == "torch:cpu:plain"
+    torch.testing.assert_close(token_vectors(ready), token_vectors(odd))
+
+
+def test_without_onednn_layers_stay_as_they_are():
+    from sktransfer.backbones import _packed
+
+    toy = load_backbone("tiny-bert")
+    backbone = dataclasses.replace(toy, name="unpacked")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_packed, "is_available", lambda: False)
+        assert prepare_for_inference(backbone, CPU) == (backbone, "torch:cpu:plain")
 
 
 @pytest.mark.gpu
