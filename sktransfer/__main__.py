@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import _cache_command, _encode_command
+from ._commands import _cache, _encode
 
 MIN_ROWS = 40  # five folds that hold both classes, and rows set aside
 
@@ -50,9 +50,9 @@ def main(argv=None):
         parser.print_help()
         return 0
     if args.command == "cache":
-        return _cache_command.run(args)
+        return _cache.run(args)
     if args.command == "encode":
-        return _encode_command.run(args)
+        return _encode.run(args)
     from .exceptions import SKTransferError
 
     try:
@@ -110,8 +110,8 @@ def _parsers():
         metavar="NAME",
         help="the network (default: efficientnet_lite0, with --text all-MiniLM-L6-v2)",
     )
-    _encode_command.add_parser(commands)
-    _cache_command.add_parser(commands)
+    _encode.add_parser(commands)
+    _cache.add_parser(commands)
     return parser, demo
 
 

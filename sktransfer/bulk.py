@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from ._bulk_cluster import check_travels, connected, on_cluster
-from ._bulk_parts import (
+from ._bulk._cluster import check_travels, connected, on_cluster
+from ._bulk._parts import (
     REJECTED,
     compute,
     n_rows,
@@ -15,7 +15,7 @@ from ._bulk_parts import (
     rejected_path,
     write_part,
 )
-from ._bulk_sources import open_source
+from ._bulk._sources import open_source
 from ._optional import import_optional
 from ._validation import is_integer
 from ._whole_file import write_whole

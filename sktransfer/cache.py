@@ -12,8 +12,8 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-from ._folder_store import FolderStore
-from ._memory_store import MemoryStore
+from ._stores._folder import FolderStore
+from ._stores._memory import MemoryStore
 
 __all__ = [
     "CacheInfo",

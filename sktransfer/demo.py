@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from ._demo_steps import N_FOLDS, PCA_SHARES, SEED, Run, Task, draw_rows, run_task
+from ._demo._steps import N_FOLDS, PCA_SHARES, SEED, Run, Task, draw_rows, run_task
 from ._optional import import_optional
 from .cache import ENV_VARIABLE
 from .datasets import load_elpv

@@ -10,11 +10,11 @@ import warnings
 
 import numpy as np
 
-from ._candidates import ENCODERS, check_options, modality_of, triples_of
-from ._folds import make_folds
-from ._label_efficiency import LabelEfficiencyCurves, label_efficiency_curve
 from ._row_table import RowTable
-from ._transferability import (
+from ._selection._candidates import ENCODERS, check_options, modality_of, triples_of
+from ._selection._folds import make_folds
+from ._selection._label_efficiency import LabelEfficiencyCurves, label_efficiency_curve
+from ._selection._transferability import (
     SCORE_NAMES,
     Target,
     as_target,

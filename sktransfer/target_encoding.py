@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
 from ._column_estimator import ImageColumn, TextColumn
-from ._folds import make_folds
+from ._selection._folds import make_folds
 from ._validation import Interval, StrOptions, is_integer
 from .encoders import ImageEncoder, TextEncoder
 

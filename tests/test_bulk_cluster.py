@@ -158,7 +158,7 @@ def test_each_worker_loads_the_network_once(client, pictures, tmp_path):
 
 
 def test_other_weights_on_a_worker_are_refused(client):
-    from sktransfer._bulk_cluster import _on_worker
+    from sktransfer._bulk._cluster import _on_worker
 
     future = client.submit(_on_worker, TextEncoder("tiny-bert"), "another", ["a"])
     with pytest.raises(WeightsMismatchError, match="worker has other weights"):
@@ -166,7 +166,7 @@ def test_other_weights_on_a_worker_are_refused(client):
 
 
 def test_files_that_workers_do_not_see_are_an_error(pictures):
-    from sktransfer._bulk_cluster import _check_seen
+    from sktransfer._bulk._cluster import _check_seen
 
     cells = [str(pictures / "00.png"), str(pictures / "nowhere.png")]
     _check_seen(cells, {1: "there is no such file"})

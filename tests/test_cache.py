@@ -11,7 +11,7 @@ from sklearn.base import clone
 
 import sktransfer
 from sktransfer import FeatureCache, TextEncoder
-from sktransfer._memory_store import ENTRY_OVERHEAD
+from sktransfer._stores._memory import ENTRY_OVERHEAD
 from sktransfer.cache import resolve_cache
 
 ALL = slice(0, 6)

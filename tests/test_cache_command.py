@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sktransfer.__main__ import main
-from sktransfer._folder_store import FolderStore
+from sktransfer._stores._folder import FolderStore
 
 
 @pytest.fixture

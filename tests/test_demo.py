@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sktransfer import demo
-from sktransfer._demo_steps import _label_counts, draw_rows
+from sktransfer._demo._steps import _label_counts, draw_rows
 from sktransfer.exceptions import MissingDependencyError, UnknownBackboneError
 
 needs_elpv = pytest.mark.skipif(

@@ -13,8 +13,10 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from sktransfer import FeatureCache, TextEncoder, _folder_store, _store_file
-from sktransfer._folder_store import FolderStore
+from sktransfer import FeatureCache, TextEncoder
+from sktransfer._stores import _file as _store_file
+from sktransfer._stores import _folder as _folder_store
+from sktransfer._stores._folder import FolderStore
 
 TEXTS = [f"text number {i}" for i in range(40)]
 
@@ -171,7 +173,7 @@ def test_a_claim_ends_with_its_lease_unless_its_owner_goes_on(tmp_path, monkeypa
 @pytest.mark.skipif(os.name != "posix", reason="asks the kernel for the process")
 def test_a_claim_ends_with_its_process(tmp_path):
     code = (
-        "from sktransfer._folder_store import FolderStore; "
+        "from sktransfer._stores._folder import FolderStore; "
         f"print(FolderStore({str(tmp_path)!r}).claim([b'a']))"
     )
     done = subprocess.run(

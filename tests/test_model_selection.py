@@ -164,7 +164,7 @@ def test_installed_leaves_out_what_is_not_at_hand(monkeypatch):
     def absent(spec):
         raise WeightsNotFoundError("not here")
 
-    from sktransfer import _candidates
+    from sktransfer._selection import _candidates
 
     register_backbone("mine", build, modality="text")
     register_backbone("absent", absent, modality="text")

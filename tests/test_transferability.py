@@ -11,7 +11,7 @@ from sklearn.model_selection import LeaveOneOut, StratifiedKFold, cross_val_pred
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.preprocessing import Normalizer
 
-from sktransfer._transferability import (
+from sktransfer._selection._transferability import (
     PROBE_C,
     accuracy_of,
     as_target,

@@ -16,10 +16,10 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from . import _demo_figures as figures
-from ._optional import import_optional
-from .backbones import load_backbone
-from .cache import FeatureCache
+from .._optional import import_optional
+from ..backbones import load_backbone
+from ..cache import FeatureCache
+from . import _figures as figures
 
 SEED = 0
 N_FOLDS = 5

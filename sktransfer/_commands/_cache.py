@@ -45,8 +45,8 @@ def add_parser(commands):
 
 def run(args):
     """Run ``cache``; return the exit code."""
-    from . import _store_care as care  # NumPy is not needed to print help
-    from ._store_file import FILE_ERRORS
+    from .._stores import _care as care  # NumPy is not needed to print help
+    from .._stores._file import FILE_ERRORS
 
     actions = {"info": _info, "verify": _verify, "prune": _prune, "clear": _clear}
     try:

@@ -7,9 +7,9 @@ from scipy import stats
 from sklearn.model_selection import cross_validate
 from sklearn.utils.multiclass import type_of_target
 
+from .._row_table import RowTable
+from .._validation import is_integer
 from ._folds import make_folds
-from ._row_table import RowTable
-from ._validation import is_integer
 
 
 class LabelEfficiencyCurves(RowTable):
@@ -122,7 +122,7 @@ class LabelEfficiencyCurves(RowTable):
         -------
         LabelEfficiencyDisplay
         """
-        from .inspection import LabelEfficiencyDisplay
+        from ..inspection import LabelEfficiencyDisplay
 
         return LabelEfficiencyDisplay.from_curves(self, ax=ax, **options)
 

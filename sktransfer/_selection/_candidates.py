@@ -2,11 +2,11 @@
 
 from numbers import Integral
 
-from ._kinds import guess_modality
+from .._kinds import guess_modality
+from ..backbones import Backbone, BackboneSpec, list_backbones, load_backbone
+from ..encoders import ImageEncoder, TextEncoder
+from ..exceptions import MissingDependencyError, WeightsNotFoundError
 from ._transferability import METHODS
-from .backbones import Backbone, BackboneSpec, list_backbones, load_backbone
-from .encoders import ImageEncoder, TextEncoder
-from .exceptions import MissingDependencyError, WeightsNotFoundError
 
 ENCODERS = {"image": ImageEncoder, "text": TextEncoder}
 NOT_ENCODER_PARAMS = {"add_indicator", "backbone", "depth", "pooling"}

@@ -3,10 +3,10 @@
 import contextlib
 import os
 
-from ._bulk_parts import NOT_THERE, compute
-from ._optional import import_optional
-from .backbones import Backbone, load_backbone
-from .exceptions import BulkError, WeightsMismatchError
+from .._optional import import_optional
+from ..backbones import Backbone, load_backbone
+from ..exceptions import BulkError, WeightsMismatchError
+from ._parts import NOT_THERE, compute
 
 AHEAD = 2  # parts that wait for a worker, for each thread of the cluster
 

@@ -11,7 +11,7 @@ import zlib
 
 import numpy as np
 
-from ._store_file import (
+from ._file import (
     DAMAGED,
     FILE_ERRORS,
     NO_WRITE,

@@ -4,11 +4,11 @@ import contextlib
 
 import numpy as np
 
-from ._validation import CellError
-from ._whole_file import write_whole
-from .backbones import load_backbone
-from .encoders import TextEncoder
-from .exceptions import BulkError
+from .._validation import CellError
+from .._whole_file import write_whole
+from ..backbones import load_backbone
+from ..encoders import TextEncoder
+from ..exceptions import BulkError
 
 LATER = "it could not be read at first, and could a moment later"
 NOT_THERE = "there is no such file"

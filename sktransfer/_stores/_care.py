@@ -3,8 +3,8 @@
 import time
 from typing import NamedTuple
 
-from ._folder_store import check_record, evict, file_bytes
-from ._store_file import StoreFile, transaction
+from ._file import StoreFile, transaction
+from ._folder import check_record, evict, file_bytes
 
 READ_ROWS = 500
 
@@ -65,7 +65,7 @@ def describe(folder):
     ------
     FileNotFoundError
         If there is no store in it.
-    One of `_store_file.FILE_ERRORS`
+    One of `_file.FILE_ERRORS`
         If it cannot be used.
     """
     file = _existing(folder)

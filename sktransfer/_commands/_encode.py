@@ -63,8 +63,8 @@ def add_parser(commands):
 
 def run(args):
     """Run ``encode``; return the exit code."""
-    from . import bulk
-    from .exceptions import SKTransferError
+    from .. import bulk
+    from ..exceptions import SKTransferError
 
     try:
         done = bulk.encode(

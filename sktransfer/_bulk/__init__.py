@@ -1,0 +1,1 @@
+"""Bulk jobs: sources of cells, finished parts, workers of a cluster."""

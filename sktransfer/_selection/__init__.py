@@ -1,0 +1,1 @@
+"""Choosing networks and judging models: candidates, scores, folds, curves."""

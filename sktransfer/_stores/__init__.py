@@ -1,0 +1,1 @@
+"""Where the cache keeps rows: in memory, and in a folder that many share."""
