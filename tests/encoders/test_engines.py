@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.base import clone
 from sklearn.utils._param_validation import InvalidParameterError
 
@@ -86,6 +87,45 @@ def test_an_engine_computes_the_bundled_networks(engine, modality, bundled_weigh
     rows = rows_of(modality, n=9)
     want = encoder(name, cache=None).fit_transform(rows)
     assert_close(encoder(name, cache=None, engine=engine).fit_transform(rows), want)
+
+
+def real_rows(modality, folder):
+    if modality == "image":
+        return [str(p) for p in sorted(folder.glob("clothing10/**/*.jpg"))[:200]]
+    import pandas as pd
+
+    return pd.read_csv(folder / "banking77" / "train.csv")["text"].tolist()[:500]
+
+
+def plain_vectors(backbone, rows):
+    """Run the network as it is, row by row: neither folded nor packed nor padded."""
+    if backbone.modality == "image":
+        inputs = []
+        for path in rows:
+            with Image.open(path) as picture:
+                inputs.append(backbone.preprocess.prepare(picture.convert("RGB")))
+    else:
+        inputs = backbone.preprocess.prepare(rows)
+    vectors, depth = [], len(backbone.blocks)
+    with torch.inference_mode():
+        for row in inputs:
+            state = backbone.run(backbone.batch([row]))
+            vectors.append(backbone.pool(state, backbone.pooling, depth)[0].numpy())
+    return np.array(vectors)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("modality", REAL)
+@pytest.mark.parametrize("engine", ["torch", *EXPORTING])
+def test_an_engine_computes_real_rows_as_plain_torch_does(
+    engine, modality, bundled_weights, shared_data
+):
+    installed(engine)
+    encoder, name = REAL[modality]
+    rows = real_rows(modality, shared_data)
+    assert len(rows) == {"image": 200, "text": 500}[modality]
+    got = encoder(name, cache=None, engine=engine).fit_transform(rows)
+    assert_close(got, plain_vectors(load_backbone(name), rows))
 
 
 @pytest.mark.slow
