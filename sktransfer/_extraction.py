@@ -75,15 +75,28 @@ def extract(cells, reader, runner, out, *, on_error, on_progress):
         for digest in [digest for digest in fresh if digest not in mine]:
             waiting[digest] = fresh.pop(digest)
         for batch, digests in runner.resume(list(fresh)):
-            finish(batch, digests, [fresh.pop(digest) for digest in digests])
+            settle(
+                [fresh.pop(digest) for digest in digests], runner.run(batch, digests)
+            )
         to_run = [contents[digest] for digest in fresh]
         return list(fresh.values()), list(fresh), reader.prepare(to_run, preprocess)
 
-    def finish(batch, digests, rows):
-        """Run a batch."""
-        for row, value in zip(rows, runner.run(batch, digests), strict=True):
+    def settle(rows, values):
+        """Hand out what a batch has given."""
+        for row, value in zip(rows, values, strict=True):
             out[row] = value
         on_progress(len(rows))
+
+    def usable(chunk, digests, prepared):
+        """Yield batches, and settle rows that could not be prepared."""
+        for batch in reader.batches(prepared, request):
+            if isinstance(batch, tuple):
+                position, error = batch
+                runner.release([digests[position]])
+                fail(chunk[position], error)
+                on_progress(1)
+            else:
+                yield batch
 
     def run(rows):
         """Start rows chunk by chunk, and run what is to run."""
@@ -94,19 +107,10 @@ def extract(cells, reader, runner, out, *, on_error, on_progress):
         if request.device.type != "cpu":
             starts = _one_ahead(starts)
         for chunk, digests, prepared in starts:
-            for batch in reader.batches(prepared, request):
-                if isinstance(batch, tuple):
-                    position, error = batch
-                    runner.release([digests[position]])
-                    fail(chunk[position], error)
-                    on_progress(1)
-                    continue
-                positions = batch.positions
-                finish(
-                    batch,
-                    [digests[i] for i in positions],
-                    [chunk[i] for i in positions],
-                )
+            batches = usable(chunk, digests, prepared)
+            with contextlib.closing(runner.run_each(batches, digests)) as results:
+                for batch, values in results:
+                    settle([chunk[i] for i in batch.positions], values)
             tidy()
 
     preprocess = request.preprocess

@@ -8,11 +8,13 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 LOAD_PATIENCE_S, LOAD_PAUSE_S = 60.0, 0.5  # with a device that is full
+MOST_FOR_ALL_CORES = 8  # small batches gain little from more cores than that
 
 _first_pid = os.getpid()
 _turns: defaultdict[tuple, threading.RLock] = defaultdict(threading.RLock)
@@ -116,6 +118,35 @@ def turn(device):
         finally:
             if is_alone:
                 torch.set_num_threads(n_threads)
+
+
+def each_on_a_core(function, items):
+    """Yield ``function(item)`` for each item, in order: side by side, on a core each.
+
+    Cores that share a small batch wait for each other at every layer. Where there are
+    fewer items than cores, they share them all the same.
+
+    Parameters
+    ----------
+    function : callable
+        Runs a network; it must be safe in threads.
+    items : list
+    """
+    import torch
+
+    n_threads = torch.get_num_threads()
+    if n_threads == 1 or len(items) < min(n_threads, MOST_FOR_ALL_CORES):
+        yield from map(function, items)
+        return
+    pool = ThreadPoolExecutor(
+        n_threads, initializer=torch.set_num_threads, initargs=(1,)
+    )
+    try:
+        yield from pool.map(function, items)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        # It is also what threads that start later begin with.
+        torch.set_num_threads(n_threads)
 
 
 def load_onto(device, load):

@@ -1,7 +1,8 @@
-"""Devices: pinned copies, and one process at a time that loads weights."""
+"""Devices: pinned copies, loading in turn, small batches on a core each."""
 
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -11,7 +12,12 @@ from joblib import Parallel, delayed
 
 from sktransfer import TextEncoder, _torch
 from sktransfer._readers import padded_length
-from sktransfer._torch import device_lock, load_onto, resolve_device
+from sktransfer._torch import (
+    device_lock,
+    each_on_a_core,
+    load_onto,
+    resolve_device,
+)
 from sktransfer.backbones._base import State
 
 CPU = torch.device("cpu")
@@ -201,3 +207,84 @@ def process_name():
     import multiprocessing
 
     return multiprocessing.current_process().name
+
+
+@pytest.fixture
+def two_threads():
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(n_threads)
+
+
+def test_many_items_run_on_a_core_each_and_come_back_in_order(two_threads):
+    ready = threading.Barrier(2)
+
+    def run(item):
+        if item < 2:
+            ready.wait(60)  # both are at work at once
+        return item, threading.get_ident(), torch.get_num_threads()
+
+    items, threads, cores = zip(*each_on_a_core(run, list(range(9))), strict=True)
+    assert items == tuple(range(9))
+    assert len(set(threads)) == 2
+    assert set(cores) == {1}
+    # Neither this thread nor a later one has fewer than before.
+    assert torch.get_num_threads() == 2
+    later = []
+    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert later == [2]
+
+
+def test_fewer_items_than_cores_run_here_on_all_of_them(two_threads):
+    def run(item):
+        return threading.get_ident(), torch.get_num_threads()
+
+    assert list(each_on_a_core(run, [0])) == [(threading.get_ident(), 2)]
+
+
+def test_an_error_on_one_core_stops_the_others_and_leaves_the_threads(two_threads):
+    done = []
+
+    def run(item):
+        if item == 3:
+            raise ValueError("item 3")
+        time.sleep(0.001)
+        done.append(item)
+
+    with pytest.raises(ValueError, match="item 3"):
+        list(each_on_a_core(run, list(range(10_000))))
+    assert len(done) < 10_000
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("name", ["tiny-bert", "all-MiniLM-L6-v2"])
+def test_a_text_is_the_same_alone_and_among_many(name, two_threads, bundled_weights):
+    texts = [f"text {i} " + "with some words " * (i % 7) for i in range(150)]
+    encoder = TextEncoder(name, cache=None).fit(texts)
+    together = encoder.transform(texts)
+    alone = [encoder.transform([text])[0] for text in texts[:12]]
+    np.testing.assert_array_equal(together[:12], alone)
+
+
+def test_an_error_of_a_network_leaves_its_turn_to_others(two_threads, monkeypatch):
+    from sktransfer.backbones import Backbone
+
+    texts = [f"text {i} " + "with some words " * (i % 7) for i in range(150)]
+    encoder = TextEncoder("tiny-bert", cache=None).fit(texts)
+
+    def fail(*arguments):
+        raise RuntimeError("broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Backbone, "run", fail)
+        with pytest.raises(RuntimeError, match="broken") as caught:
+            encoder.transform(texts)
+    assert caught.value.__traceback__ is not None  # it holds the frames
+    result = []
+    thread = threading.Thread(target=lambda: result.append(encoder.transform(texts)))
+    thread.start()
+    thread.join(60)
+    assert len(result) == 1
