@@ -40,7 +40,7 @@ def add_parser(commands):
                 type=_days,
                 help="delete rows that were not used for so many days",
             )
-    return cache
+    cache.set_defaults(run=run)
 
 
 def run(args):

@@ -58,7 +58,7 @@ def add_parser(commands):
         "--scheduler", metavar="ADDRESS", help="compute on this Dask cluster"
     )
     encode.add_argument("--quiet", action="store_true", help="no progress bar")
-    return encode
+    encode.set_defaults(run=run)
 
 
 def run(args):
