@@ -77,6 +77,7 @@ def two_workers(
     folder = Path(folder)
     write_images(folder / "images", n_images)
     seconds = {"one process": [], "two workers": []}
+    environment = _environment()  # the cluster changes this process's
     with distributed.LocalCluster(
         n_workers=2,
         threads_per_worker=1,
@@ -91,7 +92,7 @@ def two_workers(
                 out = folder / f"{name} {repeat}"
                 command = _encode(folder / "images", out, backbone, rows_per_part)
                 start = time.perf_counter()
-                _run([*command, *options])
+                _run([*command, *options], environment)
                 seconds[name].append(time.perf_counter() - start)
             difference = _difference(folder, repeat)
     ratios = [
@@ -145,11 +146,11 @@ def _environment():
 
 def _finish(command):
     with one_thread():
-        _run(command)
+        _run(command, _environment())
 
 
-def _run(command):
-    subprocess.run(command, check=True, env=_environment(), stdout=subprocess.DEVNULL)
+def _run(command, environment):
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
 
 
 def _kill(command, out, n_parts, rng, part_s):

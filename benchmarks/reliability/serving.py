@@ -54,7 +54,7 @@ def _save_model(folder, uploads, backbone):
     from sktransfer import ImageEncoder, save
 
     model = make_pipeline(
-        ImageEncoder(backbone, source="bytes", cache=None),
+        ImageEncoder(backbone, source="bytes", batch_size=1, cache=None),
         LogisticRegression(max_iter=1000),
     )
     model.fit(uploads, [i % 2 for i in range(len(uploads))])
