@@ -48,6 +48,25 @@ class ColumnEstimator(BaseEstimator):
             allow_arrays=self._allow_arrays,
         )
 
+    def _learn_name(self, column):
+        """Keep the name of a frame's column, as scikit-learn does."""
+        if column.is_frame and column.name is not None:
+            self.feature_names_in_ = np.array([column.name], dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def _check_name(self, column):
+        """Refuse a frame whose column has another name than that of `fit`."""
+        known = getattr(self, "feature_names_in_", None)
+        if known is None or not column.is_frame or column.name in (known[0], None):
+            return
+        raise ValueError(
+            f"{type(self).__name__} was fitted on a frame with the column "
+            f"{known[0]!r}, and got one with the column {column.name!r}. The feature "
+            "names should match those that were passed during fit; to use another "
+            f"column all the same, pass it alone: X[{column.name!r}]."
+        )
+
     def _nulls(self, column):
         if isinstance(column.cells, np.ndarray) and column.cells.dtype == np.uint8:
             return []

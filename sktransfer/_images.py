@@ -87,6 +87,8 @@ def _read_file(path):
             hint = "; to fetch URLs set source='url'"
         elif path.startswith("data:image") or len(path) > 1000:
             hint = "; for base64 strings set source='base64'"
+        elif not os.path.isabs(path):
+            hint = f" in {os.getcwd()}, where relative paths start"
         raise CellError(f"there is no such file{hint}") from err
     except (OSError, ValueError) as err:  # ValueError: a NUL inside the path
         hint = "; for base64 strings set source='base64'" if len(path) > 1000 else ""

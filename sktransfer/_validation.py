@@ -44,11 +44,14 @@ class Column(NamedTuple):
         Index labels of the rows, where the input has an index.
     name : str or None
         Name of the column, where the input has one.
+    is_frame : bool
+        Whether the input was a frame or table, whose names have to be those of fit.
     """
 
     cells: Any
     labels: Any
     name: str | None
+    is_frame: bool = False
 
     def label(self, row):
         """Index label of `row`, or `row` itself without an index."""
@@ -58,7 +61,7 @@ class Column(NamedTuple):
         """Name `row` in an error message."""
         text = f"row {row}"
         if self.labels is not None and self.labels[row] != row:
-            text += f" (index label {self.labels[row]!r})"
+            text += f" (index label {plain(self.labels[row])!r})"
         return text + (f" of column {self.name!r}" if self.name else "")
 
 
@@ -71,6 +74,11 @@ def is_null(cell):
     if isinstance(cell, (np.datetime64, np.timedelta64)):
         return bool(np.isnat(cell))
     return type(cell).__name__ in NULL_TYPE_NAMES
+
+
+def plain(value):
+    """Return a NumPy scalar as Python's own, for messages; others as they are."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def shorten(value, width=80):
@@ -131,11 +139,12 @@ def _dispatch(X, caller, cells, allow_arrays):
     if hasattr(X, "to_pylist"):  # pyarrow Array, ChunkedArray, Table
         if hasattr(X, "column_names"):
             name = _only(X.column_names, expected)
-            return Column(X.column(0).to_pylist(), None, name)
+            return Column(X.column(0).to_pylist(), None, name, is_frame=True)
         return Column(X.to_pylist(), None, None)
     if hasattr(X, "columns") and hasattr(X, "shape"):  # pandas or polars frame
         name = _only(list(X.columns), expected)
-        return _series(X[name], getattr(X, "index", None), name)
+        column = _series(X[name], getattr(X, "index", None), name)
+        return column._replace(is_frame=True)
     if hasattr(X, "to_list") and hasattr(X, "dtype"):  # pandas or polars Series
         return _series(X, getattr(X, "index", None), X.name)
     hint = (

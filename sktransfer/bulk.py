@@ -25,7 +25,7 @@ from .exceptions import BulkError
 
 __all__ = ["BulkResult", "encode"]
 
-JOB = "job.json"
+JOB = "_job.json"  # readers of Parquet folders skip such names
 LOCK = ".lock"
 DEFAULT_BACKBONES = {"image": "efficientnet_lite0", "text": "all-MiniLM-L6-v2"}
 
@@ -78,9 +78,9 @@ def encode(
     ``source_file`` and ``source_row`` (the file and the row in it, from 0), those of
     `keep`, and one float32 column for each feature, named ``photo_0``, ``photo_1`` and
     so on after `column`. Rows that cannot be encoded go to
-    ``rejected/part-00000.parquet`` with the reason, and nowhere else. A part is written
-    beside its place and renamed: it is whole, or not there. A later run with the same
-    arguments goes on behind the last finished part.
+    ``_rejected/part-00000.parquet`` with the reason, and nowhere else. A part is
+    written beside its place and renamed: it is whole, or not there. A later run with
+    the same arguments goes on behind the last finished part.
 
     Parameters
     ----------

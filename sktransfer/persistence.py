@@ -49,6 +49,8 @@ def save(estimator, folder, *, weights="reference", trusted=(), overwrite=False)
         If there is a type that `load` would refuse; the message names it.
     SaveError
         If `folder` is there, or a network has no name.
+    NotFittedError
+        If the estimator is not fitted.
     MissingDependencyError
         If skops is not installed.
 
@@ -67,11 +69,12 @@ def save(estimator, folder, *, weights="reference", trusted=(), overwrite=False)
     >>> load("model", sha256=digest).predict(["good"])
     array([1])
     """
-    from ._saving._parts import take_apart
+    from ._saving._parts import check_can_predict, take_apart
     from ._saving._weights import NetworkWriter, pack
 
     if weights not in WEIGHTS:
         raise ValueError(f"weights={weights!r} must be one of {WEIGHTS}.")
+    check_can_predict(estimator, "save")
     skops = _skops("save")
     with _files.new_folder(folder, overwrite=overwrite) as new:
         networks = NetworkWriter(new, weights)

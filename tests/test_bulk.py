@@ -81,7 +81,7 @@ def test_a_folder_of_images_and_a_damaged_one(pictures, tmp_path):
         [str(pictures / name) for name in frame["source_file"]]
     )
     np.testing.assert_array_equal(features(frame, "path"), want)
-    wrong = read(done.out, "rejected/part-*.parquet")
+    wrong = read(done.out, "_rejected/part-*.parquet")
     assert wrong["source_file"].tolist() == ["sub0/damaged.jpg"]
     assert "HTML page" in wrong["reason"][0]
 
@@ -106,7 +106,7 @@ def test_many_parquet_files_with_relative_paths(pictures, tmp_path):
     frame = read(done.out)
     assert frame["price"].dtype == np.float64
     assert features(frame, "photo").shape == (12, 12)
-    wrong = read(done.out, "rejected/part-*.parquet")
+    wrong = read(done.out, "_rejected/part-*.parquet")
     assert wrong["reason"].tolist() == ["the cell is null", "there is no such file"] * 2
     assert wrong["source_row"].tolist() == [3, 4] * 2
 
@@ -245,3 +245,10 @@ def test_the_command_line(csv, tmp_path, capsys):
     assert said.err == ""
     want = TextEncoder("tiny-bert", depth=-1).fit_transform(TEXTS)
     np.testing.assert_array_equal(features(read(tmp_path / "out"), "mail"), want)
+
+
+def test_readers_of_parquet_folders_read_the_rows(pictures, tmp_path):
+    done = bulk.encode(pictures, tmp_path / "out", backbone="tiny-cnn", verbose=0)
+    frame = pd.read_parquet(done.out)
+    assert done.n_rejected == 1
+    assert frame["source_file"].tolist() == read(done.out)["source_file"].tolist()

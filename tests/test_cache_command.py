@@ -123,7 +123,6 @@ def test_what_is_no_store_is_an_error_and_left_alone(tmp_path, capsys, action):
         (["prune", "x", "--max-size", "lots"], "'lots' is no size, such as 500M"),
         (["prune", "x", "--older-than", "-1"], "'-1' is no number of days"),
         (["prune", "x", "--older-than", "old"], "'old' is no number of days"),
-        (["verify"], "FOLDER"),
         ([], "required"),
     ],
 )
@@ -132,3 +131,14 @@ def test_wrong_arguments_say_what_is_expected(arguments, message, capsys):
         main(["cache", *arguments])
     assert caught.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_folder_is_that_of_the_environment_unless_one_is_given(
+    folder, capsys, monkeypatch
+):
+    monkeypatch.delenv("SKTRANSFER_CACHE", raising=False)
+    assert main(["cache", "info"]) == 2
+    assert "give FOLDER, or set SKTRANSFER_CACHE" in capsys.readouterr().err
+    monkeypatch.setenv("SKTRANSFER_CACHE", str(folder))
+    assert main(["cache", "info"]) == 0
+    assert str(folder) in capsys.readouterr().out

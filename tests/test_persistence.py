@@ -606,7 +606,7 @@ def test_a_card_of_a_tuned_model_has_its_training():
     assert "| 3 | " in card
     assert "| classes | a, b, c |" in card
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        model_card(LogisticRegression(), figures={"x": "nowhere.png"})
+        model_card(TextEncoder("tiny-bert").fit(["a"]), figures={"x": "nowhere.png"})
 
 
 def test_licences_of_timm_come_from_its_records():
@@ -615,3 +615,27 @@ def test_licences_of_timm_come_from_its_records():
     assert licence_of("resnet18.a1_in1k") == "apache-2.0"
     assert licence_of("efficientnet_lite0") == "Apache-2.0"
     assert licence_of("organisation/unheard-of") == UNKNOWN_LICENCE
+
+
+def test_what_is_not_fitted_is_neither_saved_nor_described(tmp_path):
+    from sklearn.exceptions import NotFittedError
+
+    from sktransfer import model_card
+
+    model = make_pipeline(TextEncoder("tiny-bert"), LogisticRegression())
+    search = GridSearchCV(model, {"logisticregression__C": [1]})
+    for estimator in (model, search):
+        with pytest.raises(NotFittedError, match="not fitted.*best_estimator_"):
+            save(estimator, tmp_path / "model")
+        with pytest.raises(NotFittedError, match="not fitted"):
+            model_card(estimator)
+    with pytest.raises(TypeError, match="must be an estimator, got int"):
+        save(5, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_metrics_of_a_card_that_are_no_dict_are_refused():
+    from sktransfer import model_card
+
+    with pytest.raises(TypeError, match=r"metrics=0\.7 must be a dict"):
+        model_card(TextEncoder("tiny-bert").fit(["a"]), metrics=0.7)

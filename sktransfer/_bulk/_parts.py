@@ -12,7 +12,7 @@ from ..exceptions import BulkError
 
 LATER = "it could not be read at first, and could a moment later"
 NOT_THERE = "there is no such file"
-REJECTED = "rejected"
+REJECTED = "_rejected"
 
 
 def compute(encoder, cells):

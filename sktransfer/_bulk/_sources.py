@@ -61,7 +61,8 @@ def open_source(source, column, keep):
     if tables and not (images and column is None):
         if column is None:
             raise BulkError(
-                f"{tables[0]} is a table; say which column to encode with column=."
+                f"{tables[0]} is a table; say which column to encode: column=, or "
+                "--column on the command line."
             )
         others = [p for p in paths if p.is_file() and p not in tables]
         if others:

@@ -1,6 +1,7 @@
 """``python -m sktransfer cache``: look after a folder of features."""
 
 import argparse
+import os
 import re
 import sys
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 DAY_S = 86400
+VARIABLE = "SKTRANSFER_CACHE"
 
 
 def add_parser(commands):
@@ -25,7 +27,14 @@ def add_parser(commands):
         ("clear", "delete every row"),
     ):
         action = actions.add_parser(name, help=text, description=text.capitalize())
-        action.add_argument("folder", metavar="FOLDER", type=Path)
+        action.add_argument(
+            "folder",
+            metavar="FOLDER",
+            type=Path,
+            nargs="?",
+            default=os.environ.get(VARIABLE) or None,
+            help=f"default: the environment variable {VARIABLE}",
+        )
         if name == "prune":
             action.add_argument(
                 "--max-size",
@@ -45,6 +54,9 @@ def add_parser(commands):
 
 def run(args):
     """Run ``cache``; return the exit code."""
+    if args.folder is None:
+        print(f"error: give FOLDER, or set {VARIABLE}", file=sys.stderr)
+        return 2
     from .._stores import _care as care  # NumPy is not needed to print help
     from .._stores._file import FILE_ERRORS
 

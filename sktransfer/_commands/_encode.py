@@ -8,7 +8,7 @@ DESCRIPTION = """\
 Send a folder of images, or a column of CSV or Parquet files, through a pretrained
 network, and write Parquet files with one named column for each feature.
 
-Rows that cannot be used go to rejected/ with the reason. When it is interrupted or
+Rows that cannot be used go to _rejected/ with the reason. When it is interrupted or
 killed, the same command goes on behind the last finished part."""
 
 
@@ -96,7 +96,7 @@ def run(args):
     found = f", {done.n_found:,} of them found" if done.n_found else ""
     print(f"{done.n_rows:,} rows in {done.n_parts:,} parts{found}: {done.out}")
     if done.n_rejected:
-        print(f"{done.n_rejected:,} rows rejected: {done.out / 'rejected'}")
+        print(f"{done.n_rejected:,} rows rejected: {done.out / '_rejected'}")
     return 0
 
 

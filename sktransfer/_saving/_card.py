@@ -1,10 +1,13 @@
 """A Markdown card that says what a model is, for those who did not make it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from .._column_estimator import ColumnEstimator
+from .._validation import shorten
 from ..backbones import Backbone, BackboneSpec, load_backbone
 from ._files import versions
+from ._parts import check_can_predict
 from ._swap import swap
 
 # Of the wheels; timm's records have their own.
@@ -65,6 +68,10 @@ def model_card(
         If `path` cannot be written.
     FileNotFoundError
         If a figure is not there.
+    NotFittedError
+        If the estimator is not fitted.
+    TypeError
+        If `metrics` or `figures` is no dict.
 
     Examples
     --------
@@ -74,6 +81,13 @@ def model_card(
     >>> print(card.splitlines()[0])
     # TextEncoder
     """
+    check_can_predict(estimator, "model_card")
+    for name, pairs in (("metrics", metrics), ("figures", figures)):
+        if pairs is not None and not isinstance(pairs, Mapping):
+            example = {"metrics": {"accuracy": 0.9}, "figures": {"ROC": "roc.png"}}
+            raise TypeError(
+                f"{name}={shorten(pairs)} must be a dict, such as {example[name]}."
+            )
     lines = [f"# {title or type(estimator).__name__}", ""]
     for heading, text in (
         (None, description),

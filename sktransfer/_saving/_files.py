@@ -179,7 +179,9 @@ class SaveReader:
         path = self.folder / MANIFEST
         if not path.is_file():
             what = "there is no such folder"
-            if self.folder.is_dir():
+            if self.folder.is_file():
+                what = "it is a file and no folder"
+            elif self.folder.is_dir():
                 what = f"it has no {MANIFEST}, which is written last"
             raise IncompleteSaveError(
                 f"{self.folder} is no complete save: {what}. Save again, or copy the "

@@ -1,15 +1,44 @@
 """Take an estimator apart into a plain structure, networks and nets; and back."""
 
 import torch
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 
 from .._column_estimator import ColumnEstimator
 from .._torch import resolve_device
+from .._validation import shorten
 from ..backbones import Backbone
 from ..exceptions import DamagedSaveError, SaveError
 from ..finetuning._base import BaseFineTuner
 from ..finetuning._saved import describe_net, rebuild_net
 from ._swap import Token, swap
 from ._weights import read_network, unpack
+
+
+def check_can_predict(estimator, caller):
+    """Refuse what is no estimator, or has nothing learned in it yet.
+
+    Raises
+    ------
+    TypeError
+        If it is no estimator.
+    NotFittedError
+        If it has to be fitted first.
+    """
+    if not isinstance(estimator, BaseEstimator):
+        raise TypeError(
+            f"{caller}: estimator={shorten(estimator)} must be an estimator, got "
+            f"{type(estimator).__name__}."
+        )
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError as err:
+        raise NotFittedError(
+            f"{caller}: this {type(estimator).__name__} is not fitted. Call fit first; "
+            "of a search take its best_estimator_, as the estimator that it was given "
+            "stays as it was."
+        ) from err
 
 
 def take_apart(estimator, networks):

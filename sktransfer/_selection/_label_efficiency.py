@@ -328,8 +328,9 @@ def _draws(y, train, sizes, seed):
         )
     if sizes[-1] > counts.max():
         raise ValueError(
-            f"labels_per_class asks for {sizes[-1]}, and the largest class has "
-            f"{counts.max()} rows in a training part; ask for at most so many."
+            f"labels_per_class={list(sizes)} asks for {sizes[-1]}, and the largest "
+            f"class has {counts.max()} rows in a training part; set labels_per_class "
+            "to at most so many."
         )
     by_class = order[np.argsort(codes[order], kind="stable")]
     starts = np.cumsum(counts) - counts

@@ -16,6 +16,8 @@ from sklearn.metrics import average_precision_score, r2_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.multiclass import type_of_target
 
+from .._validation import is_null, plain
+
 METHODS = ("hscore", "knn", "logme", "probe")
 TASKS = ("auto", "classes", "labels", "numbers")
 PROBE_C = (0.001, 0.01, 0.1, 1.0)
@@ -81,9 +83,11 @@ def as_target(y, *, task, caller):
     if task not in TASKS:
         raise ValueError(f"{caller}: task={task!r} must be one of {TASKS}.")
     y = np.asarray(y.todense() if hasattr(y, "todense") else y)
-    if y.dtype.kind == "f" and not np.isfinite(y).all():
+    is_missing = y.dtype.kind == "O" and any(map(is_null, y.ravel()))
+    if is_missing or (y.dtype.kind == "f" and not np.isfinite(y).all()):
         raise ValueError(
-            f"{caller}: y contains NaN or infinity; leave such rows out of X and y."
+            f"{caller}: y contains missing values or infinity; leave such rows out of "
+            "X and y."
         )
     if task == "auto":
         kind = type_of_target(y, input_name="y", raise_unknown=True)
@@ -101,7 +105,7 @@ def as_target(y, *, task, caller):
         if len(classes) < 2:
             raise ValueError(
                 f"{caller} needs rows of at least 2 classes; got 1 class: "
-                f"{classes[0]!r}."
+                f"{plain(classes[0])!r}."
             )
         return Target(task, values)
     try:

@@ -8,6 +8,7 @@ import urllib.request
 from pathlib import Path
 
 from ..exceptions import SKTransferError, WeightsMismatchError, WeightsNotFoundError
+from ._bundled import PIP_LINE, WHEELS
 
 CONNECT_TIMEOUT_S = 3.0
 MAX_KEYS = 6  # named in a message
@@ -59,9 +60,17 @@ def from_hub(load, name, *, is_local=False, endpoint=None, cache="the local cach
             reason = f"{endpoint} is out of reach, and they are not in {cache}"
         raise WeightsNotFoundError(
             f"The weights of {name!r} could not be loaded: {reason}. Without a "
-            f"network, copy them to {cache}, give a folder that holds them, or use a "
-            'bundled backbone: pip install "sktransfer[bundled]"'
+            f"network, copy them to {cache}, give a folder that holds them, or use "
+            f"{_bundled(name)}"
         ) from err
+
+
+def _bundled(name):
+    """Say what a wheel has in place of a name of the hub."""
+    for short, wheel in WHEELS.items():
+        if name == wheel.hub_name:
+            return f"{short!r}, which has the same weights in a wheel: {PIP_LINE}"
+    return f"a bundled backbone: {PIP_LINE}"
 
 
 def mismatch(name, problems):

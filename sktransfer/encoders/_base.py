@@ -102,10 +102,14 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         ------
         MissingRowError, UnreadableRowError
             For a null or unreadable cell, where the policy is "raise".
+        ValueError
+            If `X` is a frame whose column has another name than that of `fit`.
         """
         check_is_fitted(self)
         self._validate_params()
-        vectors, bad, nulls = self._encode(self._column(X), self._request())
+        column = self._column(X)
+        self._check_name(column)
+        vectors, bad, nulls = self._encode(column, self._request())
         return self._finish(vectors, bad, nulls)
 
     def get_feature_names_out(self, input_features=None):
@@ -188,6 +192,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
             del self.fill_values_
         self.n_features_in_ = 1
         self._column_name = column.name
+        self._learn_name(column)
         self.depth_ = request.backbone.block_names[request.depth - 1]
         self.pooling_ = request.pooling
         self.n_features_out_ = (

@@ -63,6 +63,8 @@ class TextEncoder(TextColumn, BaseEncoder):
 
     Attributes
     ----------
+    feature_names_in_ : ndarray of one str object
+        The name of the column, if `fit` saw a frame.
     n_features_out_ : int
         Number of output columns.
     depth_ : str

@@ -172,7 +172,9 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
         if target_rows is not None:
             target_rows = self._without(target_rows, bad, column, "target rows")
         weight /= weight[used].mean()
-        train_rows, valid_rows = self._split(used, encoded, groups, seed, is_partial)
+        train_rows, valid_rows = self._split(
+            used, encoded, target, groups, seed, is_partial
+        )
         pages = kept_pages if request.device.type == "cpu" else contextlib.nullcontext
         with turn(request.device), seeded(seed), pages():
             self._train(
@@ -230,6 +232,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
 
     def _set_fitted(self, column, request, target, encoded, weight):
         self.n_features_in_ = 1
+        self._learn_name(column)
         self._target = target
         self._fingerprint = request.backbone.fingerprint
         self._tuned = None
@@ -245,6 +248,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
         check_is_fitted(self, "net_")
         self._validate_params()
         column = self._column(X)
+        self._check_name(column)
         request = self._fitted_request()
         module = self.net_.module_
         backbone = request.backbone

@@ -7,7 +7,7 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import DataConversionWarning
 
 from .._runners import ActivationRunner, InputRunner
-from .._validation import is_integer
+from .._validation import is_integer, plain, shorten
 from ..cache import DEFAULT_MEMORY_BUDGET, resolve_cache
 from ._rows import Rows
 
@@ -79,7 +79,7 @@ class FitRows:
             )
         return left
 
-    def _split(self, used, encoded, groups, seed, is_partial):
+    def _split(self, used, encoded, target, groups, seed, is_partial):
         """Return the rows to train on, and those set aside for early stopping."""
         if not self.early_stopping or is_partial:
             return used, None
@@ -92,6 +92,15 @@ class FitRows:
             parts = next(splitter.split(used, groups=np.asarray(groups)[used]))
             return tuple(used[part] for part in parts)
         is_classes = encoded.ndim == 1
+        if is_classes:
+            counts = np.bincount(encoded[used], minlength=len(target.classes))
+            rare = [plain(c) for c in target.classes[counts == 1]]
+            if rare:
+                raise ValueError(
+                    f"{type(self).__name__}: early_stopping sets rows of each class "
+                    f"aside, and {shorten(rare)} have one row only. Give them more "
+                    "rows, or set early_stopping=False."
+                )
         return tuple(
             train_test_split(
                 used,

@@ -121,6 +121,8 @@ class ImageClassifier(ImageColumn, BaseClassifier):
 
     Attributes
     ----------
+    feature_names_in_ : ndarray of one str object
+        The name of the column, if `fit` saw a frame.
     classes_ : ndarray of shape (n_classes,)
         The labels.
     net_ : skorch.NeuralNet
@@ -361,6 +363,8 @@ class ImageRegressor(ImageColumn, BaseRegressor):
 
     Attributes
     ----------
+    feature_names_in_ : ndarray of one str object
+        The name of the column, if `fit` saw a frame.
     net_ : skorch.NeuralNet
         The trained blocks and the head.
     backbone_ : Backbone

@@ -4,6 +4,8 @@ import numpy as np
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
 
+from .._validation import plain
+
 
 class ClassTarget:
     """Classes of any labels, or several yes-or-no labels a row.
@@ -44,7 +46,8 @@ class ClassTarget:
         classes = np.unique(np.asarray(y))
         if len(classes) < 2:
             raise ValueError(
-                f"{name} needs rows of at least 2 classes; got 1 class: {classes[0]!r}."
+                f"{name} needs rows of at least 2 classes; got 1 class: "
+                f"{plain(classes[0])!r}."
             )
         return cls(classes, False)
 

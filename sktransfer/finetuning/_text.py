@@ -110,6 +110,8 @@ class TextClassifier(TextColumn, BaseClassifier):
 
     Attributes
     ----------
+    feature_names_in_ : ndarray of one str object
+        The name of the column, if `fit` saw a frame.
     classes_ : ndarray of shape (n_classes,)
         The labels.
     net_ : skorch.NeuralNet
@@ -332,6 +334,8 @@ class TextRegressor(TextColumn, BaseRegressor):
 
     Attributes
     ----------
+    feature_names_in_ : ndarray of one str object
+        The name of the column, if `fit` saw a frame.
     net_ : skorch.NeuralNet
         The trained blocks and the head.
     backbone_ : Backbone

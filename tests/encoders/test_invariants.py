@@ -271,3 +271,29 @@ def test_joblib_workers_compute_the_same(cls, tmp_path):
     model = make_pipeline(cls(TOY[cls], cache=tmp_path), LogisticRegression())
     want = cross_val_score(model, X, y, cv=3)
     np.testing.assert_array_equal(cross_val_score(model, X, y, cv=3, n_jobs=2), want)
+
+
+@pytest.mark.parametrize("cls", ENCODERS)
+def test_a_frame_has_to_have_the_column_that_fit_saw(cls):
+    rows, _ = rows_for(cls, n=4)
+    frame = pd.DataFrame({"a": pd.Series(list(rows), dtype=object)})
+    other = frame.rename(columns={"a": "b"})
+    encoder = cls(TOY[cls]).fit(frame)
+    assert encoder.feature_names_in_.tolist() == ["a"]
+    want = encoder.transform(frame)
+    with pytest.raises(
+        ValueError, match=r"column 'a', and got one with the column 'b'"
+    ):
+        encoder.transform(other)
+    for same in (other["b"], list(rows)):
+        np.testing.assert_array_equal(encoder.transform(same), want)
+    assert encoder.fit(other).feature_names_in_.tolist() == ["b"]
+    assert not hasattr(encoder.fit(list(rows)), "feature_names_in_")
+
+
+def test_a_fine_tuned_network_wants_the_column_that_fit_saw():
+    frame = pd.DataFrame({"a": ["good", "bad"] * 3})
+    model = sktransfer.TextClassifier("tiny-bert", max_epochs=1, random_state=0)
+    model.fit(frame, [1, 0] * 3)
+    with pytest.raises(ValueError, match="'a', and got one with the column 'b'"):
+        model.predict(frame.rename(columns={"a": "b"}))

@@ -139,3 +139,9 @@ def test_mixed_labels_are_refused_and_object_strings_keep_their_kind():
         TextClassifier("tiny-bert", **FAST).fit(TEXTS, mixed)
     model = TextClassifier("tiny-bert", **FAST).fit(TEXTS, LABELS.astype(object))
     assert model.classes_.dtype == object
+
+
+def test_a_class_of_one_row_cannot_be_set_aside():
+    model = TextClassifier("tiny-bert", early_stopping=True, random_state=0)
+    with pytest.raises(ValueError, match=r"early_stopping .*\['z'\] have one row only"):
+        model.fit(["a", "b", "c"], ["x", "x", "z"])
