@@ -147,15 +147,17 @@ def gpt2(model):
 
 def clip_text(model):
     """CLIP's text tower: its end token, which is the last one, has seen the text."""
-    blocks = {"embeddings": Apply(model.embeddings)}
-    for i, layer in enumerate(model.encoder.layers):
+    tower = getattr(model, "text_model", model)  # a model around it in older versions
+    blocks = {"embeddings": Apply(tower.embeddings)}
+    for i, layer in enumerate(tower.encoder.layers):
         blocks[f"encoder.layers.{i}"] = AttentionBlock(layer, is_causal=True)
-    return Recipe(with_last(blocks, Apply(model.final_layer_norm)), "last")
+    return Recipe(with_last(blocks, Apply(tower.final_layer_norm)), "last")
 
 
 RECIPES = {
     "BertModel": bert,
     "CLIPTextModel": clip_text,
+    "CLIPTextTransformer": clip_text,
     "DebertaV2Model": deberta,
     "DistilBertModel": distilbert,
     "ElectraModel": bert,
