@@ -102,7 +102,7 @@ def test_glibc_is_looked_for_on_linux_only(monkeypatch):
 def test_it_spares_page_faults(bundled_weights, monkeypatch):
     code = (
         "import resource, numpy as np; from sktransfer import ImageEncoder\n"
-        "rows = np.random.default_rng(0).integers(0, 256, (160, 64, 64, 3), 'uint8')\n"
+        "rows = np.random.default_rng(0).integers(0, 256, (80, 64, 64, 3), 'uint8')\n"
         "encoder = ImageEncoder(cache=None)\n"
         "encoder.transform(rows[:8])\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
