@@ -185,6 +185,11 @@ def token_batches(rows, request, start=0):
             yield Batch(part, [rows[i] for i in part], size, length, start)
 
 
+def is_small(batch):
+    """Whether a batch of texts is one that a core alone should run."""
+    return batch.n_rows * batch.length <= 2 * CPU_TOKENS
+
+
 def padded_length(length):
     """Return how many tokens a text of `length` runs with: a matter of it alone."""
     step = SHORT_STEP if length <= SHORT_LENGTH else LONG_STEP

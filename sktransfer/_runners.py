@@ -1,5 +1,6 @@
 """Runners: run batches through a network, and know what the cache has of them."""
 
+import contextlib
 import hashlib
 import os
 from typing import NamedTuple
@@ -7,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._allocator import apart
-from ._readers import activation_batches, image_batch_size
+from ._readers import activation_batches, image_batch_size, is_small
 from ._torch import autocast, each_on_a_core, halving, turn
 from .backbones._engine import prepare_for_inference
 from .backbones._engines import EngineKey, known, settle
@@ -49,9 +50,11 @@ class _Runner:
 
     part = None
 
-    def __init__(self, request, cache):
+    def __init__(self, request, cache, *, packed=True):
         self.request, self.cache = request, cache
-        self.ready, tag = prepare_for_inference(request.backbone, request.device)
+        self.ready, tag = prepare_for_inference(
+            request.backbone, request.device, packed=packed
+        )
         self.what = (
             request.backbone.fingerprint,
             request.preprocess.key,
@@ -117,9 +120,9 @@ class _Runner:
         return self._keep(records, digests)
 
     def run_each(self, batches, digests):
-        """Run batches, keep what they give, and yield ``(batch, values)`` in order.
+        """Run batches, keep what they give, and yield ``(batch, values)`` for each.
 
-        Batches of texts are small: on a CPU each runs on one core, side by side.
+        On a CPU small batches of texts run on one core each, side by side.
 
         Parameters
         ----------
@@ -132,9 +135,13 @@ class _Runner:
                 yield batch, self.run(batch, [digests[i] for i in batch.positions])
             return
         work = [(batch, [digests[i] for i in batch.positions]) for batch in batches]
-        with turn(self.request.device):
-            done = each_on_a_core(lambda one: self._records(*one), work)
-            for (batch, names), records in zip(work, done, strict=True):
+        small = [one for one in work if is_small(one[0])]
+        for batch, names in (one for one in work if not is_small(one[0])):
+            yield batch, self.run(batch, names)
+        device = self.request.device
+        done = each_on_a_core(lambda one: self._records(*one), small, device)
+        with contextlib.closing(done):
+            for (batch, names), records in zip(small, done, strict=True):
                 yield batch, self._keep(records, names)
 
     def _runs_side_by_side(self):
@@ -326,7 +333,7 @@ class InputRunner(_Runner):
     """Gives prepared rows as they are, for a network of which nothing is frozen."""
 
     def __init__(self, request):
-        super().__init__(request, None)
+        super().__init__(request, None, packed=False)  # the rows run elsewhere
         self.namespace = b""
 
     def run(self, batch, digests):

@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +16,7 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 
 LOAD_PATIENCE_S, LOAD_PAUSE_S = 60.0, 0.5  # with a device that is full
 MOST_FOR_ALL_CORES = 8  # small batches gain little from more cores than that
+ITEMS_A_TURN = 16  # for each core; others wait so long, and so many results are held
 
 _first_pid = os.getpid()
 _turns: defaultdict[tuple, threading.RLock] = defaultdict(threading.RLock)
@@ -120,33 +122,79 @@ def turn(device):
                 torch.set_num_threads(n_threads)
 
 
-def each_on_a_core(function, items):
+def each_on_a_core(function, items, device):
     """Yield ``function(item)`` for each item, in order: side by side, on a core each.
 
     Cores that share a small batch wait for each other at every layer. Where there are
-    fewer items than cores, they share them all the same.
+    fewer items than cores, they share them all the same. The device's turn is taken for
+    some items at a time, and nothing is computed outside it.
 
     Parameters
     ----------
     function : callable
         Runs a network; it must be safe in threads.
     items : list
+    device : torch.device
+        The CPU.
     """
     import torch
 
-    n_threads = torch.get_num_threads()
+    n_threads = 1 if is_fork() else torch.get_num_threads()
     if n_threads == 1 or len(items) < min(n_threads, MOST_FOR_ALL_CORES):
-        yield from map(function, items)
+        for item in items:
+            with turn(device):
+                result = function(item)
+            yield result
         return
-    pool = ThreadPoolExecutor(
-        n_threads, initializer=torch.set_num_threads, initargs=(1,)
-    )
+    n_together = n_threads * ITEMS_A_TURN
+    with _single_threads(n_threads) as pool:
+        for first in range(0, len(items), n_together):
+            with turn(device):
+                results = _all_done(pool, function, items[first : first + n_together])
+            yield from results
+
+
+@contextlib.contextmanager
+def _single_threads(n_threads):
+    """Give a pool of threads that compute on one core each; leave others alone."""
+    import torch
+
+    # What torch is told in one thread is also what later threads begin with.
+    before = _in_new_thread(torch.get_num_threads)
+    pool = ThreadPoolExecutor(n_threads)
     try:
-        yield from pool.map(function, items)
+        ready = threading.Barrier(n_threads)
+
+        def start():
+            torch.get_num_threads()  # torch's own start of a thread, which sets it too
+            torch.set_num_threads(1)
+            ready.wait()
+
+        list(pool.map(lambda _: start(), range(n_threads)))
+        _in_new_thread(torch.set_num_threads, before)
+        yield pool
     finally:
         pool.shutdown(cancel_futures=True)
-        # It is also what threads that start later begin with.
-        torch.set_num_threads(n_threads)
+
+
+def _all_done(pool, function, items):
+    """Return the results when nothing runs any more, also after an error."""
+    started = [pool.submit(function, item) for item in items]
+    try:
+        futures.wait(started, return_when=futures.FIRST_EXCEPTION)
+    finally:
+        for future in started:
+            future.cancel()
+        futures.wait(started)
+    return [future.result() for future in started]
+
+
+def _in_new_thread(function, *arguments):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(function(*arguments)))
+    thread.start()
+    thread.join()
+    return results[0]
 
 
 def load_onto(device, load):

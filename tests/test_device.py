@@ -225,7 +225,7 @@ def test_many_items_run_on_a_core_each_and_come_back_in_order(two_threads):
             ready.wait(60)  # both are at work at once
         return item, threading.get_ident(), torch.get_num_threads()
 
-    items, threads, cores = zip(*each_on_a_core(run, list(range(9))), strict=True)
+    items, threads, cores = zip(*each_on_a_core(run, list(range(9)), CPU), strict=True)
     assert items == tuple(range(9))
     assert len(set(threads)) == 2
     assert set(cores) == {1}
@@ -242,7 +242,7 @@ def test_fewer_items_than_cores_run_here_on_all_of_them(two_threads):
     def run(item):
         return threading.get_ident(), torch.get_num_threads()
 
-    assert list(each_on_a_core(run, [0])) == [(threading.get_ident(), 2)]
+    assert list(each_on_a_core(run, [0], CPU)) == [(threading.get_ident(), 2)]
 
 
 def test_an_error_on_one_core_stops_the_others_and_leaves_the_threads(two_threads):
@@ -255,7 +255,7 @@ def test_an_error_on_one_core_stops_the_others_and_leaves_the_threads(two_thread
         done.append(item)
 
     with pytest.raises(ValueError, match="item 3"):
-        list(each_on_a_core(run, list(range(10_000))))
+        list(each_on_a_core(run, list(range(10_000)), CPU))
     assert len(done) < 10_000
     assert torch.get_num_threads() == 2
 
@@ -288,3 +288,68 @@ def test_an_error_of_a_network_leaves_its_turn_to_others(two_threads, monkeypatc
     thread.start()
     thread.join(60)
     assert len(result) == 1
+
+
+def test_others_get_a_turn_between_the_items(two_threads):
+    waited = []
+
+    def ask():
+        start = time.monotonic()
+        with _torch.turn(CPU):
+            waited.append(time.monotonic() - start)
+
+    items = list(range(10 * 2 * _torch.ITEMS_A_TURN))
+    results = each_on_a_core(lambda item: time.sleep(0.002), items, CPU)
+    next(results)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    next(results)  # nothing is computed, and the turn is free, while we look at it
+    thread.join(60)
+    assert len(waited) == 1
+    results.close()
+
+
+def test_a_long_text_runs_on_all_cores_and_keeps_its_place(two_threads, monkeypatch):
+    from sktransfer import _readers
+
+    monkeypatch.setattr(_readers, "CPU_TOKENS", 16)
+    texts = ["word " * 60 + str(i) for i in range(3)] + [f"word {i}" for i in range(40)]
+    encoder = TextEncoder("tiny-bert", cache=None).fit(texts)
+    together = encoder.transform(texts)
+    alone = [encoder.transform([text])[0] for text in texts]
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_limits_of_other_threads_stay_as_they_are(two_threads):
+    from threadpoolctl import threadpool_limits
+
+    seen = []
+
+    def look():
+        thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+
+    look()
+    with threadpool_limits(2, user_api="openmp"):
+        list(each_on_a_core(lambda item: look(), list(range(9)), CPU))
+    look()
+    assert len(set(seen)) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks safely on Linux only")
+def test_a_forked_child_prepares_and_runs_texts():
+    code = """
+import os, sys, torch, warnings
+warnings.simplefilter("ignore")
+from sktransfer import TextEncoder, load_backbone
+torch.set_num_threads(2)
+backbone = load_backbone("tiny-bert")
+torch.randn(800, 800) @ torch.randn(800, 800)  # the pool of threads is there
+pid = os.fork()
+if pid == 0:
+    TextEncoder(backbone, cache=None).fit_transform([f"text {i}" for i in range(300)])
+    os._exit(7)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 7

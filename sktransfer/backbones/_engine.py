@@ -2,9 +2,10 @@
 
 import copy
 import dataclasses
+import functools
 import itertools
 
-from .._torch import load_onto
+from .._torch import load_onto, turn
 
 TOLERANCE = 1e-4
 
@@ -35,8 +36,9 @@ def prepare_for_inference(backbone, device, *, packed=True):
     kept = backbone._prepared.get(key)
     if kept is None:
         prepare = _pack if packed else _fold_and_lay_out
-        # Two threads may both build it; the result is the same and one is kept.
-        kept = backbone._prepared.setdefault(key, prepare(backbone, device))
+        with turn(device):  # examples run
+            kept = backbone._prepared.get(key) or prepare(backbone, device)
+            backbone._prepared[key] = kept
     return kept
 
 
@@ -46,10 +48,19 @@ def _pack(backbone, device):
     ready, tag = prepare_for_inference(backbone, device, packed=False)
     if device.type != "cpu" or not is_available():
         return ready, tag
-    candidate, n_packed = _changed(ready, _copy_sharing_tensors, pack_children)
-    if n_packed == 0 or not _same_output(ready, candidate):
-        return ready, tag
-    return candidate, f"{tag}:packed"
+    weights = {}
+    for takes_gelu in (True, False):
+        pack = functools.partial(pack_children, weights=weights, takes_gelu=takes_gelu)
+        try:
+            candidate, n_packed = _changed(ready, _copy_sharing_tensors, pack)
+            if n_packed == 0:
+                break
+            is_same = _same_output(ready, candidate)
+        except Exception:  # of a network that cannot be copied or changed like this
+            break
+        if is_same:
+            return candidate, f"{tag}:packed"
+    return ready, tag
 
 
 def _fold_and_lay_out(backbone, device):
@@ -118,9 +129,18 @@ def _fold_children(module):
 
 
 def _same_output(backbone, candidate):
+    """Whether the activations and the pooled vectors of one example are the same."""
     import torch
 
     with torch.inference_mode():
         state = backbone.batch([backbone.preprocess.example()])
-        want, got = backbone.run(state).hidden, candidate.run(state).hidden
-    return bool((want - got).abs().max() <= TOLERANCE * want.abs().max())
+        want, got = (_outputs(one, state) for one in (backbone, candidate))
+    return all(
+        bool((w - g).abs().max() <= TOLERANCE * w.abs().max())
+        for w, g in zip(want, got, strict=True)
+    )
+
+
+def _outputs(backbone, state):
+    state = backbone.run(state)
+    return state.hidden, backbone.pool(state, backbone.pooling, len(backbone.blocks))

@@ -11,7 +11,8 @@ def is_available():
     """Return whether this torch has oneDNN's packed linear layer, and may use it."""
     names = "_reorder_linear_weight", "_linear_pointwise"
     has_them = all(hasattr(torch.ops.mkldnn, name) for name in names)
-    return has_them and torch.backends.mkldnn.is_available()
+    switch = torch.backends.mkldnn
+    return has_them and switch.is_available() and switch.enabled
 
 
 class PackedLinear(nn.Module):
@@ -25,14 +26,24 @@ class PackedLinear(nn.Module):
     ----------
     linear : torch.nn.Linear
         Shares its weights.
+    weights : dict, default=None
+        Packed weights by the identity of what they were made of, to be shared.
     """
 
-    def __init__(self, linear):
+    def __init__(self, linear, weights=None):
         super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
         self.weight, self.bias = linear.weight, linear.bias
         self.activation = "none"
-        weight = linear.weight.detach()
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
+        weights = {} if weights is None else weights
+        key = id(linear.weight)
+        if key not in weights:
+            weight = linear.weight.detach()
+            weights[key] = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
+        self.packed = weights[key]
+        self.packed_bias = (
+            None if self.bias is None else self.bias.detach().contiguous()
+        )
 
     def forward(self, x):
         """Map ``(..., in_features)`` to ``(..., out_features)``."""
@@ -40,11 +51,11 @@ class PackedLinear(nn.Module):
             x = F.linear(x, self.weight, self.bias)
             return x if self.activation == "none" else F.gelu(x)
         return torch.ops.mkldnn._linear_pointwise(
-            x, self.packed, self.bias, self.activation, [], "none"
+            x, self.packed, self.packed_bias, self.activation, [], "none"
         )
 
 
-def pack_children(module):
+def pack_children(module, *, weights=None, takes_gelu=True):
     """Pack the linear layers in a module; return how many there are.
 
     A GELU declared just behind one is taken into it. Declaration order is execution
@@ -52,22 +63,38 @@ def pack_children(module):
     """
     n_packed, previous = 0, None
     for name, child in list(module.named_children()):
-        if type(child) is nn.Linear and child.weight.dtype is torch.float32:
-            previous = PackedLinear(child)
+        if _can_be_packed(child):
+            previous = PackedLinear(child, weights)
             setattr(module, name, previous)
             n_packed += 1
             continue
-        if previous is not None and _is_gelu(child):
+        if takes_gelu and previous is not None and _is_gelu(child):
             previous.activation = "gelu"
             setattr(module, name, nn.Identity())
         else:
-            n_packed += pack_children(child)
+            n_packed += pack_children(child, weights=weights, takes_gelu=takes_gelu)
         previous = None
     return n_packed
 
 
+def _can_be_packed(module):
+    return (
+        type(module) is nn.Linear
+        and module.weight.dtype is torch.float32
+        and module.weight.numel() > 0
+        and not _has_hooks(module)
+    )
+
+
+def _has_hooks(module):
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
 def _is_gelu(module):
+    if _has_hooks(module):
+        return False
     if isinstance(module, nn.GELU):
         return module.approximate == "none"
     # transformers' own, which is not imported for this.
-    return type(module).__name__ == "GELUActivation" and module.act is F.gelu
+    is_theirs = type(module).__name__ == "GELUActivation"
+    return is_theirs and getattr(module, "act", None) is F.gelu

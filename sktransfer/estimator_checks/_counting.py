@@ -1,6 +1,7 @@
 """A backbone that counts the rows that go through it."""
 
 import dataclasses
+import threading
 
 from ..backbones import load_backbone
 from ..backbones._engine import prepare_for_inference
@@ -18,7 +19,18 @@ class Counter:
     """
 
     def __init__(self):
+        self._lock = threading.Lock()  # batches run in several threads
         self.reset()
+
+    def __reduce__(self):
+        """Return how to make another one: counts are of one process."""
+        return Counter, ()
+
+    def add(self, n_rows):
+        """Count one pass of so many rows."""
+        with self._lock:
+            self.rows += n_rows
+            self.calls += 1
 
     def reset(self):
         """Start again from zero."""
@@ -81,8 +93,7 @@ def _counting_block(block, counter):
             self.counter = counter
 
         def forward(self, state):
-            self.counter.rows += _real_rows(state)
-            self.counter.calls += 1
+            self.counter.add(_real_rows(state))
             return self.block(state)
 
     return Counting()

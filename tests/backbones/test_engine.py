@@ -1,6 +1,7 @@
 """Networks made ready to run."""
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from sktransfer import load_backbone
 from sktransfer._torch import seeded
 from sktransfer.backbones._blocks import Apply
 from sktransfer.backbones._engine import TOLERANCE, prepare_for_inference
-from sktransfer.backbones._packed import PackedLinear
+from sktransfer.backbones._packed import PackedLinear, pack_children
 
 CPU = torch.device("cpu")
 
@@ -128,7 +129,7 @@ def test_packed_layers_are_ordinary_ones_for_other_types_and_under_autocast():
     torch.testing.assert_close(half.float(), want, rtol=0.05, atol=0.05)
 
 
-def test_a_network_whose_packing_would_be_wrong_runs_as_it_is():
+def test_a_gelu_that_does_not_run_behind_its_layer_is_not_taken():
     class OtherOrder(nn.Module):
         """Declares the activation behind the layer and runs it before."""
 
@@ -145,8 +146,77 @@ def test_a_network_whose_packing_would_be_wrong_runs_as_it_is():
         blocks = {**toy.blocks, "odd": Apply(OtherOrder())}
     odd = dataclasses.replace(toy, blocks=blocks, fingerprint=None, widths=None)
     ready, tag = prepare_for_inference(odd, CPU)
-    assert tag == "torch:cpu:plain"
+    assert tag == "torch:cpu:plain:packed"
     torch.testing.assert_close(token_vectors(ready), token_vectors(odd))
+
+
+class WrongTail(nn.Module):
+    """Declares a GELU behind its layer and runs it before."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = nn.Linear(16, 16)
+        self.act = nn.GELU()
+
+    def forward(self, x):
+        return self.dense(self.act(x))
+
+
+class Stubborn(WrongTail):
+    """Cannot be copied."""
+
+    def __init__(self):
+        super().__init__()
+        self.lock = threading.Lock()
+
+
+class Curious(nn.Module):
+    """Asks its layer how wide it is, and has a bias with gaps."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = nn.Linear(16, 16)
+        self.dense.bias = nn.Parameter(torch.arange(32.0)[::2])
+
+    def forward(self, x):
+        return self.dense(x[..., : self.dense.in_features])
+
+
+@pytest.mark.parametrize("tail", [WrongTail, Stubborn, Curious])
+def test_a_tail_keeps_its_output(tail):
+    toy = load_backbone("tiny-bert")
+    with seeded(0):
+        tail = tail().eval().requires_grad_(False)
+    odd = dataclasses.replace(toy, post_pool=tail, fingerprint=None, widths=None)
+    ready, _ = prepare_for_inference(odd, CPU)
+
+    def vectors(backbone):
+        state = backbone.batch(backbone.preprocess.prepare(["some words", "one"]))
+        with torch.inference_mode():
+            n_blocks = len(backbone.blocks)
+            return backbone.pool(backbone.run(state), "mean", n_blocks)
+
+    torch.testing.assert_close(vectors(ready), vectors(odd), rtol=1e-4, atol=1e-4)
+
+
+def test_a_layer_with_hooks_stays_as_it_is():
+    toy = load_backbone("tiny-bert")
+    with seeded(0):
+        tail = nn.Sequential(nn.Linear(16, 16)).eval().requires_grad_(False)
+    tail[0].register_forward_hook(lambda module, args, output: output * 2)
+    hooked = dataclasses.replace(toy, post_pool=tail, fingerprint=None, widths=None)
+    ready, tag = prepare_for_inference(hooked, CPU)
+    assert tag == "torch:cpu:plain:packed"
+    assert type(ready.post_pool[0]) is nn.Linear
+
+
+def test_a_layer_that_several_blocks_share_is_packed_once():
+    with seeded(0):
+        shared = nn.Linear(8, 8)
+    weights = {}
+    for _ in range(3):
+        pack_children(nn.Sequential(shared), weights=weights)
+    assert len(weights) == 1
 
 
 def test_without_onednn_layers_stay_as_they_are():
