@@ -190,11 +190,8 @@ def _all_done(pool, function, items):
 
 
 def _in_new_thread(function, *arguments):
-    results = []
-    thread = threading.Thread(target=lambda: results.append(function(*arguments)))
-    thread.start()
-    thread.join()
-    return results[0]
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def load_onto(device, load):

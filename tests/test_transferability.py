@@ -209,7 +209,7 @@ def test_a_target_is_read(y, task, kind):
     ("y", "task", "message"),
     [
         (["a", "a"], "auto", "at least 2 classes; got 1 class"),
-        ([1.0, np.nan], "auto", "y contains missing values"),
+        ([1.0, np.nan], "auto", "y contains NaN"),
         (["a", "b"], "numbers", "needs numbers in y"),
         ([[0, 2], [1, 3], [1, 1]], "labels", "needs 0 and 1"),
         ([[0, 2], [1, 3], [1, 1]], "auto", "y has 2 columns of several classes"),
@@ -224,5 +224,5 @@ def test_a_target_that_is_none_is_refused(y, task, message):
 
 def test_a_missing_class_is_refused():
     y = np.array(["u", "v", None, "u"], dtype=object)
-    with pytest.raises(ValueError, match="y contains missing values"):
+    with pytest.raises(ValueError, match="y contains NaN, None"):
         as_target(y, task="auto", caller="test")

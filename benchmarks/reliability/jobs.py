@@ -122,8 +122,11 @@ def _encode(images, out, backbone, rows_per_part):
 
 def _difference(folder, repeat):
     """Compare the embeddings of both ways; names must be equal."""
+    import pandas as pd
+
     tables = [
-        _table(folder / f"{name} {repeat}") for name in ("one process", "two workers")
+        pd.read_parquet(folder / f"{name} {repeat}")
+        for name in ("one process", "two workers")
     ]
     names = [table.pop("source_file").tolist() for table in tables]
     assert names[0] == names[1]
@@ -131,13 +134,6 @@ def _difference(folder, repeat):
     difference = float(abs(one - two).max() / abs(one).max())
     assert difference <= LARGEST_DIFFERENCE
     return difference
-
-
-def _table(out):
-    import pandas as pd
-
-    parts = [pd.read_parquet(path) for path in sorted(out.glob("part-*.parquet"))]
-    return pd.concat(parts, ignore_index=True)
 
 
 def _environment():

