@@ -53,3 +53,10 @@ def test_the_readme_claims_only_what_the_benchmarks_show():
     assert len(figures) > 20
     lost = [f for f in figures if not re.search(rf"(?<![\d.]){f}(?![\d])", shown)]
     assert not lost, f"not in benchmarks/README.md any more: {lost}"
+
+
+def test_every_benchmark_has_its_table():
+    shown = (REPOSITORY / "benchmarks" / "README.md").read_text()
+    cases = (REPOSITORY / "benchmarks" / "cases").glob("[!_]*.py")
+    tables = re.findall(r"<!-- table: (\w+) -->", shown)
+    assert sorted(tables) == sorted(path.stem for path in cases)
