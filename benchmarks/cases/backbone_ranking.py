@@ -9,6 +9,7 @@ from sktransfer.model_selection import rank_backbones
 from .._harness import SEED, banking77, claim, clothing10, data_folder, stopwatch
 
 METHODS = ["logme", "hscore", "knn"]
+AGAIN = "probe, other folds"  # what the reference itself repeats
 IMAGE_NETWORKS = ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
 IMAGE_DEPTHS = ["all", -1, -2, -4]
 TEXT_NETWORK = "all-MiniLM-L6-v2"
@@ -92,18 +93,19 @@ def compared(X, y, candidates):
     with stopwatch() as embedding:
         rank_backbones(X, y, candidates, method="knn", n_timed=0)
     rankings, walls = {}, {}
-    for method in ["probe", *METHODS]:
+    for method in ["probe", AGAIN, *METHODS]:
+        options = {"method": method, "random_state": SEED}
+        if method == AGAIN:
+            options = {"method": "probe", "random_state": SEED + 1}
         with stopwatch() as clock:
-            rankings[method] = rank_backbones(
-                X, y, candidates, method=method, n_timed=0, random_state=SEED
-            )
+            rankings[method] = rank_backbones(X, y, candidates, n_timed=0, **options)
         walls[method] = clock.wall_s
     probe = scores_of(rankings["probe"])
     depth_all = {name: load_backbone(name).block_names[-1] for name, _, _ in candidates}
     default = {name: load_backbone(name).pooling for name, _, _ in candidates}
     whole = [k for k in probe if k[1] == depth_all[k[0]] and k[2] == default[k[0]]]
     methods = {}
-    for method in METHODS:
+    for method in [*METHODS, AGAIN]:
         got = scores_of(rankings[method])
         chosen = (rankings[method].best_[k] for k in ("backbone", "depth", "pooling"))
         methods[method] = {
@@ -119,6 +121,7 @@ def compared(X, y, candidates):
         "embedding_s": embedding.wall_s,
         "probe_s": sum(row["score_seconds"] for row in rankings["probe"]),
         "best_accuracy": max(probe.values()),
+        "whole_accuracies": {key[0]: probe[key] for key in whole},
         "methods": methods,
     }
 

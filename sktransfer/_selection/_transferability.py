@@ -124,30 +124,31 @@ def as_target(y, *, task, caller):
 # -- scores from one decomposition -----------------------------------------------------
 
 
-def decompose(features):
-    """Return what of a matrix's singular value decomposition the scores need.
+def decompose(features, columns):
+    """Return columns in the basis of a matrix's left singular vectors.
 
     Parameters
     ----------
     features : ndarray of shape (n_samples, n_features)
+    columns : ndarray of shape (n_samples, n_outputs)
 
     Returns
     -------
-    left : ndarray of shape (n_samples, rank)
-        Left singular vectors.
+    inside : ndarray of shape (rank, n_outputs)
+        ``left.T @ columns``; the vectors themselves are never made.
     squares : ndarray of shape (rank,)
         Squared singular values, greater than zero.
     """
     n_rows, n_features = features.shape
-    if n_rows <= n_features:
-        squares, left = np.linalg.eigh(features @ features.T)
-    else:
-        squares, right = np.linalg.eigh(features.T @ features)
+    is_wide = n_rows <= n_features
+    squares, vectors = np.linalg.eigh(
+        features @ features.T if is_wide else features.T @ features
+    )
     is_kept = squares > squares[-1] * max(n_rows, n_features) * np.finfo(float).eps
-    squares = squares[is_kept]
-    if n_rows <= n_features:
-        return left[:, is_kept], squares
-    return features @ (right[:, is_kept] / np.sqrt(squares)), squares
+    squares, vectors = squares[is_kept], vectors[:, is_kept]
+    if is_wide:
+        return vectors.T @ columns, squares
+    return vectors.T @ (features.T @ columns) / np.sqrt(squares)[:, None], squares
 
 
 def logme(features, target):
@@ -175,8 +176,8 @@ def logme(features, target):
     Learning", ICML 2021, https://arxiv.org/abs/2102.11005
     """
     columns = target.columns()
-    left, squares = decompose(features)
-    inside = (left.T @ columns) ** 2  # rank x outputs
+    inside, squares = decompose(features, columns)
+    inside = inside**2
     outside = np.maximum((columns**2).sum(axis=0) - inside.sum(axis=0), 0.0)
     n_rows = len(columns)
 
@@ -242,23 +243,19 @@ def h_score(features, target, *, shrinkage="auto"):
         )
     centered = features - features.mean(axis=0)
     n_rows, n_features = centered.shape
-    left, squares = decompose(centered)
+    columns = target.columns()
+    if target.task == "labels":
+        columns = np.concatenate([columns, 1 - columns], axis=1)
+    counts = columns.sum(axis=0)
+    # A class mean is a mean of rows, so it lies in the space of the left vectors.
+    means, squares = decompose(centered, columns / counts)
     if shrinkage == "auto":
         shrinkage = ledoit_wolf_shrinkage(centered, assume_centered=True)
     spread = squares / n_rows
     inflated = (1 - shrinkage) * spread + shrinkage * spread.sum() / n_features
     scale = (1 - shrinkage) * squares / inflated
-    columns = target.columns()
-    parts = [columns]
-    if target.task == "labels":
-        parts = [np.column_stack([column, 1 - column]) for column in columns.T]
-    scores = []
-    for part in parts:
-        counts = part.sum(axis=0)
-        # A class mean is a mean of rows, so it lies in the space of `left`.
-        means = left.T @ (part / counts)
-        scores.append((scale[:, None] * means**2 * counts / n_rows).sum())
-    return float(np.mean(scores))
+    total = (scale[:, None] * means**2 * counts / n_rows).sum()
+    return float(total / (len(counts) // 2 if target.task == "labels" else 1))
 
 
 # -- scores from predictions -----------------------------------------------------------
