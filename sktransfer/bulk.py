@@ -101,7 +101,7 @@ def encode(
         What a string in a column of images is. Relative paths start at the folder of
         the file that names them.
     keep : sequence of str, default=()
-        Columns to copy, such as an identifier.
+        Columns to copy, such as an identifier; those of CSV files are copied as text.
     rows_per_part : int, default=1024
         So many rows are in memory at once, and are lost at most when a run is killed.
     scheduler : str or distributed.Client, default=None

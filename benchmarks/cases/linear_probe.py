@@ -88,6 +88,7 @@ def texts():
     return {
         "sktransfer": probe(TextEncoder(), [0.1, 1.0, 10.0]),
         "C=1, the default": probe(TextEncoder(), [1.0]),
+        "normalize=True, C=1": probe(TextEncoder(normalize=True), [1.0]),
         "tf-idf": probe(tfidf, [1.0, 10.0, 100.0, 1000.0]),
     }, len(X_test)
 

@@ -102,7 +102,9 @@ backbone = Backbone.from_module(
     network.eval(),
     blocks=["layers.*"],
     head="head",
-    preprocess=ImagePreprocess(size=(32, 32), mean=(0.5,) * 3, std=(0.5,) * 3),
+    preprocess=ImagePreprocess(
+        size=(32, 32), mean=(0.5,) * 3, std=(0.5,) * 3, crop_pct=1.0
+    ),
 )
 print(backbone.block_names)
 

@@ -1,7 +1,7 @@
 """Pretrained networks as lists of named blocks, by name."""
 
 from ._base import Backbone, State
-from ._check import check_backbone
+from ._check import CutReport, check_backbone
 from ._preprocess import ArrayPreprocess, ImagePreprocess, TextPreprocess
 from ._registry import (
     BackboneSpec,
@@ -14,6 +14,7 @@ __all__ = [
     "ArrayPreprocess",
     "Backbone",
     "BackboneSpec",
+    "CutReport",
     "ImagePreprocess",
     "State",
     "TextPreprocess",

@@ -62,6 +62,8 @@ def register_backbone(name, builder, *, modality, overwrite=False):
         ``builder(spec)`` takes a `BackboneSpec` and returns a `Backbone`. It is
         called when the backbone is first needed, once in a process.
     modality : {"image", "text", "array"}
+        What it reads. "array", rows of numbers, is for `Backbone.run` and
+        `check_backbone`; no estimator takes such a network.
         What the network reads.
     overwrite : bool, default=False
         Replace a backbone that has the name.

@@ -15,8 +15,9 @@ class ImageEncoder(ImageColumn, BaseEncoder):
 
     Parameters
     ----------
-    backbone : str, BackboneSpec or Backbone, default="efficientnet_lite0"
-        The network: one of ``list_backbones("image")`` or any timm name.
+    backbone : str, Path, BackboneSpec or Backbone, default="efficientnet_lite0"
+        The network: one of ``list_backbones("image")``, a name of timm or torchvision,
+        the hub name of a transformers model, or a folder with a network.
     depth : int or str, default="all"
         How much of the network runs, as a slice of its list of blocks: "all"; ``-1``
         for all but the last block (unlike ``hidden_states[-1]``); ``6`` for the first

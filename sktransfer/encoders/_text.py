@@ -14,9 +14,9 @@ class TextEncoder(TextColumn, BaseEncoder):
 
     Parameters
     ----------
-    backbone : str, BackboneSpec or Backbone, default="all-MiniLM-L6-v2"
+    backbone : str, Path, BackboneSpec or Backbone, default="all-MiniLM-L6-v2"
         The network: one of ``list_backbones("text")``, the hub name of a
-        sentence-transformers model, or a folder with one.
+        sentence-transformers or transformers model, or a folder with one.
     depth : int or str, default="all"
         How much of the network runs, as a slice of its list of blocks: "all"; ``-1``
         for all but the last block (unlike ``hidden_states[-1]``); ``3`` for the

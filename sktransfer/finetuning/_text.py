@@ -64,7 +64,7 @@ class TextClassifier(TextColumn, BaseClassifier):
         Divides the cosines of contrastive training; a lower one minds near rows more.
     max_pairs : int, default=1000000
         Pairs of rows that all of contrastive training may compare; beyond it, an epoch
-        takes a random part of the rows. It has 5 batches at least.
+        takes a random part of the rows. With few rows it has 5 batches, within this.
     domain_loss : {"coral", "mmd", "dann", "cdan", "mcc"}, default=None
         What rows without labels (a negative `sample_domain` in `fit`) add to the loss.
         "coral" brings the covariances of both domains' features together, "mmd" their
@@ -104,7 +104,7 @@ class TextClassifier(TextColumn, BaseClassifier):
     precision : {"float32", "bfloat16", "float16"}, default="float32"
         Precision of the forward passes.
     random_state : int, RandomState or None, default=None
-        Seed of the head, the order of the rows, dropout and augmentation.
+        Seed of the head, the order of the rows and dropout.
     verbose : int, default=0
         1 shows progress bars.
 
@@ -328,7 +328,7 @@ class TextRegressor(TextColumn, BaseRegressor):
     precision : {"float32", "bfloat16", "float16"}, default="float32"
         Precision of the forward passes.
     random_state : int, RandomState or None, default=None
-        Seed of the head, the order of the rows, dropout and augmentation.
+        Seed of the head, the order of the rows and dropout.
     verbose : int, default=0
         1 shows progress bars.
 
