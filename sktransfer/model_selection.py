@@ -7,12 +7,13 @@ some numbers of labels.
 
 import time
 import warnings
+from collections.abc import Iterable
 
 import numpy as np
 
 from ._row_table import RowTable
 from ._selection._candidates import ENCODERS, check_options, modality_of, triples_of
-from ._selection._folds import make_folds
+from ._selection._folds import among, make_folds
 from ._selection._label_efficiency import LabelEfficiencyCurves, label_efficiency_curve
 from ._selection._transferability import (
     SCORE_NAMES,
@@ -23,7 +24,7 @@ from ._selection._transferability import (
     logme,
     probe,
 )
-from ._validation import as_column, is_null
+from ._validation import as_column, dense, is_null
 from .backbones import Backbone, load_backbone
 from .cache import FeatureCache
 
@@ -203,7 +204,8 @@ def rank_backbones(
         Whether rows whose cell is null take no part, or are an error. Unreadable
         images follow ``on_error`` of `encoder_params`.
     cv : int, splitter or iterable, default=5
-        Folds of "probe"; an int makes shuffled ones, stratified by class.
+        Folds of "probe", the same for all candidates; an int makes shuffled ones,
+        stratified by class. Positions of an iterable count the rows of `X`.
     groups : array-like of shape (n_samples,), default=None
         Rows of a group stay in one fold of "probe".
     n_neighbors : int, default=5
@@ -258,7 +260,10 @@ def rank_backbones(
     modality = modality or modality_of(candidates, column)
     check_options(method, modality, missing, encoder_params, n_timed, n_neighbors)
     triples = triples_of(candidates, modality)
-    scorer = _scorer(method, cv, groups, n_neighbors, random_state)
+    folds = None
+    if method == "probe":
+        folds = _folds(cv, target, groups, kept, len(column.cells), random_state)
+    scorer = _scorer(method, folds, n_neighbors)
     params = {"missing": "raise"} | (encoder_params or {})
     if params.get("cache", "auto") is None:
         params["cache"] = FeatureCache()
@@ -367,7 +372,7 @@ def _as_column(X):
 def _read(X, y, groups, task, missing):
     """Return the column, the rows that take part, their target and their groups."""
     column = _as_column(X)
-    cells, y = column.cells, np.asarray(y.todense() if hasattr(y, "todense") else y)
+    cells, y = column.cells, dense(y)
     groups = None if groups is None else np.asarray(groups)
     for name, values in (("y", y), ("groups", groups)):
         if values is not None and (not values.ndim or len(values) != len(cells)):
@@ -391,26 +396,31 @@ def _read(X, y, groups, task, missing):
 # -- scoring ---------------------------------------------------------------------------
 
 
-def _scorer(method, cv, groups, n_neighbors, random_state):
-    """Return a function of features, a target and which rows these are."""
+def _folds(cv, target, groups, kept, n_rows, random_state):
+    """Return folds of the rows that take part, the same for all candidates."""
+    folds = make_folds(
+        cv,
+        target.values,
+        is_classes=target.task == "classes",
+        groups=groups,
+        random_state=random_state,
+        caller="rank_backbones",
+    )
+    is_given = isinstance(cv, Iterable) and not hasattr(cv, "split")
+    return among(folds, kept, n_rows) if is_given else folds  # those count rows of X
 
-    def score(features, target, rows):
+
+def _scorer(method, folds, n_neighbors):
+    """Return a function of features, a target, and which rows these are of how many."""
+
+    def score(features, target, rows, n_rows):
         if method == "logme":
             return logme(features, target)
         if method == "hscore":
             return h_score(features, target)
         if method == "knn":
             return knn(features, target, n_neighbors=n_neighbors)
-        is_classes = target.task == "classes"
-        folds = make_folds(
-            cv,
-            target.values,
-            is_classes=is_classes,
-            groups=None if groups is None else groups[rows],
-            random_state=random_state,
-            caller="rank_backbones",
-        )
-        return probe(features, target, folds=folds)
+        return probe(features, target, folds=among(folds, rows, n_rows))
 
     return score
 
@@ -431,7 +441,7 @@ def _row(encoder, cells, target, scorer, modality, n_timed):
             target = Target(target.task, values)
         else:
             target = Target(target.task, target.values[rows])
-    score = scorer(vectors[rows].astype(np.float64), target, rows)
+    score = scorer(vectors[rows].astype(np.float64), target, rows, len(vectors))
     scored = time.perf_counter()
     backbone = load_backbone(encoder.backbone, modality=modality)
     depth = backbone.resolve_depth(encoder.depth)

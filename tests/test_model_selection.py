@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn.model_selection import KFold
 
 from sktransfer import (
     BackboneSpec,
@@ -144,6 +145,37 @@ def test_unreadable_rows_follow_on_error(image_paths):
         got = rank_backbones(cells, y, ["tiny-cnn"], encoder_params=params)
     want = rank_backbones(image_paths, y[:-1], ["tiny-cnn"])
     assert got[0]["score"] == pytest.approx(want[0]["score"])
+
+
+def test_given_folds_are_the_same_for_all_candidates_and_count_rows_of_x():
+    candidates = ["tiny-bert", ("tiny-bert", 1, "auto")]
+    splitter = KFold(4, shuffle=True, random_state=0)
+    folds = list(splitter.split(TEXTS))
+
+    def scores(cv, X=TEXTS):
+        ranking = rank_backbones(
+            X, LABELS, candidates, method="probe", cv=cv, n_timed=0
+        )
+        return {row["depth"]: row["score"] for row in ranking}
+
+    assert scores(iter(folds)) == scores(folds) == scores(splitter)
+    # The last row is missing: it is nowhere, and the others are in their folds.
+    without = [
+        tuple(side[side != N - 1] for side in fold)
+        for fold in folds  # positions of the rows that are left are the same
+    ]
+    gone = rank_backbones(
+        TEXTS[:-1], LABELS[:-1], candidates, method="probe", cv=without, n_timed=0
+    )
+    want = {row["depth"]: row["score"] for row in gone}
+    assert scores(folds, [*TEXTS[:-1], None]) == want
+    # The first row is missing: the positions of all others shift.
+    after = [tuple(side[side != 0] - 1 for side in fold) for fold in folds]
+    gone = rank_backbones(
+        TEXTS[1:], LABELS[1:], candidates, method="probe", cv=after, n_timed=0
+    )
+    want = {row["depth"]: row["score"] for row in gone}
+    assert scores(folds, [None, *TEXTS[1:]]) == want
 
 
 def test_groups_stay_together_in_the_probe():

@@ -64,3 +64,27 @@ def make_folds(cv, y, *, is_classes, groups, random_state, caller):
         # A class of fewer rows than folds cannot be in each of them; that is no fault.
         warnings.filterwarnings("ignore", message="The least populated class")
         return list(splitter.split(rows, y, groups))
+
+
+def among(folds, rows, n_rows):
+    """Say folds of all rows in positions among some of them.
+
+    Parameters
+    ----------
+    folds : list of (ndarray of int, ndarray of int)
+    rows : ndarray of int
+        The rows that are there.
+    n_rows : int
+        Number of all rows.
+
+    Returns
+    -------
+    list of (ndarray of int, ndarray of int)
+        Without folds of which one side has no row left.
+    """
+    if len(rows) == n_rows:
+        return folds
+    place = np.full(n_rows, -1)
+    place[rows] = np.arange(len(rows))
+    parts = [[place[side][place[side] >= 0] for side in fold] for fold in folds]
+    return [(train, test) for train, test in parts if len(train) and len(test)]

@@ -16,7 +16,7 @@ from sklearn.metrics import average_precision_score, r2_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.multiclass import type_of_target
 
-from .._validation import is_null, plain
+from .._validation import dense, is_null, plain
 
 METHODS = ("hscore", "knn", "logme", "probe")
 TASKS = ("auto", "classes", "labels", "numbers")
@@ -82,7 +82,7 @@ def as_target(y, *, task, caller):
     """
     if task not in TASKS:
         raise ValueError(f"{caller}: task={task!r} must be one of {TASKS}.")
-    y = np.asarray(y.todense() if hasattr(y, "todense") else y)
+    y = dense(y)
     is_missing = y.dtype.kind == "O" and any(map(is_null, y.ravel()))
     if is_missing or (y.dtype.kind == "f" and not np.isfinite(y).all()):
         raise ValueError(
