@@ -9,6 +9,8 @@ import contextlib
 import time
 from collections import deque
 
+import numpy as np
+
 from ._allocator import do_nothing, kept_pages
 from ._validation import CellError
 
@@ -28,7 +30,7 @@ def extract(cells, reader, runner, out, *, on_error, on_progress):
     reader : ImageReader or TextReader
         Closed at the end.
     runner : VectorRunner, ActivationRunner or InputRunner
-    out : ndarray or list of n_cells
+    out : ndarray, list, Rows or Forward of n_cells
         Takes one value for each row; that of a cell that cannot be used stays.
     on_error : callable
         Called with a position in `cells` and a CellError; may raise to stop.
@@ -136,9 +138,12 @@ def extract(cells, reader, runner, out, *, on_error, on_progress):
             elif waiting:
                 runner.wait()
     for row, first in repeats:
-        out[row] = out[first]
         if first in errors:
             fail(row, errors[first])
+        elif isinstance(out, (np.ndarray, list)):
+            out[row] = out[first]
+        else:
+            out.repeat(row, first)
 
 
 def _one_ahead(iterable):

@@ -1,14 +1,23 @@
 """Where the activations of a fit stay: in memory, or beyond a budget in a file."""
 
-import mmap
 import tempfile
+import threading
 import weakref
+from typing import NamedTuple
 
 import numpy as np
 
 
+class _Place(NamedTuple):
+    """Where an array is in the file."""
+
+    start: int
+    dtype: np.dtype
+    shape: tuple
+
+
 class Rows:
-    """A list of arrays, of which those beyond a budget are mapped from a file.
+    """A list of arrays, of which those beyond a budget are in a file.
 
     Parameters
     ----------
@@ -22,35 +31,42 @@ class Rows:
         self._budget = budget
         self._n_bytes = 0
         self._file = None
+        self._lock = threading.Lock()
 
     def __len__(self):
         return len(self._rows)
 
     def __getitem__(self, row):
-        return self._rows[row]
+        kept = self._rows[row]
+        return self._read(kept) if isinstance(kept, _Place) else kept
 
     def __setitem__(self, row, array):
-        is_new = self._n_bytes + array.nbytes > self._budget
-        if is_new and array.nbytes and not isinstance(array.base, mmap.mmap):
-            array = self._spill(array)
+        if array.nbytes and self._n_bytes + array.nbytes > self._budget:
+            self._rows[row] = self._spill(array)
         else:
             self._n_bytes += array.nbytes
-        self._rows[row] = array
+            self._rows[row] = array
+
+    def repeat(self, row, first):
+        """Let a row be what another one is, at no cost."""
+        self._rows[row] = self._rows[first]
 
     def _spill(self, array):
         """Write an array to a file that has no name and goes with this process."""
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="sktransfer-")  # noqa: SIM115
-            weakref.finalize(self, self._file.close)  # the maps outlive it
-        start = self._file.seek(0, 2)
-        page = mmap.ALLOCATIONGRANULARITY
-        self._file.write(array.tobytes())
-        self._file.write(b"\0" * (-array.nbytes % page))
-        self._file.flush()
-        mapped = mmap.mmap(
-            self._file.fileno(), array.nbytes, access=mmap.ACCESS_READ, offset=start
-        )
-        return np.frombuffer(mapped, array.dtype).reshape(array.shape)
+            weakref.finalize(self, self._file.close)
+        with self._lock:
+            start = self._file.seek(0, 2)
+            self._file.write(array.tobytes())
+        return _Place(start, array.dtype, array.shape)
+
+    def _read(self, place):
+        array = np.empty(place.shape, place.dtype)
+        with self._lock:
+            self._file.seek(place.start)
+            self._file.readinto(array.reshape(-1).view(np.uint8))
+        return array
 
 
 class Forward:
@@ -74,16 +90,14 @@ class Forward:
         self._waiting = {}
         self._repeats = []
 
-    def __getitem__(self, row):
-        return _SameAs(row)
-
     def __setitem__(self, row, array):
-        if isinstance(array, _SameAs):
-            self._repeats.append((row, array.row))
-            return
         self._waiting[row] = array
         if len(self._waiting) == self._batch_size:
             self._flush()
+
+    def repeat(self, row, first):
+        """Let a row have the output of another one."""
+        self._repeats.append((row, first))
 
     def finish(self):
         """Run what is left; return the outputs, None for a row that never came."""
@@ -98,8 +112,3 @@ class Forward:
             for row, output in zip(self._waiting, outputs, strict=True):
                 self.outputs[row] = output
             self._waiting = {}
-
-
-class _SameAs:
-    def __init__(self, row):
-        self.row = row

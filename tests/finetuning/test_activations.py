@@ -1,7 +1,10 @@
 """The frozen prefix runs once a row, and what it leaves trains like the network."""
 
+import os
+
 import numpy as np
 import pytest
+from conftest import encoded
 from sklearn.model_selection import GridSearchCV
 
 from sktransfer import FeatureCache, ImageClassifier, TextClassifier
@@ -61,7 +64,44 @@ def test_rows_beyond_the_budget_come_back_from_a_file():
     rows = Rows(7, budget=arrays[0].nbytes * 2)
     for i, array in enumerate(arrays):
         rows[i] = array
-    rows[6] = rows[5]
+    rows.repeat(6, 5)
     assert rows._file is not None
     for i, array in enumerate([*arrays, arrays[5]]):
         np.testing.assert_array_equal(rows[i], array)
+
+
+def test_many_rows_in_the_file_hold_one_open_file():
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    n_open = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 200
+    resource.setrlimit(resource.RLIMIT_NOFILE, (n_open + 20, hard))
+    try:
+        rows = Rows(300, budget=0)
+        for i in range(299):
+            rows[i] = np.full((2, 3), i, np.float16)
+        rows.repeat(299, 7)
+        size = rows._file.seek(0, 2)
+        got = [rows[i] for i in range(300)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert size == 299 * 12
+    assert {array.dtype for array in got} == {np.dtype(np.float16)}
+    values = [*range(299), 7]
+    np.testing.assert_array_equal(got, [np.full((2, 3), i) for i in values])
+
+
+def test_the_same_broken_picture_twice_is_left_out_twice():
+    whole = [encoded(pixels) for pixels in rows_for("tiny-cnn")]
+    broken = whole[0][: len(whole[0]) // 2]
+    model = ImageClassifier(
+        "tiny-cnn",
+        source="bytes",
+        on_error="prior",
+        freeze_depth=-1,
+        max_epochs=1,
+        random_state=0,
+    )
+    with pytest.warns(UserWarning, match="leaves 2 of 14 rows out"):
+        model.fit([*whole, broken, broken], [*LABELS, 0, 1])
+    outputs = model.predict_proba([broken, whole[1], broken])
+    np.testing.assert_array_equal(outputs[0], outputs[2])
