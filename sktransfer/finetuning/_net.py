@@ -95,7 +95,8 @@ class FineTuneNet(skorch.NeuralNet):
         """Run the module at the given precision."""
         device = torch.device(self.device)
         if device.type == "cuda":
-            x = {k: v.pin_memory().to(device, non_blocking=True) for k, v in x.items()}
+            pinned = {k: v if v.is_cuda else v.pin_memory() for k, v in x.items()}
+            x = {k: v.to(device, non_blocking=True) for k, v in pinned.items()}
         with autocast(device, self.precision):
             return super().infer(x, **fit_params)
 
