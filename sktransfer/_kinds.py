@@ -1,14 +1,16 @@
 """Guess what a column holds, by its type and its content."""
 
 import datetime
+import math
 import numbers
+import os
 import re
 
 import numpy as np
 
 from ._validation import is_null, shorten
 
-IMAGE_SUFFIXES = (
+IMAGE_SUFFIXES = tuple(
     ".avif .bmp .gif .heic .jp2 .jpeg .jpg .png .ppm .tif .tiff .webp".split()
 )
 SAMPLE = 500  # non-null cells that a guess looks at
@@ -36,8 +38,7 @@ def guess_modality(column):
 def sample_of(cells):
     """Return up to `SAMPLE` cells that are not null, spread over the column."""
     there = [cell for cell in cells if not is_null(cell)]
-    step = max(1, len(there) // SAMPLE)
-    return there[::step][:SAMPLE]
+    return there[:: max(1, math.ceil(len(there) / SAMPLE))]
 
 
 def holds_images(cells):
@@ -67,7 +68,7 @@ def _is_image(cell):
 
 
 def _has_image_suffix(name):
-    return name.lower().endswith(tuple(IMAGE_SUFFIXES))
+    return name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def is_url(cell):
@@ -77,10 +78,8 @@ def is_url(cell):
 
 def missing_file(cells):
     """Return the first name, if these are names and not one of the files is there."""
-    from pathlib import Path
-
     names = [c for c in cells if isinstance(c, str) or hasattr(c, "__fspath__")]
-    if not names or any(Path(name).is_file() for name in names):
+    if not names or any(os.path.isfile(name) for name in names):
         return None
     return shorten(str(names[0]))
 

@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
-from ._validation import is_null, shorten
+from ._validation import dense, is_null, shorten
 
 CATEGORICAL = ("onehot", "ordinal")
 ROWS_A_COMPONENT = 4
@@ -35,7 +35,7 @@ class NetworkColumn:
     def fit_transform(self, series, name, y):
         """Fit, and return the columns."""
         cells = series.to_list()
-        vectors = np.asarray(self.encoder.fit_transform(series, y), dtype=np.float64)
+        vectors = dense(self.encoder.fit_transform(series, y)).astype(np.float64)
         self._check(vectors, name)
         n_rows, width = vectors.shape
         self.pca = None
@@ -54,7 +54,7 @@ class NetworkColumn:
 
     def transform(self, series, name):
         """Return the columns."""
-        vectors = np.asarray(self.encoder.transform(series), dtype=np.float64)
+        vectors = dense(self.encoder.transform(series)).astype(np.float64)
         self._check(vectors, name)
         if self.pca is not None:
             vectors = self.pca.transform(vectors)
@@ -99,7 +99,7 @@ class CategoricalColumn:
 
     def fit_transform(self, series, name, y):
         """Fit, and return the columns."""
-        out = _dense(self.encoder.fit_transform(_as_categories(series), y))
+        out = dense(self.encoder.fit_transform(_as_categories(series), y))
         self.names = list(self.encoder.get_feature_names_out([name]))
         return out
 
@@ -108,7 +108,7 @@ class CategoricalColumn:
         with warnings.catch_warnings():
             # A category that fit did not see is zeros, and no news.
             warnings.filterwarnings("ignore", message="Found unknown categories")
-            return _dense(self.encoder.transform(_as_categories(series)))
+            return dense(self.encoder.transform(_as_categories(series)))
 
 
 class NumericColumn:
@@ -128,16 +128,14 @@ class NumericColumn:
         self.names = [name]
         if self.encoder is None:
             return values
-        out = _dense(self.encoder.fit_transform(values, y))
+        out = dense(self.encoder.fit_transform(values, y))
         self.names = list(self.encoder.get_feature_names_out([name]))
         return out
 
     def transform(self, series, name):
         """Return the columns."""
         values = as_numbers(series.to_list(), name)[:, None]
-        return (
-            values if self.encoder is None else _dense(self.encoder.transform(values))
-        )
+        return values if self.encoder is None else dense(self.encoder.transform(values))
 
 
 class DateColumn:
@@ -165,11 +163,6 @@ class DateColumn:
 
 def _nulls(cells):
     return np.array([is_null(cell) for cell in cells], dtype=bool)
-
-
-def _dense(out):
-    out = out.toarray() if hasattr(out, "toarray") else out
-    return np.asarray(out, dtype=np.float64)
 
 
 def _as_categories(series):

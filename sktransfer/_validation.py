@@ -81,6 +81,11 @@ def plain(value):
     return value.item() if isinstance(value, np.generic) else value
 
 
+def dense(values):
+    """Return an ndarray, also of a sparse matrix."""
+    return np.asarray(values.toarray() if hasattr(values, "toarray") else values)
+
+
 def shorten(value, width=80):
     """Return the repr of a value, without the middle of a long one."""
     if isinstance(value, (bytes, bytearray, memoryview)):

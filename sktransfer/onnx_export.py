@@ -13,7 +13,7 @@ from ._saving._graph import END, compare, network_graph, own_outputs, sample, st
 from ._validation import CellError
 from ._whole_file import write_whole
 from .encoders._base import BaseEncoder
-from .exceptions import ExportError
+from .exceptions import ExportError, MissingRowError
 from .finetuning._base import BaseFineTuner
 
 __all__ = ["prepare_inputs", "to_onnx"]
@@ -119,6 +119,8 @@ def prepare_inputs(pipeline, X):
 
     Raises
     ------
+    MissingRowError
+        If a cell is missing; with ``missing="empty"`` it is an empty text.
     UnreadableRowError
         If a cell cannot be read.
 
@@ -133,10 +135,23 @@ def prepare_inputs(pipeline, X):
     first = _steps(pipeline)[0][1]
     request = _request(first)
     column = first._column(X)
+    nulls = set(first._nulls(column))
+    cells = list(column.cells)
+    if first.missing == "empty":  # as `transform` and `predict` do
+        cells = ["" if row in nulls else cell for row, cell in enumerate(cells)]
+    elif nulls:
+        row = min(nulls)
+        raise MissingRowError(
+            f"prepare_inputs: {column.describe(row)} is missing, and the graph has no "
+            "rule for missing cells; leave such rows out.",
+            row=row,
+            label=column.label(row),
+            source=repr(column.cells[row]),
+        )
     reader = first._reader(request.backbone)
     with contextlib.closing(reader):
         contents = []
-        for row, result in enumerate(reader.read(list(column.cells))):
+        for row, result in enumerate(reader.read(cells)):
             if isinstance(result, CellError):
                 raise first._unreadable(column, row, result)
             contents.append(result[1])

@@ -341,7 +341,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             given = self.image_encoder
             encoder = ImageEncoder(missing="mean") if given is None else given
             # A table often has names without their folder; say so for the column.
-            is_path = getattr(encoder, "source", "path") == "path"
+            is_path = _sources(encoder) == {"path"}
             absent = missing_file(sample_of(series.to_list())) if is_path else None
             if absent is not None:
                 raise ValueError(
@@ -356,6 +356,13 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """Return the columns that are skrub's."""
         names = [name for name, kind in self.kinds_.items() if kind in LEFT_TO_SKRUB]
         return X[names]
+
+
+def _sources(encoder):
+    """Return the values of `source` of an encoder and of what is inside it."""
+    params = encoder.get_params() if hasattr(encoder, "get_params") else {}
+    names = [name for name in params if name.split("__")[-1] == "source"]
+    return {params[name] for name in names}
 
 
 def _names(X):

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._column_estimator import ImageColumn, TextColumn
 from ._selection._folds import make_folds
-from ._validation import Interval, StrOptions, is_integer
+from ._validation import Interval, StrOptions, dense, is_integer
 from .encoders import ImageEncoder, TextEncoder
 
 __all__ = ["TargetAwareEncoder"]
@@ -322,6 +322,8 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         if self.output_ == "predictions":
             outputs = np.asarray(model.predict(X), dtype=np.float64)
             return outputs.reshape(len(outputs), -1)
+        if self._is_classes and len(model.classes_) == 1:  # all that its fold had
+            return np.tile(self._certain(model.classes_[0]), (len(X), 1))
         if self.output_ == "logits" and hasattr(model, "decision_function"):
             outputs = np.asarray(model.decision_function(X), dtype=np.float64)
         elif hasattr(model, "predict_proba"):
@@ -341,6 +343,17 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
                 f"which output={self.output_!r} needs; use another output or estimator."
             )
         return self._all_classes(model, outputs) if self._is_classes else outputs
+
+    def _certain(self, label):
+        """Return the columns of a row that is of a class for certain."""
+        share = (self.classes_ == label).astype(np.float64)
+        is_binary = len(share) == 2
+        if self.output_ == "logits":
+            share = np.clip(share, SMALLEST_SHARE, 1 - SMALLEST_SHARE)
+            share = np.log(share / (1 - share) if is_binary else share)
+            if not is_binary:
+                share -= share.mean()
+        return share[1:] if is_binary else share
 
     def _all_classes(self, model, outputs):
         """Put outputs into the columns of all classes; a fold may lack some."""
@@ -372,7 +385,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         if isinstance(first, str):
             first = _encoder_of(self.estimator, first)
         features = clone(first)
-        vectors = np.asarray(features.fit_transform(X))
+        vectors = dense(features.fit_transform(X))
         n_components = min(self.n_components, len(vectors), vectors.shape[1])
         pca = PCA(n_components, random_state=seed)
         with warnings.catch_warnings():

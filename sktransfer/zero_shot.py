@@ -141,6 +141,8 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
                     "does not, such as one with missing='zero'."
                 )
             self.encoder_.fit(X)
+        else:
+            self.encoder_.fit(flat)  # it reads none, and `save` knows it as fitted
         of_prompts = self._of_prompts(encoder)
         if of_prompts is encoder:
             vectors = self.encoder_.transform(flat)

@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from conftest import REPOSITORY, encoded
 
 from sktransfer import ImageEncoder, TextEncoder, bulk
@@ -252,3 +253,11 @@ def test_readers_of_parquet_folders_read_the_rows(pictures, tmp_path):
     frame = pd.read_parquet(done.out)
     assert done.n_rejected == 1
     assert frame["source_file"].tolist() == read(done.out)["source_file"].tolist()
+
+
+def test_frames_by_default_change_nothing(csv, tmp_path):
+    options = {"column": "mail", "backbone": "tiny-bert"}
+    bulk.encode(csv, tmp_path / "plain", **options)
+    with sklearn.config_context(transform_output="pandas"):
+        bulk.encode(csv, tmp_path / "frames", **options)
+    pd.testing.assert_frame_equal(read(tmp_path / "plain"), read(tmp_path / "frames"))

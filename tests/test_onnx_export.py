@@ -25,7 +25,7 @@ from sktransfer import (
     TextRegressor,
     load_backbone,
 )
-from sktransfer.exceptions import ExportError, UnreadableRowError
+from sktransfer.exceptions import ExportError, MissingRowError, UnreadableRowError
 from sktransfer.onnx_export import prepare_inputs, to_onnx
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -238,3 +238,13 @@ def test_bundled_networks(encoder, tmp_path, bundled_weights):
     path = to_onnx(model, tmp_path / "m.onnx")
     got = run(path, prepare_inputs(model, X))["probabilities"]
     np.testing.assert_allclose(got, model.predict_proba(X), atol=1e-3)
+
+
+def test_a_null_text_is_the_empty_text_unless_the_encoder_says_otherwise():
+    encoder = TextEncoder("tiny-bert").fit(TEXTS)
+    got = prepare_inputs(encoder, ["a", None])
+    want = prepare_inputs(encoder, ["a", ""])
+    np.testing.assert_array_equal(got["input_ids"], want["input_ids"])
+    encoder.set_params(missing="zero")
+    with pytest.raises(MissingRowError, match="row 1 is missing, and the graph"):
+        prepare_inputs(encoder, ["a", None])

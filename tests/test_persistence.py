@@ -639,3 +639,34 @@ def test_metrics_of_a_card_that_are_no_dict_are_refused():
 
     with pytest.raises(TypeError, match=r"metrics=0\.7 must be a dict"):
         model_card(TextEncoder("tiny-bert").fit(["a"]), metrics=0.7)
+
+
+def test_a_link_to_a_save_is_followed_and_stays(tmp_path):
+    encoder = TextEncoder("tiny-bert").fit(TEXTS)
+    save(encoder, tmp_path / "v1")
+    (tmp_path / "current").symlink_to("v1")
+    save(encoder.set_params(depth=-1), tmp_path / "current", overwrite=True)
+    assert (tmp_path / "current").is_symlink()
+    assert load(tmp_path / "v1").depth == -1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["current", "v1"]
+
+
+def test_the_old_save_comes_back_where_the_new_one_cannot_be_renamed(
+    tmp_path, monkeypatch
+):
+    from sktransfer._saving import _files
+
+    encoder = TextEncoder("tiny-bert").fit(TEXTS)
+    digest = save(encoder, tmp_path / "model")
+    rename = os.rename
+
+    def refuse(source, target):
+        if ".new-" in str(source):
+            raise OSError("no")
+        rename(source, target)
+
+    monkeypatch.setattr(_files.os, "rename", refuse)
+    with pytest.raises(OSError, match="no"):
+        save(encoder.set_params(depth=-1), tmp_path / "model", overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+    assert load(tmp_path / "model", sha256=digest).depth == "all"

@@ -3,7 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from sktransfer import (
@@ -15,9 +17,22 @@ from sktransfer import (
     TextEncoder,
     ZeroShotClassifier,
     load,
+    load_backbone,
+    model_card,
     save,
 )
-from sktransfer.domain_adaptation import SubspaceAlignment
+from sktransfer.domain_adaptation import (
+    CircularValidationScorer,
+    EnsembleAgreementScorer,
+    ImportanceWeightedScorer,
+    InformationMaximizationScorer,
+    LeaveOneDomainOut,
+    PredictionEntropyScorer,
+    SoftNeighborhoodDensityScorer,
+    SourceTargetKFold,
+    SubspaceAlignment,
+    as_both_domains,
+)
 
 RNG = np.random.default_rng(0)
 DOMAIN = np.where(np.arange(40) < 20, 0, -1)
@@ -70,6 +85,46 @@ def test_adapters_and_adapted_regressors(tmp_path):
     assert_survives(model, X, "predict", tmp_path / "model")
 
 
+SCORERS = [
+    CircularValidationScorer(),
+    EnsembleAgreementScorer(
+        [
+            DomainAdaptationClassifier(adapter=adapter).fit(X, Y, sample_domain=DOMAIN)
+            for adapter in ("coral", None)
+        ]
+    ),
+    ImportanceWeightedScorer(),
+    InformationMaximizationScorer(),
+    PredictionEntropyScorer(),
+    SoftNeighborhoodDensityScorer(),
+]
+
+
+@pytest.mark.parametrize("scorer", SCORERS, ids=lambda s: type(s).__name__)
+def test_searches_without_target_labels(scorer, tmp_path):
+    search = GridSearchCV(
+        DomainAdaptationClassifier(),
+        {"adapter": ["coral", None]},
+        scoring=scorer,
+        cv=SourceTargetKFold(2),
+    )
+    with sklearn.config_context(enable_metadata_routing=True):
+        search.fit(X, Y, sample_domain=DOMAIN)
+        assert_survives(search, X[DOMAIN < 0], "predict_proba", tmp_path / "m")
+
+
+def test_searches_over_domains_left_out(tmp_path):
+    rows, y, domain = as_both_domains(X, Y, sample_domain=np.arange(40) // 20)
+    search = GridSearchCV(
+        DomainAdaptationClassifier(),
+        {"adapter": ["coral", None]},
+        cv=LeaveOneDomainOut(),
+    )
+    with sklearn.config_context(enable_metadata_routing=True):
+        search.fit(rows, y, sample_domain=domain)
+        assert_survives(search, X[DOMAIN < 0], "predict_proba", tmp_path / "m")
+
+
 @pytest.mark.parametrize("categorical", ["onehot", "ordinal"])
 def test_tables(categorical, tmp_path):
     encoder = TableEncoder(
@@ -106,3 +161,15 @@ def test_contrast_and_prototypes(params, tmp_path):
     model = TextClassifier("tiny-bert", max_epochs=1, random_state=0, **params)
     model.fit(TEXTS, Y[:12])
     assert_survives(model, TEXTS, "predict_proba", tmp_path / "m")
+
+
+def test_the_network_of_a_classifier_without_labels_is_saved_and_named(tmp_path):
+    model = ZeroShotClassifier(["red", "blue"], TextEncoder("tiny-bert")).fit()
+    assert load_backbone("tiny-bert").fingerprint in model_card(model)
+    save(model, tmp_path / "m", weights="include")
+    save(model, tmp_path / "reference")
+    names = [p.name for p in (tmp_path / "m").rglob("*.safetensors")]
+    assert names
+    manifest = (tmp_path / "reference" / "manifest.json").read_text()
+    assert load_backbone("tiny-bert").fingerprint in manifest
+    assert_survives(model, TEXTS, "predict_proba", tmp_path / "again")

@@ -1,5 +1,6 @@
 """TableEncoder and its guesses."""
 
+import base64
 import datetime
 import decimal
 import pathlib
@@ -373,3 +374,33 @@ def _Dense():
     from sklearn.preprocessing import FunctionTransformer
 
     return FunctionTransformer(lambda x: x.toarray(), accept_sparse=True)
+
+
+def test_an_encoder_of_texts_may_be_sparse():
+    table = pd.DataFrame({"review": [f"thing number {i} is so so" for i in range(N)]})
+    model = TableEncoder(text_encoder=TfidfVectorizer(), n_components=2)
+    out = model.fit_transform(table)
+    assert out.shape == (N, 2)
+    np.testing.assert_allclose(model.transform(table), out, atol=1e-8)
+
+
+@pytest.mark.parametrize("source", ["bytes", "base64"])
+def test_a_source_inside_another_encoder_is_no_path(source, image_paths):
+    raw = [pathlib.Path(image_paths[i % 6]).read_bytes() for i in range(N)]
+    if source == "base64":
+        raw = [base64.b64encode(cell).decode() for cell in raw]
+    table = pd.DataFrame({"photo": raw})
+    inner = make_pipeline(
+        ImageEncoder("tiny-cnn", source=source), LogisticRegression(max_iter=1000)
+    )
+    model = TableEncoder(
+        image_encoder=TargetAwareEncoder(inner, random_state=0),
+        kinds={"photo": "image"},
+    )
+    assert model.fit_transform(table, Y).shape == (N, 1)
+
+
+def test_guesses_look_at_the_end_of_a_column_too():
+    cells = ["1"] * 500 + [f"some words {i} here" for i in range(499)]
+    assert guess_kind(pd.Series(cells)) != "numeric"
+    assert guess_kind(pd.Series(["1"] * 1000 + cells[500:])) != "numeric"

@@ -312,3 +312,35 @@ def test_an_estimator_without_probabilities_is_refused_where_they_are_needed():
     )
     with pytest.raises(ValueError, match="X has 60 rows and groups has shape"):
         encoder.fit_transform(TEXTS, COLORS, groups=[1])
+
+
+@pytest.mark.parametrize("output", ["proba", "logits"])
+@pytest.mark.parametrize("classes", [("a", "b"), ("a", "b", "c")])
+def test_a_model_that_knows_one_class_says_that_class(output, classes):
+    # Each fold's model sees the rows of one class only.
+    y = np.repeat(classes, 4)
+    rows = np.arange(len(y))
+    first = rows[y == "a"]
+    folds = [(first, rows[y != "a"]), (rows[y == "b"], first)]
+    forest = make_pipeline(TfidfVectorizer(), RandomForestClassifier(random_state=0))
+    encoder = TargetAwareEncoder(forest, cv=folds, output=output, random_state=0)
+    got = encoder.fit_transform(TEXTS[: len(y)], y)
+    share_of_b = got[:, 0] if len(classes) == 2 else got[:, 1]
+    if output == "proba":
+        np.testing.assert_array_equal(share_of_b[y == "a"], 1)
+        np.testing.assert_array_equal(share_of_b[y != "a"], 0)
+    elif len(classes) == 2:
+        assert (share_of_b[y == "a"] > 5).all()
+        assert (share_of_b[y != "a"] < -5).all()
+    else:
+        assert (got[y == "a"].argmax(axis=1) == 1).all()
+        assert (got[y != "a"].argmax(axis=1) == 0).all()
+
+
+def test_sparse_features_can_stand_beside():
+    encoder = TargetAwareEncoder(
+        tfidf(), frozen=TfidfVectorizer(), n_components=3, random_state=0
+    )
+    out = encoder.fit_transform(TEXTS, IS_RED)
+    assert out.shape == (N, 4)
+    np.testing.assert_allclose(encoder.transform(TEXTS)[:, 1:], out[:, 1:], atol=1e-6)

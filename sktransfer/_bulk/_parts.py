@@ -24,7 +24,7 @@ def compute(encoder, cells):
     bad : dict of int to str
         The reason for each row that cannot be encoded.
     """
-    vectors = encoder.fit_transform(cells)
+    vectors = np.asarray(encoder.fit_transform(cells))
     bad = {int(row): "the cell is null" for row in encoder.missing_rows_}
     if isinstance(encoder, TextEncoder):
         bad = {}  # a null text counts as an empty one

@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from .._kinds import IMAGE_SUFFIXES
 from ..exceptions import BulkError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 TABLE_SUFFIXES = (".csv", ".parquet")
 PLACE = ("source_file", "source_row")
 

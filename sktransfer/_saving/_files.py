@@ -101,6 +101,8 @@ def new_folder(folder, *, overwrite):
         If there is something already, and it is not to be replaced.
     """
     folder = Path(folder).expanduser().absolute()
+    if folder.is_symlink() and overwrite:
+        folder = folder.resolve()  # the link stays
     if folder.exists() or folder.is_symlink():
         if not overwrite:
             raise SaveError(
@@ -121,7 +123,11 @@ def new_folder(folder, *, overwrite):
         if folder.exists():
             old = folder.parent / f".{folder.name}.old-{mark}"
             os.rename(folder, old)
-            os.rename(temporary, folder)
+            try:
+                os.rename(temporary, folder)
+            except BaseException:
+                os.rename(old, folder)
+                raise
             shutil.rmtree(old)
         else:
             os.rename(temporary, folder)

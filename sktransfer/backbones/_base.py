@@ -445,7 +445,10 @@ class Backbone:
 
     def _hash(self):
         names = [f"{type(m).__name__}" for m in self.modules()]
-        digest = hashlib.sha256(repr((self.block_names, names, self.pooling)).encode())
+        record = (self.block_names, names, self.pooling)
+        if self.n_prefix_tokens:
+            record += (self.n_prefix_tokens,)
+        digest = hashlib.sha256(repr(record).encode())
         for module in self.modules():
             digest.update(repr(module).encode())
             for key, tensor in module.state_dict().items():

@@ -10,7 +10,7 @@ from ._blocks import Tail, WholeTransformer
 from ._hub import from_hub
 from ._huggingface_families import RECIPES
 from ._huggingface_load import check_complete, load_report, quiet
-from ._preprocess import HuggingFaceTokenize, TextPreprocess
+from ._preprocess import HuggingFaceTokenize, TextPreprocess, identity_of
 from ._recipe import find_recipe, is_same, whole
 
 POOLING_NAMES = {"mean": "mean", "max": "max", "cls": "cls", "lasttoken": "last"}
@@ -161,7 +161,7 @@ def _preprocess(model, name):
     return TextPreprocess(
         tokenize=HuggingFaceTokenize(tokenizer, limit),
         max_length=max_length,
-        tokenizer_id=f"{name}:{len(tokenizer)}",
+        tokenizer_id=identity_of(tokenizer, name),
         prompts=dict(model.prompts),
         default_prompt=_default_prompt(model),
     )

@@ -7,7 +7,7 @@ from ._base import Backbone
 from ._hub import from_hub
 from ._huggingface import cut_network
 from ._huggingface_load import load_model
-from ._preprocess import HuggingFaceTokenize, TextPreprocess
+from ._preprocess import HuggingFaceTokenize, TextPreprocess, identity_of
 
 
 def build(spec):
@@ -53,7 +53,7 @@ def as_backbone(model, tokenizer, *, name):
     preprocess = TextPreprocess(
         tokenize=HuggingFaceTokenize(tokenizer, limit),
         max_length=min(limit, tokenizer.model_max_length),
-        tokenizer_id=f"{name}:{len(tokenizer)}",
+        tokenizer_id=identity_of(tokenizer, name),
     )
     _check_end(preprocess, tower, name)
     cut = cut_network(tower, "last")

@@ -5,7 +5,7 @@ from torch import nn
 
 from ._base import Backbone
 from ._blocks import Apply
-from ._preprocess import TextPreprocess
+from ._preprocess import TextPreprocess, identity_of
 
 MAX_TOKENS = 1_000_000  # there are no positions to run out of
 
@@ -50,7 +50,7 @@ def as_backbone(
         preprocess=TextPreprocess(
             tokenize=StaticTokenize(module.tokenizer, nothing=len(weight)),
             max_length=MAX_TOKENS,
-            tokenizer_id=f"{name}:{module.tokenizer.get_vocab_size()}",
+            tokenizer_id=identity_of(module.tokenizer, name),
             prompts=dict(prompts),
             default_prompt=default_prompt,
         ),

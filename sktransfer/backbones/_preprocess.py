@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import hashlib
+import json
 import math
 import threading
 from collections.abc import Callable, Mapping
@@ -24,13 +26,14 @@ class ImagePreprocess:
         Height and width in pixels.
     mean, std : tuple of 3 floats
         Of pixel values between 0 and 1.
-    interpolation : str
+    interpolation : str, default="bicubic"
         "bilinear", "bicubic" or another of Pillow's names.
-    crop_pct : float
-        Share of the resized picture that the crop keeps.
-    crop_mode : str
+    crop_pct : float, default=0.875
+        Share of the resized picture that the crop keeps; 1.0 for a network that was
+        trained on whole pictures.
+    crop_mode : str, default="center"
         "center", "squash" or "border", as in timm.
-    fixed_size : bool
+    fixed_size : bool, default=False
         True if the network takes no other size.
 
     Examples
@@ -323,6 +326,31 @@ class HuggingFaceTokenize:
     def __setstate__(self, state):
         """Restore with a lock of its own."""
         self.__init__(**state)
+
+
+def identity_of(tokenizer, name):
+    """Return a name of a tokenizer that changes with what it does to a text.
+
+    Parameters
+    ----------
+    tokenizer : transformers.PreTrainedTokenizerBase or tokenizers.Tokenizer
+    name : str
+        The network's.
+
+    Returns
+    -------
+    str
+    """
+    rust = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    if hasattr(rust, "to_str"):
+        record = json.loads(rust.to_str())
+        for setting in ("truncation", "padding"):  # of the last call
+            record.pop(setting, None)
+    else:
+        record = [type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())]
+    side = getattr(tokenizer, "truncation_side", "right")
+    text = json.dumps([record, side], sort_keys=True)
+    return f"{name}:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _without_surrogates(text):

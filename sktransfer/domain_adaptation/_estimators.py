@@ -101,6 +101,7 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
         known = self._check_targets(source_targets(y, domain, name))
         weights = _source_weights(sample_weight, X, source)
         pseudo_labels = steps.pop() if _is_last_pseudo(steps) else None
+        vars(self).pop("pseudo_labels_", None)
         X, factors = self._fit_adapters(steps, X, known, domain)
         if factors is not None:
             weights = factors if weights is None else weights * factors
@@ -144,7 +145,7 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
         X = validate_data(self, X, dtype=np.float64, reset=False)
         domain = resolve_domain(sample_domain, len(X), type(self).__name__)
         for adapter in self.adapters_:
-            X = _transform(adapter, X, domain)
+            X = np.asarray(_transform(adapter, X, domain))
         return X
 
     def _steps(self):

@@ -1,11 +1,14 @@
 """Random changes of training pictures, from uint8 pixels to as many uint8 pixels."""
 
 import hashlib
+import secrets
 import threading
+import weakref
 
 import numpy as np
 
 _one_at_a_time = threading.Lock()
+_names = weakref.WeakKeyDictionary()  # transform -> what the cache calls it
 AUGMENTS = ("light", "standard")
 
 
@@ -63,6 +66,21 @@ def apply(transform, pixels):
     return changed.permute(1, 2, 0).numpy()
 
 
+def _name_of(transform):
+    """Return what the cache calls a transform.
+
+    One whose repr tells it by an address is known as long as it lives, and in this
+    process: another one may get the address later.
+    """
+    name = repr(transform)
+    if " at 0x" not in name:
+        return name
+    try:
+        return _names.setdefault(transform, f"{name}:{secrets.token_hex(8)}")
+    except TypeError:  # it cannot be hashed, or no weak reference to it is possible
+        return f"{name}:{secrets.token_hex(8)}"
+
+
 class AugmentedPreprocess:
     """A preprocessing whose pictures are one fixed random view each.
 
@@ -79,7 +97,7 @@ class AugmentedPreprocess:
     def __init__(self, preprocess, augment, seed, view):
         self.preprocess, self.seed, self.view = preprocess, seed, view
         self.transform = make_augment(augment, preprocess.size)
-        self.name = augment if isinstance(augment, str) else repr(augment)
+        self.name = augment if isinstance(augment, str) else _name_of(augment)
 
     @property
     def key(self):

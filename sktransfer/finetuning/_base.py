@@ -176,7 +176,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
             used, encoded, target, groups, seed, is_partial
         )
         pages = kept_pages if request.device.type == "cpu" else contextlib.nullcontext
-        with turn(request.device), seeded(seed), pages():
+        with turn(request.device), seeded(seed, request.device), pages():
             self._train(
                 Plan(
                     request=request,
@@ -209,6 +209,14 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
                 f"{type(self).__name__} cannot go on training: freeze_depth="
                 f"{self.freeze_depth!r} freezes up to {depth!r}, and the first fit "
                 f"up to {self.freeze_depth_!r}. Use warm_start=False."
+            )
+        from ._heads import kind_of
+
+        head = kind_of(self.net_.module_.head)
+        if head != self.head:
+            raise ValueError(
+                f"{type(self).__name__} cannot go on training: head={self.head!r}, and "
+                f"the first fit made {head!r}. Use warm_start=False."
             )
         return self._target
 

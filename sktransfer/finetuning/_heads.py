@@ -110,10 +110,13 @@ def start_from_probe(head, features, targets, weights, *, task, C):
     """
     scaled = standardize(head, features, weights)
     if task == "classes":
-        coef, intercept = _logistic(scaled, targets, weights, C)
+        present = np.unique(targets)
+        if len(present) > 1:
+            coef, intercept = _logistic(scaled, targets, weights, C)
+        else:  # the first batch of `partial_fit` may be of one class
+            coef, intercept = np.zeros((1, scaled.shape[1])), np.zeros(1)
         n_missing = head[-1].out_features - len(coef)
         if n_missing:  # classes that none of these rows has
-            present = np.unique(targets)
             rows = np.zeros((head[-1].out_features, coef.shape[1]))
             shift = np.full(head[-1].out_features, intercept.min() - 1.0)
             rows[present], shift[present] = coef, intercept

@@ -2,7 +2,6 @@
 
 import math
 
-LR_SCHEDULES = ("constant", "cosine", "one-cycle")
 WARMUP = {"cosine": 0.1, "one-cycle": 0.3}  # share of all steps
 
 

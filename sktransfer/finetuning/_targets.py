@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
 
-from .._validation import plain
+from .._validation import dense, plain
 
 
 class ClassTarget:
@@ -60,7 +60,7 @@ class ClassTarget:
             If there is a class that was not learned.
         """
         if self.is_multilabel:
-            y = np.asarray(y.todense() if hasattr(y, "todense") else y)
+            y = dense(y)
             if y.shape[1] != self.n_outputs:
                 raise ValueError(
                     f"y has {y.shape[1]} labels; fit saw {self.n_outputs}."
@@ -78,6 +78,7 @@ class ClassTarget:
 
     def weights(self, y, class_weight):
         """Return a weight for each row."""
+        y = dense(y)
         if class_weight is None:
             return np.ones(len(y))
         return compute_sample_weight(class_weight, y)
@@ -111,7 +112,7 @@ class NumberTarget:
     Parameters
     ----------
     mean, scale : ndarray of shape (n_outputs,)
-    is_column : bool
+    is_flat : bool
         Whether `y` had one dimension.
     """
 

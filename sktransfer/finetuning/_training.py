@@ -71,7 +71,8 @@ class Training:
         module.eval()
         self.net_ = net
         self.n_epochs_ = n_epochs + (self.n_epochs_ if plan.is_resumed else 0)
-        self.history_ = list(net.history)
+        before = self.history_ if plan.is_resumed else []
+        self.history_ = [*before, *net.history]
 
     def _train_by_outputs(self, plan, module, dataset, valid):
         """Train blocks and head together; return the net and its whole epochs."""

@@ -152,3 +152,12 @@ def test_post_pool_runs_at_full_depth_only():
     assert doubled.widths == (16, 16, 5)
     state = doubled.run(doubled.batch(example_rows(toy)), 0, 2)
     assert doubled.pool(state, "mean", 2).shape == (5, 16)
+
+
+def test_what_the_pooling_leaves_out_is_part_of_the_fingerprint():
+    toy = load_backbone("tiny-bert")
+    whole, without = (
+        Backbone("mine", "text", toy.blocks, toy.preprocess, "mean", n_prefix_tokens=n)
+        for n in (0, 1)
+    )
+    assert whole.fingerprint != without.fingerprint

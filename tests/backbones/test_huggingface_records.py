@@ -15,6 +15,7 @@ from folders import (
     word_tokenizer,
 )
 from sentence_transformers import SentenceTransformer
+from tokenizers import normalizers
 
 from sktransfer import (
     BackboneSpec,
@@ -26,6 +27,7 @@ from sktransfer._torch import seeded
 from sktransfer.backbones import _huggingface_clip
 from sktransfer.backbones._huggingface import _module_classes
 from sktransfer.backbones._huggingface_load import quiet
+from sktransfer.backbones._preprocess import HuggingFaceTokenize, identity_of
 from sktransfer.exceptions import UnknownBackboneError, WeightsMismatchError
 
 models = _module_classes()
@@ -243,3 +245,27 @@ def test_static_embeddings_stop_at_max_length_and_can_be_random(tmp_path):
     assert_same(got, model.encode([" ".join(words[:3])]))
     random = load_backbone(BackboneSpec(folder, pretrained=False))
     assert not np.allclose(TextEncoder(random).fit_transform([words[0]]), got)
+
+
+def test_a_tokenizer_is_known_by_all_that_it_does():
+    texts = ["one two", "Two"]
+    tokenizers = [word_tokenizer() for _ in range(3)]
+    tokenizers[2].backend_tokenizer.normalizer = normalizers.Lowercase()
+    first, second, lower = (identity_of(t, "mine") for t in tokenizers)
+    assert first == second != lower
+    # What a call leaves in the tokenizer is no part of it.
+    HuggingFaceTokenize(tokenizers[0], 16)(texts, 4)
+    assert identity_of(tokenizers[0], "mine") == first
+    assert identity_of(tokenizers[0].backend_tokenizer, "mine") == first
+
+
+def test_a_tokenizer_written_in_python_is_known_by_its_vocabulary():
+    class Slow:
+        def __init__(self, words):
+            self.words = words
+
+        def get_vocab(self):
+            return {word: i for i, word in enumerate(self.words)}
+
+    assert identity_of(Slow("abc"), "mine") == identity_of(Slow("abc"), "mine")
+    assert identity_of(Slow("abc"), "mine") != identity_of(Slow("acb"), "mine")

@@ -419,3 +419,23 @@ def test_a_regressor_without_domains_is_the_plain_one():
     np.testing.assert_allclose(
         cross_val_score(DomainAdaptationRegressor(), X, y), plain
     )
+
+
+def test_a_fit_forgets_the_pseudo_labels_of_the_last_one():
+    made = shifted()
+    X, y, domain = made.X, made.y, made.domain
+    model = DomainAdaptationClassifier().fit(X, y, sample_domain=domain)
+    assert hasattr(model, "pseudo_labels_")
+    model.set_params(adapter=None).fit(X, y, sample_domain=domain)
+    assert not hasattr(model, "pseudo_labels_")
+
+
+def test_frames_by_default_change_nothing():
+    made = shifted()
+    X, y, domain = made.X, made.y, made.domain
+    model = DomainAdaptationClassifier(adapter=["standardize", StandardScaler()])
+    want = model.fit(X, y, sample_domain=domain).adapt(X, sample_domain=domain)
+    with sklearn.config_context(transform_output="pandas"):
+        got = model.fit(X, y, sample_domain=domain).adapt(X, sample_domain=domain)
+    assert isinstance(got, np.ndarray)
+    np.testing.assert_array_equal(got, want)

@@ -1,9 +1,12 @@
 """Rows set aside, rows changed at random, and what a pipeline passes on."""
 
+import gc
+
 import numpy as np
 import pytest
 import sklearn
 import torch
+from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -145,3 +148,35 @@ def test_a_class_of_one_row_cannot_be_set_aside():
     model = TextClassifier("tiny-bert", early_stopping=True, random_state=0)
     with pytest.raises(ValueError, match=r"early_stopping .*\['z'\] have one row only"):
         model.fit(["a", "b", "c"], ["x", "x", "z"])
+
+
+def shifted_by(n):
+    def shift(pixels):
+        return pixels.roll(n, -1)
+
+    return shift
+
+
+def test_a_function_is_not_taken_for_another_that_had_its_address(pictures):
+    X, y = pictures
+    options = {"augment_views": 2, "random_state": 0, **FAST}
+    outputs = []
+    for n in (1, 9, 1):
+        # The function is gone after the fit, and its address may be the next one's.
+        model = ImageClassifier("tiny-cnn", augment=shifted_by(n), **options)
+        outputs.append(model.fit(X, y).predict_proba(X))
+        del model
+        gc.collect()
+    assert not np.array_equal(outputs[0], outputs[1])
+    np.testing.assert_array_equal(outputs[0], outputs[2])
+
+
+def test_views_of_a_function_are_kept_while_it_lives(pictures, counting_backbone):
+    X, y = pictures
+    backbone, counter = counting_backbone("tiny-cnn")
+    model = ImageClassifier(
+        backbone, augment=shifted_by(3), augment_views=2, cache=FeatureCache(), **FAST
+    )
+    for _ in range(2):
+        clone(model).fit(X, y)
+    assert counter.rows == 2 * len(X)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from sktransfer import TextClassifier, TextRegressor
 
@@ -83,3 +84,23 @@ def test_partial_fit_knows_all_classes_and_refuses_others():
     assert model.classes_.tolist() == [0, 1, 2]
     with pytest.raises(ValueError, match="not there at the first call"):
         model.partial_fit(TEXTS[:2], [0, 3])
+
+
+@pytest.mark.parametrize("depth", ["all", -1])
+def test_the_first_batch_of_partial_fit_may_be_of_one_class(depth):
+    model = classifier(freeze_depth=depth)
+    model.partial_fit(["a good text"], ["b"], classes=["a", "b", "c"])
+    assert model.predict(["a good text"]) == ["b"]
+    model.partial_fit(TEXTS, np.array(["a", "b"])[np.arange(12) % 2])
+    assert model.predict_proba(TEXTS).shape == (12, 3)
+
+
+@pytest.mark.parametrize("weight", [None, "balanced"])
+def test_labels_in_a_sparse_matrix(weight):
+    y = np.column_stack([np.arange(12) % 2, np.arange(12) > 5]).astype(int)
+    outputs = [
+        classifier(class_weight=weight).fit(TEXTS, labels).predict_proba(TEXTS)
+        for labels in (y, scipy.sparse.csr_matrix(y), scipy.sparse.coo_array(y))
+    ]
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    np.testing.assert_array_equal(outputs[0], outputs[2])

@@ -91,3 +91,19 @@ def test_warm_start_at_another_depth_is_refused_by_name():
     fitted = model(warm_start=True).fit(TEXTS, LABELS)
     with pytest.raises(ValueError, match="freeze_depth"):
         fitted.set_params(freeze_depth=-2).fit(TEXTS, LABELS)
+
+
+def test_warm_start_with_another_head_is_refused_by_name():
+    fitted = model(warm_start=True).fit(TEXTS, LABELS)
+    with pytest.raises(ValueError, match="head='mlp', and the first fit made 'linear'"):
+        fitted.set_params(head="mlp").fit(TEXTS, LABELS)
+
+
+def test_history_goes_on_where_training_does():
+    fitted = model(warm_start=True, max_epochs=2).fit(TEXTS, LABELS)
+    first = [row["train_loss"] for row in fitted.history_]
+    fitted.set_params(max_epochs=3).fit(TEXTS, LABELS)
+    assert len(fitted.history_) == fitted.n_epochs_ == 5
+    assert [row["train_loss"] for row in fitted.history_][:2] == first
+    fresh = fitted.set_params(warm_start=False).fit(TEXTS, LABELS)
+    assert len(fresh.history_) == fresh.n_epochs_ == 3
