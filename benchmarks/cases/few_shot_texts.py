@@ -7,9 +7,7 @@ where it is short. It needs ``pip install setfit``.
 
 import json
 import os
-import resource
 import statistics
-import sys
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -18,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sktransfer import TextClassifier, TextEncoder, clear_cache, load_backbone
 
 from .._few import draw, texts
-from .._harness import ROOT, SEED, claim, in_second_process, stopwatch
+from .._harness import ROOT, claim, stopwatch
 from .._rivals import minilm_folder
 
 SETS = [("banking77", 8), ("sentiment_sentences", 8), ("sentiment_sentences", 64)]
@@ -27,7 +25,6 @@ SEEDS = [0, 1, 2, 3, 4]
 OURS = {"objective": "contrastive", "freeze_depth": -4, "lr": 3e-4}
 N_ITERATIONS, BATCH = 20, 16  # SetFit's
 SHORT = 1000  # pairs that SetFit may take without --full
-N_ROWS, LIMIT = 100_000, 4.0  # rows, and GB
 KEPT = ROOT / "benchmarks" / "results" / "setfit_runs.json"
 
 
@@ -51,13 +48,10 @@ def run(full=False):
             "pairs": 2 * N_ITERATIONS * classes * n_each,
             "default_pairs": default_pairs(classes, n_each),
         }
-    memory = None
-    if full:
-        memory = in_second_process("benchmarks.cases.few_shot_texts", "", N_ROWS)
-    return outcome(figures, memory)
+    return outcome(figures)
 
 
-def outcome(figures, memory):
+def outcome(figures):
     """Return what the case has to say about measured figures."""
     claims = []
     for name, row in figures.items():
@@ -72,12 +66,7 @@ def outcome(figures, memory):
             claim(f"{of}: points over SetFit", round(gain, 2), ">= -1", gain >= -1),
             claim(f"{of}: times as fast", round(ratio, 1), ">= 3", ratio >= 3),
         ]
-    if memory is not None:
-        peak = memory["peak_gb"]
-        claims.append(
-            claim(f"peak of {N_ROWS:,} rows, GB", peak, f"< {LIMIT}", peak < LIMIT)
-        )
-    return {"figures": figures, "memory": memory, "claims": claims}
+    return {"figures": figures, "claims": claims}
 
 
 def ours(seed):
@@ -141,17 +130,6 @@ def default_pairs(n_classes, n_each):
     same = n_classes * n_each * (n_each + 1) // 2  # a row with itself too
     other = n_classes * (n_classes - 1) // 2 * n_each**2
     return 2 * max(same, other)
-
-
-def second_process(n_rows):
-    """Fit many rows, and return the peak of this process."""
-    X, y, _, _ = texts("banking77")
-    rows = [f"{X[i % len(X)]} ({i})" for i in range(n_rows)]
-    labels = y[np.arange(n_rows) % len(y)].astype(str)
-    model = TextClassifier(random_state=SEED, **OURS).fit(rows, labels)
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
-    return {"rows": n_rows, "epochs": model.n_epochs_, "peak_gb": round(peak, 2)}
 
 
 def mean(runs, key):

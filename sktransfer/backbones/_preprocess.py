@@ -176,9 +176,9 @@ class TextPreprocess:
         Tokens kept, special ones included.
     tokenizer_id : str
         Names the tokenizer in cache keys.
-    prompts : mapping of str to str
+    prompts : mapping of str to str, default={}
         Prompts that the weights were trained with, by name.
-    default_prompt : str
+    default_prompt : str, default=""
         Put in front where the caller says nothing.
 
     Examples
