@@ -18,9 +18,16 @@ from sktransfer.model_selection import label_efficiency_curve
 from .._few import colours, pictures, texts
 from .._harness import SEED, claim
 
-SETS = {"clothing10": (2, 5, 10, 20, 40), "banking77": (2, 5, 10, 20, 40, 80)}
+SETS = {
+    "clothing10": (2, 5, 10, 20, 40),
+    "banking77": (2, 5, 10, 20, 40, 80),
+    "sentiment_sentences": (2, 5, 10, 40, 160, 640),
+}
 N_SPLITS = 5
 AT = 10  # labels per class at which the pretrained network sets the mark
+# Training from random weights takes long: two draws, and not at every size.
+N_SCRATCH = 2
+SCRATCH_SIZES = {"clothing10": (10, 40), "sentiment_sentences": (10, 40, 160)}
 EPOCHS = 30  # of random weights; they go up, not down, with more
 PRETRAINED, PLAIN, SCRATCH = "pretrained", "plain features", "random weights"
 
@@ -29,44 +36,56 @@ def run(full=False):
     figures = {}
     for name, sizes in SETS.items():
         X, y, splits = data(name)
-        curves = label_efficiency_curve(
-            models(name), X, y, labels_per_class=sizes, cv=splits, random_state=SEED
-        )
-        print(curves, flush=True)
-        figures[name] = {"points": list(curves), "needs": needs(curves)}
+        parts = [(models(name), sizes, splits)]
+        if name in SCRATCH_SIZES:
+            scratch = {SCRATCH: scratch_model(name)}
+            parts.append((scratch, SCRATCH_SIZES[name], splits[:N_SCRATCH]))
+        curves = [
+            label_efficiency_curve(
+                some, X, y, labels_per_class=counts, cv=cv, random_state=SEED
+            )
+            for some, counts, cv in parts
+        ]
+        print(*curves, sep="\n", flush=True)
+        points = [point for part in curves for point in part]
+        figures[name] = {"points": points, **needs(curves)}
     return outcome(figures)
 
 
 def needs(curves):
     """Return the mark, and what each model needs to reach it."""
     mark = next(
-        r["score"] for r in curves.of(PRETRAINED) if r["labels_per_class"] == AT
+        r["score"] for r in curves[0].of(PRETRAINED) if r["labels_per_class"] == AT
     )
-    last = curves[-1]["labels_per_class"]
-    found = {
-        model: {
-            key: value if np.isfinite(value) else None for key, value in need.items()
-        }
-        for model, need in curves.to_reach(mark).items()
-    }
-    seconds = {
-        model: curves.of(model)[-1]["fit_seconds"] for model in (PRETRAINED, SCRATCH)
-    }
-    return {"score": mark, "most_labels": last, "reached": found, "seconds": seconds}
+    found = {}
+    for part in curves:
+        for model, need in part.to_reach(mark).items():
+            last = part.of(model)[-1]
+            found[model] = {
+                "labels": _finite(need["labels_per_class"]),
+                "seconds": _finite(need["fit_seconds"]),
+                "most_labels": last["labels_per_class"],
+                "most_seconds": last["fit_seconds"],
+            }
+    return {"mark": mark, "needs": found}
+
+
+def _finite(value):
+    return float(value) if np.isfinite(value) else None
 
 
 def outcome(figures):
     """Return what the case has to say about measured figures."""
     claims = []
     for name, figure in figures.items():
-        for other in (PLAIN, SCRATCH):
-            labels = figure["needs"]["reached"][other]["labels_per_class"]
-            value = (
-                f"over {figure['needs']['most_labels']}" if labels is None else labels
-            )
+        for model, need in figure["needs"].items():
+            if model == PRETRAINED:
+                continue
+            labels = need["labels"]
+            value = f"over {need['most_labels']}" if labels is None else labels
             claims.append(
                 claim(
-                    f"{name}: labels per class of {other}",
+                    f"{name}: labels per class of {model}",
                     value,
                     f"> {AT}",
                     labels is None or labels > AT,
@@ -77,8 +96,8 @@ def outcome(figures):
 
 def data(name):
     """Return rows, labels, and splits that all score on the test part."""
-    is_text = name == "banking77"
-    X, y, X_test, y_test = texts(name) if is_text else pictures(name)
+    read = pictures if name == "clothing10" else texts
+    X, y, X_test, y_test = read(name)
     train, test = np.arange(len(X)), len(X) + np.arange(len(X_test))
     both = np.concatenate([y, y_test]).astype(str)
     return np.concatenate([X, X_test]), both, [(train, test)] * N_SPLITS
@@ -86,35 +105,35 @@ def data(name):
 
 def models(name):
     linear = LogisticRegression(C=10, max_iter=2000)
-    if name == "banking77":
-        spec = BackboneSpec("all-MiniLM-L6-v2", pretrained=False)
+    if name != "clothing10":
         return {
             PRETRAINED: make_pipeline(TextEncoder(), linear),
             PLAIN: make_pipeline(TfidfVectorizer(sublinear_tf=True), linear),
-            SCRATCH: scratch(TextClassifier, spec),
         }
-    spec = BackboneSpec("efficientnet_lite0", pretrained=False)
-    # Nothing of the network is worth keeping, BatchNorm's statistics least of all.
     return {
         PRETRAINED: make_pipeline(
             ImageEncoder(), StandardScaler(), LogisticRegression(C=0.1, max_iter=2000)
         ),
         PLAIN: make_pipeline(FunctionTransformer(colours), StandardScaler(), linear),
-        SCRATCH: scratch(ImageClassifier, spec, batch_norm="train"),
     }
 
 
-def scratch(kind, spec, **options):
-    return kind(
-        spec,
-        freeze_depth=0,
-        head_init="random",
-        lr=1e-3,
-        layer_decay=1.0,
-        max_epochs=EPOCHS,
-        random_state=SEED,
-        **options,
-    )
+def scratch_model(name):
+    """Return the same architecture, to be trained from random weights."""
+    options = {
+        "freeze_depth": 0,
+        "head_init": "random",
+        "lr": 1e-3,
+        "layer_decay": 1.0,
+        "max_epochs": EPOCHS,
+        "random_state": SEED,
+    }
+    if name != "clothing10":
+        spec = BackboneSpec("all-MiniLM-L6-v2", pretrained=False)
+        return TextClassifier(spec, **options)
+    spec = BackboneSpec("efficientnet_lite0", pretrained=False)
+    # Nothing of the network is worth keeping, BatchNorm's statistics least of all.
+    return ImageClassifier(spec, batch_norm="train", **options)
 
 
 def table(result):
@@ -126,18 +145,17 @@ def table(result):
                 point["estimator"],
                 str(point["labels_per_class"]),
                 f"{point['score']:.3f}",
-                f"{point['low']:.3f} to {point['high']:.3f}",
+                f"{max(point['low'], 0):.3f} to {min(point['high'], 1):.3f}",
                 f"{point['fit_seconds']:.1f} s",
             ]
             for point in figure["points"]
         ]
-        for model, need in figure["needs"]["reached"].items():
-            if need["labels_per_class"] is None:
-                labels = f"over {figure['needs']['most_labels']}"
-                seconds = f"over {figure['needs']['seconds'].get(model, 0):.1f} s"
+        for model, need in figure["needs"].items():
+            if need["labels"] is None:
+                labels = f"over {need['most_labels']}"
+                seconds = f"over {need['most_seconds']:.1f} s"
             else:
-                labels = f"{need['labels_per_class']:.1f}"
-                seconds = f"{need['fit_seconds']:.1f} s"
-            mark = f"{figure['needs']['score']:.3f}"
+                labels, seconds = f"{need['labels']:.1f}", f"{need['seconds']:.1f} s"
+            mark = f"{figure['mark']:.3f}"
             rows.append([name, f"{model}, to reach", labels, mark, "", seconds])
     return rows
