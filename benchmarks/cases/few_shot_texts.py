@@ -25,7 +25,7 @@ SEEDS = [0, 1, 2, 3, 4]
 OURS = {"objective": "contrastive", "freeze_depth": -4, "lr": 3e-4}
 N_ITERATIONS, BATCH = 20, 16  # SetFit's
 SHORT = 1000  # pairs that SetFit may take without --full
-KEPT = ROOT / "benchmarks" / "results" / "setfit_runs.json"
+KEPT = ROOT / "benchmarks" / "results" / "rivals" / "setfit.json"
 
 
 def run(full=False):
