@@ -48,6 +48,7 @@ if os.environ.get("SKTRANSFER_DOCS_INTERSPHINX") == "1":
 # API pages
 autosummary_generate = True
 autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 

@@ -99,7 +99,8 @@ def _index(modules):
         ".. toctree::",
         "   :hidden:",
         "",
-        *[f"   {name}" for name in modules],
+        # Without the package, which is the same for all, they fit the sidebar.
+        *[f"   {name.partition('.')[2]} <{name}>" for name in modules],
         "",
     ]
     for name, names in documented_names().items():
