@@ -142,7 +142,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
                 )
             self.encoder_.fit(X)
         else:
-            self.encoder_.fit(flat)  # it reads none, and `save` knows it as fitted
+            _mark_as_fitted(self.encoder_)
         of_prompts = self._of_prompts(encoder)
         if of_prompts is encoder:
             vectors = self.encoder_.transform(flat)
@@ -289,6 +289,14 @@ def _prompts(classes, templates):
             )
         prompts[label] = some
     return prompts
+
+
+def _mark_as_fitted(encoder):
+    """Fit an encoder that learns nothing without a row to read; `save` looks for it."""
+    params = encoder.get_params(deep=False)
+    given = {name: params[name] for name in ("missing", "on_error") if name in params}
+    encoder.set_params(**dict.fromkeys(given, "raise"))
+    encoder.fit(["any"]).set_params(**given)
 
 
 def _unit(vectors):
