@@ -4,11 +4,12 @@ import hashlib
 import secrets
 import threading
 import weakref
+from typing import Any
 
 import numpy as np
 
 _one_at_a_time = threading.Lock()
-_names = weakref.WeakKeyDictionary()  # transform -> what the cache calls it
+_names: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 AUGMENTS = ("light", "standard")
 
 
