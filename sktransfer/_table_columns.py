@@ -35,7 +35,7 @@ class NetworkColumn:
     def fit_transform(self, series, name, y):
         """Fit, and return the columns."""
         cells = series.to_list()
-        vectors = dense(self.encoder.fit_transform(series, y)).astype(np.float64)
+        vectors = _numbers(self.encoder.fit_transform(series, y))
         self._check(vectors, name)
         n_rows, width = vectors.shape
         self.pca = None
@@ -54,7 +54,7 @@ class NetworkColumn:
 
     def transform(self, series, name):
         """Return the columns."""
-        vectors = dense(self.encoder.transform(series)).astype(np.float64)
+        vectors = _numbers(self.encoder.transform(series))
         self._check(vectors, name)
         if self.pca is not None:
             vectors = self.pca.transform(vectors)
@@ -99,7 +99,7 @@ class CategoricalColumn:
 
     def fit_transform(self, series, name, y):
         """Fit, and return the columns."""
-        out = dense(self.encoder.fit_transform(_as_categories(series), y))
+        out = _numbers(self.encoder.fit_transform(_as_categories(series), y))
         self.names = list(self.encoder.get_feature_names_out([name]))
         return out
 
@@ -108,7 +108,7 @@ class CategoricalColumn:
         with warnings.catch_warnings():
             # A category that fit did not see is zeros, and no news.
             warnings.filterwarnings("ignore", message="Found unknown categories")
-            return dense(self.encoder.transform(_as_categories(series)))
+            return _numbers(self.encoder.transform(_as_categories(series)))
 
 
 class NumericColumn:
@@ -128,14 +128,16 @@ class NumericColumn:
         self.names = [name]
         if self.encoder is None:
             return values
-        out = dense(self.encoder.fit_transform(values, y))
+        out = _numbers(self.encoder.fit_transform(values, y))
         self.names = list(self.encoder.get_feature_names_out([name]))
         return out
 
     def transform(self, series, name):
         """Return the columns."""
         values = as_numbers(series.to_list(), name)[:, None]
-        return values if self.encoder is None else dense(self.encoder.transform(values))
+        return (
+            values if self.encoder is None else _numbers(self.encoder.transform(values))
+        )
 
 
 class DateColumn:
@@ -163,6 +165,10 @@ class DateColumn:
 
 def _nulls(cells):
     return np.array([is_null(cell) for cell in cells], dtype=bool)
+
+
+def _numbers(out):
+    return dense(out).astype(np.float64)
 
 
 def _as_categories(series):
