@@ -9,10 +9,10 @@ import itertools
 import statistics
 
 import numpy as np
-from scipy import stats
 from sklearn.metrics import balanced_accuracy_score
 
 from benchmarks._harness import SEED, claim, data_folder, stopwatch
+from benchmarks.cases.domain_shift import half_interval
 from sktransfer import FeatureCache, ImageClassifier
 
 PAIRS = {
@@ -109,5 +109,4 @@ def over_pairs(gains):
     mean = f"{statistics.fmean(gains):+.1f}"
     if len(gains) == 1:
         return mean
-    half = stats.t.ppf(0.975, len(gains) - 1) * stats.sem(gains)
-    return f"{mean} ± {half:.1f}"
+    return f"{mean} ± {half_interval(gains):.1f}"
