@@ -12,6 +12,7 @@ from ._readers import activation_batches, image_batch_size, is_small
 from ._torch import autocast, each_on_a_core, halving, turn
 from .backbones._engine import prepare_for_inference
 from .backbones._engines import EngineKey, known, settle
+from .cache import new_scan
 
 
 class Request(NamedTuple):
@@ -62,6 +63,7 @@ class _Runner:
             tag,
         )
         self.claimed = set()
+        self.scan = new_scan()
 
     def _state(self, batch):
         """Collate a batch and move it to the device."""
@@ -77,7 +79,7 @@ class _Runner:
         if self.cache is None:
             return {}
         keys = {namespace + digest: digest for digest in digests}
-        found = self.cache.get_many(list(keys), part)
+        found = self.cache.get_many(list(keys), part, self.scan)
         return {keys[key]: value for key, value in found.items()}
 
     def look_up(self, digests):
@@ -159,7 +161,8 @@ class _Runner:
     def _keep(self, records, digests):
         if self.cache is not None:
             keys = [self.namespace + digest for digest in digests]
-            self.cache.put_many(dict(zip(keys, records, strict=True)), self.part)
+            records_by_key = dict(zip(keys, records, strict=True))
+            self.cache.put_many(records_by_key, self.part, self.scan)
             self.claimed.difference_update(keys)
         return [self._value(record) for record in records]
 

@@ -5,6 +5,7 @@ also holds everything that the vector depends on: the weights' fingerprint, the
 preprocessing, the pooling, the precision and how it was computed.
 """
 
+import itertools
 import multiprocessing
 import os
 import threading
@@ -68,7 +69,8 @@ class FeatureCache:
         runs. None keeps them in memory only.
     memory_budget : int, default=2**30
         Bytes of vectors kept in memory. Beyond it, vectors of depths that nobody
-        has asked for go first, then the least recently used ones.
+        has asked for go first, then the least recently used ones. The rows of one
+        call do not push each other out: those that come too late are not kept.
     folder_budget : int or None, default=10 * 2**30
         Bytes that the folder may take. Beyond it, the least recently used rows go.
         None sets no limit.
@@ -171,7 +173,7 @@ class FeatureCache:
             if folder and self._store is not None:
                 self._store.clear()
 
-    def get_many(self, keys, part=None):
+    def get_many(self, keys, part=None, scan=None):
         """Look up one part of many rows.
 
         Parameters
@@ -180,6 +182,8 @@ class FeatureCache:
             Row keys.
         part : slice, default=None
             The part of each row's record that is wanted: the depth. None is all.
+        scan : int, default=None
+            Of `new_scan`: the call whose rows do not push each other out.
 
         Returns
         -------
@@ -189,15 +193,15 @@ class FeatureCache:
         found = {}
         with self._lock:
             for key in keys:
-                array = self._memory.get(key, part)
+                array = self._memory.get(key, part, scan)
                 if array is not None:
                     found[key] = array
-            self._memory.shrink()
+            self._memory.shrink(scan)
         missing = [key for key in keys if key not in found]
         if missing and self._store is not None:
             for key, record in self._store.get_many(missing):
                 with self._lock:
-                    found[key] = self._keep(key, record, part)
+                    found[key] = self._keep(key, record, part, scan)
         with self._lock:
             self._hits += len(found)
         return found
@@ -262,7 +266,7 @@ class FeatureCache:
         # A forked process inherits claims of threads that it does not have.
         return owner is not None and owner != me and owner[0] == me[0]
 
-    def put_many(self, records, part=None):
+    def put_many(self, records, part=None, scan=None):
         """Keep the records of rows that have just been computed.
 
         Parameters
@@ -271,10 +275,12 @@ class FeatureCache:
             One array a row: for an encoder, the vectors of all depths, end to end.
         part : slice, default=None
             The part that was asked for. None is all.
+        scan : int, default=None
+            As in `get_many`.
         """
         with self._lock:
             for key, record in records.items():
-                self._keep(key, record, part)
+                self._keep(key, record, part, scan)
             self._misses += len(records)
         if self._store is not None:
             self._store.put_many(records)
@@ -300,13 +306,13 @@ class FeatureCache:
                 self._memory.keep_spare(key, record)
             self._shrink()
 
-    def _keep(self, key, record, part):
-        kept = self._memory.keep(key, record, part)
-        self._shrink()
+    def _keep(self, key, record, part, scan):
+        kept = self._memory.keep(key, record, part, scan)
+        self._shrink(scan)
         return kept
 
-    def _shrink(self):
-        if self._memory.shrink():
+    def _shrink(self, scan=None):
+        if self._memory.shrink(scan):
             self._warn_full()
 
     def _warn_full(self):
@@ -329,6 +335,7 @@ def _rebuild_cache(folder, memory_budget, folder_budget):
 
 
 _lock = threading.RLock()
+_scans = itertools.count()
 _memory = FeatureCache()
 _folders: dict[str, FeatureCache] = {}
 _warned_pids: set[int] = set()
@@ -388,6 +395,11 @@ def clear_cache(*, folder=False):
     0
     """
     resolve_cache("auto").clear(folder=folder)
+
+
+def new_scan():
+    """Return a number for a call that goes through rows."""
+    return next(_scans)
 
 
 def resolve_cache(cache):

@@ -57,6 +57,37 @@ def test_by_products_leave_first_then_the_least_recently_used():
     assert cache.info().n_bytes <= cache.memory_budget
 
 
+def test_rows_of_one_call_do_not_push_each_other_out():
+    cost = record(0).nbytes + ENTRY_OVERHEAD
+    cache = FeatureCache(memory_budget=3 * cost)
+    cache.put_many(records(8, 9), scan=1)
+    with pytest.warns(RuntimeWarning, match="cache is full"):
+        cache.put_many(records(0, 1, 2, 3, 4), scan=2)
+    keys = list(records(*range(10)))
+    assert list(cache.get_many(keys, scan=3)) == keys[:3]
+    cache.put_many(records(5), scan=3)  # all that is there was used by this call
+    assert list(cache.get_many(keys, scan=4)) == keys[:3]
+    cache.put_many(records(5, 6), scan=5)
+    assert list(cache.get_many(keys)) == [keys[2], keys[5], keys[6]]
+
+
+@pytest.mark.filterwarnings("ignore:The feature cache is full")
+def test_what_fits_is_found_by_the_next_call(counting_backbone):
+    backbone, counter = counting_backbone("tiny-bert")
+    rows = [f"row {i}" for i in range(20)]
+    width = backbone.widths[-1] * 4 + ENTRY_OVERHEAD
+    encoder = TextEncoder(backbone, cache=FeatureCache(memory_budget=8 * width))
+    first = encoder.fit_transform(rows)
+    assert counter.rows == 20
+    np.testing.assert_allclose(encoder.transform(rows), first, atol=1e-6)
+    assert counter.rows == 32
+    others = [f"other {i}" for i in range(8)]
+    encoder.transform(others)
+    assert counter.rows == 40
+    encoder.transform(others)
+    assert counter.rows == 40
+
+
 def test_the_budget_holds_whatever_is_put():
     cache = FeatureCache(memory_budget=5_000)
     with pytest.warns(RuntimeWarning, match="cache is full"):

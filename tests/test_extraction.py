@@ -275,11 +275,11 @@ def test_an_interrupted_transform_keeps_what_it_ran_and_no_claim(
     encoder = TextEncoder(backbone, cache=cache, batch_size=4)
     put_many, puts = FeatureCache.put_many, []
 
-    def interrupted(self, records, part):
+    def interrupted(self, records, *args):
         puts.append(len(records))
         if len(puts) == 2:
             raise KeyboardInterrupt
-        return put_many(self, records, part)
+        return put_many(self, records, *args)
 
     with monkeypatch.context() as patch:
         patch.setattr(FeatureCache, "put_many", interrupted)

@@ -1,4 +1,9 @@
-"""MemoryStore: the part of a FeatureCache that is in memory, within a budget."""
+"""MemoryStore: the part of a FeatureCache that is in memory, within a budget.
+
+Who goes through more rows than there is room for, and again, would find none of them
+if the least recently used ones left: each row would push out one that comes later. So
+what a call has taken in or found stays until its end, and its next rows are let go.
+"""
 
 from collections import OrderedDict
 
@@ -7,6 +12,8 @@ ENTRY_OVERHEAD = 200  # bytes a dict entry and an array header cost beside the d
 
 class MemoryStore:
     """Arrays by key; by-products leave first, then the least recently used.
+
+    Methods take a `scan`, a number for each call that goes through rows.
 
     Parameters
     ----------
@@ -17,18 +24,18 @@ class MemoryStore:
     def __init__(self, budget):
         self.budget = budget
         self.n_bytes = 0
-        self._asked = OrderedDict()
+        self._asked = OrderedDict()  # key -> the array, and the scan that used it last
         self._spare = OrderedDict()
 
     def __len__(self):
         return len(self._asked)
 
-    def get(self, key, part=None):
+    def get(self, key, part=None, scan=None):
         """Return one part of an array, or all of it; None if it is not there."""
         asked_key = _asked_key(key, part)
-        array = self._asked.get(asked_key)
-        if array is not None:
-            self._asked.move_to_end(asked_key)
+        if asked_key in self._asked:
+            array, _ = self._asked.pop(asked_key)
+            self._asked[asked_key] = array, scan
             return array
         spare = self._spare.get(key)
         if spare is None:
@@ -36,9 +43,10 @@ class MemoryStore:
         if part is None:
             del self._spare[key]
             self.n_bytes -= _cost(spare)
-        return self._add(asked_key, spare if part is None else spare[part].copy())
+        array = spare if part is None else spare[part].copy()
+        return self._add(asked_key, array, scan)
 
-    def keep(self, key, array, part=None):
+    def keep(self, key, array, part=None, scan=None):
         """Keep what was asked for, and beside a part the rest as a by-product.
 
         Returns
@@ -47,7 +55,7 @@ class MemoryStore:
             The part; it cannot be written to.
         """
         part_array = array if part is None else array[part].copy()
-        kept = self._add(_asked_key(key, part), part_array)
+        kept = self._add(_asked_key(key, part), part_array, scan)
         if part is not None and len(array) > len(kept):
             self.keep_spare(key, array)
         return kept
@@ -58,21 +66,23 @@ class MemoryStore:
             self._spare[key] = array
             self.n_bytes += _cost(array)
 
-    def shrink(self):
+    def shrink(self, scan=None):
         """Come back within the budget; return whether something asked for left."""
-        has_left = False
-        for store in (self._spare, self._asked):
-            while self.n_bytes > self.budget and store:
-                _, array = store.popitem(last=False)
-                self.n_bytes -= _cost(array)
-                has_left = store is self._asked
-        return has_left
+        while self.n_bytes > self.budget and self._spare:
+            self.n_bytes -= _cost(self._spare.popitem(last=False)[1])
+        is_over = self.n_bytes > self.budget
+        while self.n_bytes > self.budget and self._asked:
+            _, oldest = next(iter(self._asked.values()))
+            is_own = scan is not None and oldest == scan
+            _, (array, _) = self._asked.popitem(last=is_own)
+            self.n_bytes -= _cost(array)
+        return is_over
 
-    def _add(self, asked_key, array):
+    def _add(self, asked_key, array, scan):
         array.flags.writeable = False
         if asked_key not in self._asked:
             self.n_bytes += _cost(array)
-        self._asked[asked_key] = array
+        self._asked[asked_key] = array, scan
         return array
 
 
