@@ -67,7 +67,7 @@ def kept_pages():
     def tidy():
         nonlocal before
         if _resident() - before > GROWTH_BYTES:
-            libc.malloc_trim(0)
+            hand_back()
             before = _resident()
 
     try:
@@ -77,7 +77,14 @@ def kept_pages():
             _n_users -= 1
             if not _n_users:
                 libc.mallopt(M_TRIM_THRESHOLD, GLIBC_TRIM_BYTES)
-                libc.malloc_trim(0)
+                hand_back()
+
+
+def hand_back():
+    """Hand back what is free, where something large comes next."""
+    libc = _glibc()
+    if libc is not None:
+        libc.malloc_trim(0)
 
 
 def do_nothing():

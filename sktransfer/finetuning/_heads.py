@@ -95,7 +95,8 @@ def start_from_probe(head, features, targets, weights, *, task, C):
     ----------
     head : torch.nn.Sequential
         From ``make_head("linear", ...)``; changed in place.
-    features : ndarray of shape (n_samples, n_features)
+    features : ndarray of float, shape (n_samples, n_features)
+        Changed in place.
     targets : ndarray
         As the loss takes them: class indices, indicators or scaled numbers.
     weights : ndarray of shape (n_samples,)
@@ -134,13 +135,16 @@ def start_from_probe(head, features, targets, weights, *, task, C):
 
 
 def standardize(head, features, weights):
-    """Learn the first step of a head; return the features that come out of it."""
+    """Learn the first step of a head; return the features, changed to what it gives."""
     mean = np.average(features, axis=0, weights=weights)
-    scale = (features - mean).std() or 1.0
+    features -= mean
+    variance = np.vdot(features, features) / features.size - features.mean() ** 2
+    scale = np.sqrt(max(variance, 0.0)) or 1.0
     with torch.no_grad():
         head[0].mean.copy_(torch.from_numpy(mean))
         head[0].scale.fill_(float(scale))
-    return (features - mean) / scale
+    features /= scale
+    return features
 
 
 def set_prototypes(head, features, targets, weights):
@@ -154,7 +158,8 @@ def set_prototypes(head, features, targets, weights):
     ----------
     head : torch.nn.Sequential
         From ``make_head("prototype", ...)``; changed in place.
-    features : ndarray of shape (n_samples, n_features)
+    features : ndarray of float, shape (n_samples, n_features)
+        Changed in place.
     targets : ndarray of int, shape (n_samples,)
     weights : ndarray of shape (n_samples,)
 

@@ -4,9 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._allocator import hand_back
 from ._prefix import Prefix
 
 PREDICT_BATCH = 32
+READ_AHEAD = 32  # batches of texts that are put in the order of their lengths
+SCALED_ROWS = 4096  # that are enough to learn a mean and a spread from
 ON_FEATURES = ("coral", "mmd", "dann", "cdan")  # domain losses that no head can lower
 ON_CLASSES = ("cdan", "mcc")  # that need a softmax over classes
 
@@ -117,7 +120,9 @@ class Training:
             if part is not None:
                 self._check_pairs(plan, part.indices)
         head = module.head
-        standardize(head, *self._features(module, plan, dataset)[::2])
+        order = np.random.default_rng(plan.seed).permutation(dataset.indices)
+        few = self._features(module, plan, dataset, np.sort(order[:SCALED_ROWS]))
+        standardize(head, *few[::2])
         module.head = head[:-1]
         net, n_epochs = self._run_net(
             plan,
@@ -131,6 +136,7 @@ class Training:
             ),
         )
         module.head = head
+        hand_back()  # what training used; the features of all rows come next
         self._fit_head(module, plan, dataset)
         loss = Loss(plan.target.task, self.label_smoothing)
         return self._idle_net(plan, module, loss, list(net.history)), n_epochs
@@ -325,17 +331,19 @@ class Training:
                 "early_stopping."
             )
 
-    def _features(self, module, plan, dataset):
+    def _features(self, module, plan, dataset, rows=None):
         """Return the features, targets and weights of the rows to train on."""
         import torch
 
         module.eval()
-        features, rows = [], dataset.indices
+        rows = dataset.indices if rows is None else rows
+        features = np.empty((len(rows), plan.request.backbone.widths[-1]))
         with torch.inference_mode():
-            for inputs in _inputs(plan.request, dataset.views[0], rows):
-                features.append(module.features(**inputs).float().cpu().numpy())
+            for positions, inputs in _alike(plan.request, dataset.views[0], rows):
+                vectors = module.features(**inputs).float().cpu().numpy()
+                features[positions] = vectors
         return (
-            np.concatenate(features).astype(np.float64),
+            features,
             dataset.targets.numpy()[rows],
             dataset.weights.numpy()[rows].astype(np.float64),
         )
@@ -361,17 +369,28 @@ class Training:
         return self.head_init
 
 
-def _inputs(request, view, rows):
-    """Yield the inputs of the trained part, on the device, a batch at a time."""
-    from ._batches import inputs_of
-
-    for start in range(0, len(rows), PREDICT_BATCH):
-        arrays = [view[row] for row in rows[start : start + PREDICT_BATCH]]
-        inputs = inputs_of(request.backbone, arrays)
-        yield {k: v.to(request.device) for k, v in inputs.items()}
-
-
 def _batches(plan, rows):
     """Yield the inputs of rows in a random order: a batch stands for all of them."""
-    order = np.random.default_rng(plan.seed).permutation(rows)
-    return _inputs(plan.request, plan.views[0], order)
+    view, order = plan.views[0], np.random.default_rng(plan.seed).permutation(rows)
+    for start in range(0, len(order), PREDICT_BATCH):
+        part = order[start : start + PREDICT_BATCH]
+        yield _inputs(plan.request, [view[row] for row in part])
+
+
+def _alike(request, view, rows):
+    """Yield positions in `rows` and their inputs; texts together with those as long."""
+    size = PREDICT_BATCH * (READ_AHEAD if request.backbone.modality == "text" else 1)
+    for first in range(0, len(rows), size):
+        arrays = [view[row] for row in rows[first : first + size]]
+        order = np.argsort([len(array) for array in arrays], kind="stable")
+        for start in range(0, len(order), PREDICT_BATCH):
+            part = order[start : start + PREDICT_BATCH]
+            yield first + part, _inputs(request, [arrays[i] for i in part])
+
+
+def _inputs(request, arrays):
+    """Return rows as inputs of the trained part, on the device."""
+    from ._batches import inputs_of
+
+    inputs = inputs_of(request.backbone, arrays)
+    return {k: v.to(request.device) for k, v in inputs.items()}

@@ -18,6 +18,7 @@ from sktransfer import (
     load,
     save,
 )
+from sktransfer.finetuning import _training
 from sktransfer.finetuning._contrastive import (
     MIN_BATCHES,
     ContrastiveLoader,
@@ -204,6 +205,35 @@ def test_the_head_is_fitted_to_the_trained_features():
     np.testing.assert_allclose(
         model.predict_proba(TEXTS), linear.predict_proba(scaled), atol=1e-3
     )
+
+
+def test_texts_of_many_lengths_keep_their_own_features():
+    texts = [f"{'word ' * (7 * i % 40)}{i}" for i in range(100)]
+    labels = np.arange(100) % 2
+    model = contrastive(max_epochs=1, batch_size=64).fit(texts, labels)
+    head = model.net_.module_.head
+    features = TextEncoder(model.backbone_).fit_transform(texts)
+    np.testing.assert_allclose(head[0].mean, features.mean(0), atol=1e-5)
+    model.set_params(head="prototype").fit(texts, labels)
+    unit = normalize(features.astype(float) - features.mean(0, dtype=float))
+    means = np.stack([unit[labels == label].mean(0) for label in (0, 1)])
+    directions = model.net_.module_.head[-1].directions
+    np.testing.assert_allclose(directions, normalize(means), atol=1e-4)
+
+
+def test_the_scale_of_many_rows_is_learned_from_some(monkeypatch):
+    monkeypatch.setattr(_training, "SCALED_ROWS", 4)
+    asked = []
+    features = _training.Training._features
+
+    def counted(self, module, plan, dataset, rows=None):
+        asked.append(None if rows is None else len(rows))
+        return features(self, module, plan, dataset, rows)
+
+    monkeypatch.setattr(_training.Training, "_features", counted)
+    model = contrastive().fit(TEXTS, LABELS)
+    assert asked == [4, None]
+    assert model.score(TEXTS, LABELS) > 0.5
 
 
 def test_a_seed_decides_and_a_second_fit_is_as_the_first():
