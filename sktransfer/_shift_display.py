@@ -156,6 +156,9 @@ class DomainShiftDisplay:
         points, distances = {}, {}
         for name, X in features.items():
             distances[name] = proxy_a_distance(X, sample_domain=domain)
+            if projection is None and np.shape(X)[1] == 1:  # drawn on a line
+                points[name] = np.column_stack([X, np.zeros(len(X))])
+                continue
             made = PCA(2) if projection is None else clone(projection)
             points[name] = np.asarray(made.fit_transform(X))
         return cls(points, distances, domain, labels)

@@ -26,6 +26,10 @@ from sklearn.utils.validation import (  # noqa: F401  (re-exported)
     _num_samples as n_rows_of,
 )
 
+SAMPLE_DOMAIN = (
+    "sample_domain is one integer per row, >= 0 for a source domain (labelled) and "
+    "< 0 for a target domain"
+)
 NULL_TYPE_NAMES = ("NAType", "NaTType")
 
 
@@ -74,6 +78,69 @@ def is_null(cell):
     if isinstance(cell, (np.datetime64, np.timedelta64)):
         return bool(np.isnat(cell))
     return type(cell).__name__ in NULL_TYPE_NAMES
+
+
+def check_sample_domain(sample_domain, n_rows, name):
+    """Return the domains as an integer array of its own.
+
+    Parameters
+    ----------
+    sample_domain : array-like of int of shape (n_rows,)
+    n_rows : int
+    name : str
+        Class name for messages.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), int64
+
+    Raises
+    ------
+    ValueError
+        If there is not one integer for each row.
+    """
+    domain = np.asarray(sample_domain)
+    if domain.ndim != 1 or len(domain) != n_rows:
+        raise ValueError(
+            f"{name} got sample_domain of shape {domain.shape} for {n_rows} rows of X: "
+            f"{SAMPLE_DOMAIN}; expected the shape ({n_rows},)."
+        )
+    if domain.dtype.kind == "O" and not any(is_null(value) for value in domain):
+        domain = np.array(domain.tolist())
+    is_whole = domain.dtype.kind in "iu" or (
+        domain.dtype.kind == "f"
+        and bool(np.isfinite(domain).all() and (domain == np.floor(domain)).all())
+    )
+    if not is_whole:
+        raise ValueError(
+            f"{name} got sample_domain with values {shorten(domain[:3].tolist())} of "
+            f"dtype {domain.dtype}: {SAMPLE_DOMAIN}. Map names to numbers first, for "
+            "example np.where(shop == 'ours', 0, -1)."
+        )
+    return domain.astype(np.int64)
+
+
+def plain_labels(y, caller):
+    """Return an array of labels that are strings, numbers or bools, not a mixture.
+
+    Raises
+    ------
+    ValueError
+        If an array of objects holds values of several types.
+    """
+    if y.dtype != object:
+        return y
+    leaves = np.array(y.tolist(), dtype=object)
+    if all(isinstance(label, str) for label in leaves.flat):
+        return leaves
+    found = np.array(y.tolist())
+    if found.dtype.kind not in "biuf":
+        kinds = sorted({type(label).__name__ for label in leaves.flat})
+        raise ValueError(
+            f"{caller}: y mixes values of the types {kinds}; expected strings, numbers "
+            "or bools alone, and no missing value in a row that is trained on."
+        )
+    return found
 
 
 def plain(value):

@@ -95,6 +95,12 @@ def check_two_rows(source, target, name):
     return fewest
 
 
+def is_varying(X):
+    """Whether each column has a spread beyond the rounding of its own numbers."""
+    level = np.abs(X).max(axis=0)
+    return X.std(axis=0) > 10 * np.finfo(float).eps * level
+
+
 def unit_rows(X):
     """Return the rows at length 1; rows of zeros stay."""
     return X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)

@@ -7,7 +7,7 @@ from sklearn.base import OneToOneFeatureMixin
 from sklearn.covariance import empirical_covariance, ledoit_wolf, shrunk_covariance
 
 from .._validation import Interval, StrOptions
-from ._base import BaseAdapter, check_two_rows
+from ._base import BaseAdapter, check_two_rows, is_varying
 
 
 class CORALAdapter(OneToOneFeatureMixin, BaseAdapter):
@@ -67,11 +67,16 @@ class CORALAdapter(OneToOneFeatureMixin, BaseAdapter):
 
 
 def _covariance(X, reg):
+    varies = is_varying(X)
     X = X - X.mean(axis=0)
     if reg == "auto":
-        scale = np.where(X.std(axis=0) > 0, X.std(axis=0), 1.0)
-        covariance = ledoit_wolf(X / scale, assume_centered=True)[0]
-        return covariance * np.outer(scale, scale)
+        # A constant column has no variance, and shrinkage must not give it one.
+        scale = X[:, varies].std(axis=0)
+        covariance = np.zeros((X.shape[1], X.shape[1]))
+        if varies.any():
+            found = ledoit_wolf(X[:, varies] / scale, assume_centered=True)[0]
+            covariance[np.ix_(varies, varies)] = found * np.outer(scale, scale)
+        return covariance
     covariance = empirical_covariance(X, assume_centered=True)
     return covariance if reg is None else shrunk_covariance(covariance, reg)
 

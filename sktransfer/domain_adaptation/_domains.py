@@ -4,58 +4,20 @@ import numpy as np
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import column_or_1d
 
-from .._validation import is_null, shorten
-
-RULE = (
-    "sample_domain is one integer per row, >= 0 for a source domain (labelled) and "
-    "< 0 for a target domain"
+from .._validation import (
+    SAMPLE_DOMAIN,
+    check_sample_domain,
+    is_null,
+    plain_labels,
+    shorten,
 )
+
 HOW_TO_ROUTE = (
     "A search hands it to scorers and splitters only where metadata routing is on: run "
     "fit(..., sample_domain=...) inside "
     "`with sklearn.config_context(enable_metadata_routing=True):`."
 )
 SOME_TARGET = np.iinfo(np.int64).min  # a target row of a domain that nobody named
-
-
-def check_sample_domain(sample_domain, n_rows, name):
-    """Return the domains as an integer array of its own.
-
-    Parameters
-    ----------
-    sample_domain : array-like of int of shape (n_rows,)
-    n_rows : int
-    name : str
-        Class name for messages.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,), int64
-
-    Raises
-    ------
-    ValueError
-        If there is not one integer for each row.
-    """
-    domain = np.asarray(sample_domain)
-    if domain.ndim != 1 or len(domain) != n_rows:
-        raise ValueError(
-            f"{name} got sample_domain of shape {domain.shape} for {n_rows} rows of X: "
-            f"{RULE}; expected the shape ({n_rows},)."
-        )
-    if domain.dtype.kind == "O" and not any(is_null(value) for value in domain):
-        domain = np.array(domain.tolist())
-    is_whole = domain.dtype.kind in "iu" or (
-        domain.dtype.kind == "f"
-        and bool(np.isfinite(domain).all() and (domain == np.floor(domain)).all())
-    )
-    if not is_whole:
-        raise ValueError(
-            f"{name} got sample_domain with values {shorten(domain[:3].tolist())} of "
-            f"dtype {domain.dtype}: {RULE}. Map names to numbers first, for example "
-            "np.where(shop == 'ours', 0, -1)."
-        )
-    return domain.astype(np.int64)
 
 
 def check_both_domains(sample_domain, n_rows, name):
@@ -68,8 +30,8 @@ def check_both_domains(sample_domain, n_rows, name):
     """
     if sample_domain is None:
         raise ValueError(
-            f"{name}.fit needs sample_domain: {RULE}. Inside a Pipeline give it as "
-            "<step>__sample_domain."
+            f"{name}.fit needs sample_domain: {SAMPLE_DOMAIN}. Inside a Pipeline give "
+            "it as <step>__sample_domain."
         )
     domain = check_sample_domain(sample_domain, n_rows, name)
     if (domain < 0).all() or (domain >= 0).all():
@@ -77,7 +39,8 @@ def check_both_domains(sample_domain, n_rows, name):
         raise ValueError(
             f"{name}.fit got only {got} rows (sample_domain has the values "
             f"{shorten(np.unique(domain).tolist())}), expected {lacking} rows as well: "
-            f"{RULE}. There is nothing to adapt with one kind; add rows of the other."
+            f"{SAMPLE_DOMAIN}. There is nothing to adapt with one kind; add rows of "
+            "the other."
         )
     return domain
 
@@ -91,7 +54,7 @@ def check_routed_domain(sample_domain, n_rows, name):
         If it is missing or malformed.
     """
     if sample_domain is None:
-        raise ValueError(f"{name} needs sample_domain: {RULE}. {HOW_TO_ROUTE}")
+        raise ValueError(f"{name} needs sample_domain: {SAMPLE_DOMAIN}. {HOW_TO_ROUTE}")
     return check_sample_domain(sample_domain, n_rows, name)
 
 
@@ -146,6 +109,7 @@ def source_targets(y, domain, name):
             "target rows may lack it. Drop these rows, or make them target rows by a "
             "negative sample_domain."
         )
+    known = plain_labels(known, name)
     return np.array(known.tolist()) if known.dtype == object else known
 
 

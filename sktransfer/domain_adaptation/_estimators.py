@@ -84,7 +84,8 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
             ``>= 0`` for rows of a source domain, ``< 0`` for rows of a target domain.
             With None all rows are source rows, and nothing is adapted.
         sample_weight : array-like of shape (n_samples,), default=None
-            Of target rows it is not read.
+            Of the fit of the estimator; adapters do not take it. Of target rows it is
+            not read.
 
         Returns
         -------
@@ -102,6 +103,8 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
         weights = _source_weights(sample_weight, X, source)
         pseudo_labels = steps.pop() if _is_last_pseudo(steps) else None
         vars(self).pop("pseudo_labels_", None)
+        if steps:
+            X = X.copy()  # a transformer may work in place
         X, factors = self._fit_adapters(steps, X, known, domain)
         if factors is not None:
             weights = factors if weights is None else weights * factors
@@ -144,6 +147,7 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         domain = resolve_domain(sample_domain, len(X), type(self).__name__)
+        X = X.copy()
         for adapter in self.adapters_:
             X = np.asarray(_transform(adapter, X, domain))
         return X
@@ -168,7 +172,8 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
     def _step(self, one):
         if isinstance(one, str) and one in ADAPTERS:
             return ADAPTERS[one]()
-        is_usable = hasattr(one, "fit_transform") or isinstance(one, PseudoLabels)
+        is_adapter = hasattr(one, "fit") and hasattr(one, "transform")
+        is_usable = is_adapter or isinstance(one, PseudoLabels)
         if isinstance(one, (str, type)) or not is_usable:
             raise ValueError(
                 f"{type(self).__name__} got adapter={one!r}; expected 'auto', None, "
@@ -186,7 +191,7 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
                 step.fit(X, targets, sample_domain=domain)
                 X = _transform(step, X, domain)
             else:
-                X = step.fit_transform(X)
+                X = step.fit(X).transform(X)
             X = np.asarray(X)
             if isinstance(step, BaseWeights):
                 own = step.weights_[domain >= 0]
@@ -216,7 +221,8 @@ class DomainAdaptationClassifier(ClassifierMixin, BaseDomainAdaptation):
         None is ``LogisticRegression(max_iter=1000)``.
     adapter : str, transformer, list of these, or None, default="auto"
         What is done to the features, in order. "auto" is ``["normalize", "coral",
-        "normalize", "pseudo_labels"]``; None adapts nothing. The names:
+        "normalize", "pseudo_labels"]``, which is for embeddings; measurements in
+        different units want "standardize". None adapts nothing. The names:
 
         - "standardize": `DomainStandardScaler`
         - "normalize": `DomainNormalizer`

@@ -97,6 +97,12 @@ class PseudoLabels(BaseEstimator):
             What the last round learned from.
         """
         self._validate_params()
+        if y.ndim != 1:
+            raise ValueError(
+                "PseudoLabels needs one class a row; got y of shape "
+                f"{y.shape} for the source rows. Leave it out of adapter, as in "
+                'adapter=["normalize", "coral", "normalize"].'
+            )
         takes_weights = has_fit_parameter(estimator, "sample_weight")
         source = np.ones(len(X)) if sample_weight is None else sample_weight
         shares = np.array([source[y == label].sum() for label in estimator.classes_])
@@ -130,6 +136,8 @@ def class_beliefs(estimator, X):
     ------
     TypeError
         If the estimator has neither.
+    ValueError
+        If its decisions are not one value for each class.
     """
     if hasattr(estimator, "predict_proba"):
         return np.asarray(estimator.predict_proba(X), dtype=float)
@@ -142,8 +150,24 @@ def class_beliefs(estimator, X):
     decisions = np.asarray(estimator.decision_function(X), dtype=float)
     if decisions.ndim == 1:
         decisions = np.column_stack([-decisions / 2, decisions / 2])
+    elif not _is_by_class(estimator, decisions, X):
+        raise ValueError(
+            f"PseudoLabels needs one decision value for each of the "
+            f"{len(estimator.classes_)} classes, the greatest for the class that is "
+            f"predicted; {type(estimator).__name__} gives others, such as one for each "
+            'pair of classes. Use decision_function_shape="ovr" or an estimator with '
+            "predict_proba."
+        )
     decisions = np.exp(decisions - decisions.max(axis=1, keepdims=True))
     return decisions / decisions.sum(axis=1, keepdims=True)
+
+
+def _is_by_class(estimator, decisions, X):
+    """Whether the greatest decision is the predicted class, but for a few ties."""
+    if decisions.shape[1] != len(estimator.classes_):
+        return False
+    named = estimator.classes_[decisions.argmax(axis=1)]
+    return np.mean(named == estimator.predict(X)) > 0.8
 
 
 def neighbour_graph(X, n_neighbors):

@@ -4,6 +4,7 @@ import functools
 from numbers import Real
 
 import numpy as np
+import sklearn
 from scipy.special import entr
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.dummy import DummyClassifier
@@ -16,7 +17,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from .._validation import Interval, n_rows_of, shorten, take_rows
 from ._base import unit_rows
 from ._domains import (
-    RULE,
+    SAMPLE_DOMAIN,
     check_routed_domain,
     domain_request,
     source_targets,
@@ -79,10 +80,14 @@ class BaseDomainScorer(BaseEstimator):
             if not have[kind]:
                 raise ValueError(
                     f"{name} got no {kind} rows among the {len(domain)} rows to score: "
-                    f"{RULE}. Use cv=SourceTargetKFold(), which puts rows of both "
-                    "kinds into every test part."
+                    f"{SAMPLE_DOMAIN}. Use cv=SourceTargetKFold(), which puts rows of "
+                    "both kinds into every test part."
                 )
-        return float(self._score(estimator, X, y, domain))
+        # Called by hand, where routing is off, a pipeline would not hand it on.
+        is_router = hasattr(estimator, "get_metadata_routing")
+        on = {"enable_metadata_routing": True} if is_router else {}
+        with sklearn.config_context(**on):
+            return float(self._score(estimator, X, y, domain))
 
     def _source_targets(self, y, domain):
         name = type(self).__name__

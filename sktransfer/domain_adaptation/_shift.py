@@ -10,6 +10,7 @@ from sklearn.utils import check_array
 
 from .._row_table import RowTable
 from .._validation import shorten
+from ._base import is_varying
 from ._domains import check_both_domains
 
 COLUMNS = ("feature", "difference", "spread_ratio", "ks")
@@ -146,13 +147,7 @@ def domain_shift(X, *, sample_domain, feature_names=None, cv=5, random_state=0):
             f"domain_shift got {len(names)} feature_names for {X.shape[1]} features: "
             f"{shorten(names)}."
         )
-    is_target = domain < 0
-    counts = int((~is_target).sum()), int(is_target.sum())
-    if min(counts) < 2:
-        raise ValueError(
-            f"domain_shift needs at least 2 rows of each kind of domain; got "
-            f"{counts[0]} source and {counts[1]} target rows."
-        )
+    is_target = _two_of_each(domain, "domain_shift")
     accuracy = _told_apart(X, is_target, cv, random_state)
     rows = [
         _feature(str(name), X[~is_target, i], X[is_target, i])
@@ -162,8 +157,8 @@ def domain_shift(X, *, sample_domain, feature_names=None, cv=5, random_state=0):
         sorted(rows, key=lambda row: -row["ks"]),
         proxy_a_distance=max(0.0, 4 * accuracy - 2),
         domain_accuracy=accuracy,
-        n_source=counts[0],
-        n_target=counts[1],
+        n_source=int((~is_target).sum()),
+        n_target=int(is_target.sum()),
     )
 
 
@@ -171,7 +166,19 @@ def proxy_a_distance(X, *, sample_domain, cv=5, random_state=0):
     """Return the proxy A-distance of `domain_shift` alone; its parameters are those."""
     X = check_array(X, dtype=np.float64)
     domain = check_both_domains(sample_domain, len(X), "proxy_a_distance")
-    return max(0.0, 4 * _told_apart(X, domain < 0, cv, random_state) - 2)
+    is_target = _two_of_each(domain, "proxy_a_distance")
+    return max(0.0, 4 * _told_apart(X, is_target, cv, random_state) - 2)
+
+
+def _two_of_each(domain, name):
+    is_target = domain < 0
+    n_source, n_target = (~is_target).sum(), is_target.sum()
+    if min(n_source, n_target) < 2:
+        raise ValueError(
+            f"{name} needs at least 2 rows of each kind of domain; got {n_source} "
+            f"source and {n_target} target rows."
+        )
+    return is_target
 
 
 def _told_apart(X, is_target, cv, random_state):
@@ -190,12 +197,15 @@ def _told_apart(X, is_target, cv, random_state):
 
 
 def _feature(name, source, target):
-    spread = float(np.sqrt((source.var() + target.var()) / 2))
+    stds = [float(x.std()) if is_varying(x) else 0.0 for x in (source, target)]
+    spread = float(np.sqrt((stds[0] ** 2 + stds[1] ** 2) / 2))
     gap = float(target.mean() - source.mean())
+    if abs(gap) <= 10 * np.finfo(float).eps * np.abs(source).max():
+        gap = 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
         return {
             "feature": name,
             "difference": float(np.divide(gap, spread)) if gap else 0.0,
-            "spread_ratio": float(np.divide(target.std(), source.std())),
+            "spread_ratio": float(np.divide(stds[1], stds[0])),
             "ks": float(ks_2samp(source, target, method="asymp").statistic),
         }

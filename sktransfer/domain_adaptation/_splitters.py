@@ -8,7 +8,7 @@ from sklearn.utils import check_random_state
 
 from .._validation import Interval, StrOptions, n_rows_of, shorten, take_rows
 from ._domains import (
-    RULE,
+    SAMPLE_DOMAIN,
     check_routed_domain,
     check_sample_domain,
     domain_request,
@@ -148,7 +148,7 @@ class SourceTargetKFold(BaseDomainSplitter):
         strata = np.zeros(len(domain), dtype=np.int64)
         if y is not None:
             known = source_targets(y, domain, type(self).__name__)
-            if known.ndim == 1:
+            if known.ndim == 1 and not _is_continuous(known):
                 strata[is_source] = np.unique(known, return_inverse=True)[1]
         if self.random_state is not None and not self.shuffle:
             raise ValueError(
@@ -167,13 +167,18 @@ class SourceTargetKFold(BaseDomainSplitter):
             yield fold != number, (fold == number) | (fold < 0)
 
 
+def _is_continuous(y):
+    return y.dtype.kind == "f" and bool((y != np.floor(y)).any())
+
+
 class LeaveOneDomainOut(BaseDomainSplitter):
     """Each source domain plays the target once, and is scored with its labels.
 
     For choosing among settings where there are several source domains. The rows have to
     be there twice, as source and as target, which `as_both_domains` does: a model is
     fitted on the other source domains and on the left-out one as a target, whose
-    labels no fit reads, and scored on the latter.
+    labels no fit reads, and scored on the latter. A search needs ``refit=False``: the
+    best setting is then fitted to the rows of the real target, which are not there.
 
     Examples
     --------
@@ -199,17 +204,19 @@ class LeaveOneDomainOut(BaseDomainSplitter):
 
     def _played(self, domain):
         """Return the source domains that are there as targets too."""
-        values = np.unique(domain)
-        sources = values[values >= 0]
-        both = sources[np.isin(~sources, values)]
-        if len(sources) < 2 or len(both) == 0:
+        values, counts = np.unique(domain, return_counts=True)
+        rows = dict(zip(values.tolist(), counts.tolist(), strict=True))
+        sources = [value for value in rows if value >= 0]
+        is_twice = all(rows.get(~value) == rows[value] for value in sources)
+        if len(sources) < 2 or not is_twice or len(rows) != 2 * len(sources):
             raise ValueError(
-                f"{type(self).__name__} needs at least 2 source domains, and rows of "
-                "them as target domains too (-1 for the rows of 0, -2 for those of 1, "
-                f"...); got the domains {shorten(values.tolist())}. as_both_domains("
-                "X, y, sample_domain=...) makes the copies."
+                f"{type(self).__name__} needs at least 2 source domains, and each row "
+                "of them as one of a target domain too (-1 for the rows of 0, -2 for "
+                f"those of 1, ...); got rows of the domains {shorten(rows)}. "
+                "as_both_domains(X, y, sample_domain=...) makes the copies and leaves "
+                "other target rows out."
             )
-        return both
+        return sources
 
 
 def as_both_domains(X, y, *, sample_domain):
@@ -240,7 +247,7 @@ def as_both_domains(X, y, *, sample_domain):
     known = source_targets(y, domain, name)
     rows = np.flatnonzero(domain >= 0)
     if len(rows) == 0:
-        raise ValueError(f"{name} got no source rows: {RULE}.")
+        raise ValueError(f"{name} got no source rows: {SAMPLE_DOMAIN}.")
     return (
         take_rows(X, np.tile(rows, 2)),
         np.concatenate([known, known]),

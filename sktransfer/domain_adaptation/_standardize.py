@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import OneToOneFeatureMixin
 
 from .._validation import Interval
-from ._base import BaseAdapter, unit_rows
+from ._base import BaseAdapter, is_varying, unit_rows
 
 SOURCE, TARGET = "source", "target"
 
@@ -67,7 +67,8 @@ class DomainNormalizer(OneToOneFeatureMixin, BaseAdapter):
 
     The cosine between two rows is then measured from the middle of their own domain.
     For embeddings this does better than dividing by standard deviations, which blows up
-    columns that hardly vary.
+    columns that hardly vary. Not for measurements: of columns in different units the
+    one with the largest numbers decides the direction, and with it all.
 
     Parameters
     ----------
@@ -97,6 +98,12 @@ class DomainNormalizer(OneToOneFeatureMixin, BaseAdapter):
         self.length = length
 
     def _learn(self, X, y, domain):
+        if X.shape[1] == 1:
+            raise ValueError(
+                f"{type(self).__name__} got n_features=1: it keeps the direction of a "
+                'row, and of one number that is its sign. Use "standardize" '
+                "(DomainStandardScaler)."
+            )
         X = unit_rows(X)
         self.statistics_ = {
             key: X[rows].mean(axis=0) for key, rows in domain_rows(domain)
@@ -129,6 +136,4 @@ def _spread(X, fallback):
     """Return standard deviations; 1 for constant columns."""
     if len(X) < 2:
         return fallback
-    spread = X.std(axis=0)
-    level = np.abs(X).max(axis=0)
-    return np.where(spread > 10 * np.finfo(float).eps * level, spread, 1.0)
+    return np.where(is_varying(X), X.std(axis=0), 1.0)

@@ -84,7 +84,8 @@ class TransferComponentAnalysis(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
     gamma : float, default=None
         Of the kernels "rbf" and "poly"; None is one over the number of features.
     mu : float, default=0.1
-        How much the distance of the domains' means weighs.
+        How much the distance of the domains' means weighs, as in the paper of 2009; in
+        that of 2011 the other term has the factor, so that theirs is ``1 / mu``.
 
     Attributes
     ----------
@@ -102,7 +103,7 @@ class TransferComponentAnalysis(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
 
     References
     ----------
-    Pan et al. (2011), Domain Adaptation via Transfer Component Analysis.
+    Pan et al. (2009, 2011), Domain Adaptation via Transfer Component Analysis.
 
     Examples
     --------

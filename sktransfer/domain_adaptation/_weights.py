@@ -1,14 +1,16 @@
 """Weights of source rows: those that could be target rows count more."""
 
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import OneToOneFeatureMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.preprocessing import StandardScaler
 
-from .._validation import Interval
+from .._validation import Interval, StrOptions
 from ._base import BaseAdapter
 
 
@@ -77,8 +79,9 @@ class KMMWeights(BaseWeights):
 
     Parameters
     ----------
-    gamma : float, default=None
-        Of the Gaussian kernel; None is one over the number of features.
+    gamma : float, "scale" or None, default=None
+        Of the Gaussian kernel; None is one over the number of features, which suits
+        features of unit variance; "scale" divides it by the variance of all rows.
     max_weight : float, default=1000.0
     eps : float, default=None
         How far the mean weight may be from 1; None is ``1 - 1 / sqrt(n_source)``.
@@ -108,7 +111,11 @@ class KMMWeights(BaseWeights):
     """
 
     _parameter_constraints = {
-        "gamma": [Interval(Real, 0, None, closed="neither"), None],
+        "gamma": [
+            Interval(Real, 0, None, closed="neither"),
+            StrOptions({"scale"}),
+            None,
+        ],
         "max_weight": [Interval(Real, 1, None, closed="left")],
         "eps": [Interval(Real, 0, None, closed="left"), None],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -125,9 +132,12 @@ class KMMWeights(BaseWeights):
         self.tol = tol
 
     def _weigh(self, source, target):
-        n = len(source)
-        kernel = rbf_kernel(source, gamma=self.gamma)
-        pull = n * rbf_kernel(source, target, gamma=self.gamma).mean(axis=1)
+        n, gamma = len(source), self.gamma
+        if gamma == "scale":
+            rows = np.concatenate([source, target])
+            gamma = 1 / (rows.shape[1] * (rows.var() or 1.0))
+        kernel = rbf_kernel(source, gamma=gamma)
+        pull = n * rbf_kernel(source, target, gamma=gamma).mean(axis=1)
         eps = 1 - 1 / np.sqrt(n) if self.eps is None else self.eps
         # The mean weight lies in a band, below which all weights could become 0.
         band = max(1 - eps, 1 / n) * n, (1 + eps) * n
@@ -146,6 +156,21 @@ class KMMWeights(BaseWeights):
             change = np.linalg.norm(weights - before)
             if change <= self.tol * np.linalg.norm(weights):
                 break
+        else:
+            warnings.warn(
+                f"KMMWeights stopped after max_iter={self.max_iter} iterations; raise "
+                "it, or tol.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        if pull.max() < 1e-6:  # times n, of at most 1: no source row is near any
+            warnings.warn(
+                "KMMWeights: under this kernel no source row is near any target row, "
+                'and the weights mean nothing. Set gamma="scale", or scale the '
+                "features.",
+                UserWarning,
+                stacklevel=2,
+            )
         return weights
 
 

@@ -74,7 +74,7 @@ def mcc(outputs):
     certainty = 1 + torch.exp((shares * log_shares).sum(1)).detach()
     weights = len(outputs) * certainty / certainty.sum()
     confusion = (shares * weights[:, None]).T @ shares
-    confusion = confusion / confusion.sum(1, keepdim=True)
+    confusion = confusion / confusion.sum(1, keepdim=True).clamp(min=1e-12)
     return (confusion.sum() - confusion.trace()) / outputs.shape[1]
 
 

@@ -7,7 +7,13 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import DataConversionWarning
 
 from .._runners import ActivationRunner, InputRunner
-from .._validation import is_integer, plain, shorten
+from .._validation import (
+    check_sample_domain,
+    is_integer,
+    plain,
+    plain_labels,
+    shorten,
+)
 from ..cache import DEFAULT_MEMORY_BUDGET, resolve_cache
 from ._rows import Rows
 
@@ -149,16 +155,7 @@ class FitRows:
     def _is_source(self, sample_domain, n_rows):
         if sample_domain is None:
             return np.ones(n_rows, bool)
-        domain = np.asarray(self._checked(sample_domain, n_rows, "sample_domain"))
-        is_number = domain.dtype.kind in "iuf" and domain.ndim == 1
-        if not is_number or np.isnan(domain).any():
-            raise ValueError(
-                f"{type(self).__name__}: sample_domain must be one number a row, >= 0 "
-                "for source rows and < 0 for target rows; got an array of shape "
-                f"{domain.shape} and dtype {domain.dtype}"
-                f"{', with NaN' if is_number else ''}."
-            )
-        return domain >= 0
+        return check_sample_domain(sample_domain, n_rows, type(self).__name__) >= 0
 
     def _labelled(self, y, used, n_rows):
         """Return `y` of the rows that are used; that of the others is never read.
@@ -170,17 +167,7 @@ class FitRows:
             y = self._checked([y[row] for row in used], len(used), "y")
         else:
             y = self._checked(y, n_rows, "y")[used]
-        if y.dtype != object or all(isinstance(label, str) for label in y.flat):
-            return y
-        plain = np.array(y.tolist())
-        if plain.dtype.kind not in "biuf":
-            kinds = sorted({type(label).__name__ for label in y.flat})
-            raise ValueError(
-                f"{type(self).__name__}: y mixes values of the types {kinds}; expected "
-                "strings, numbers or bools alone, and no missing value in a row that "
-                "is trained on."
-            )
-        return plain
+        return plain_labels(y, type(self).__name__)
 
     def _checked(self, values, n_rows, name):
         if values is None:

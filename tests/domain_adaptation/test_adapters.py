@@ -8,6 +8,7 @@ import pytest
 import sklearn
 from made import shifted
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
@@ -25,6 +26,7 @@ from sktransfer.domain_adaptation._subspace import pairwise_kernels
 from sktransfer.domain_adaptation._weights import _project
 from sktransfer.exceptions import MissingDependencyError
 
+pytestmark = pytest.mark.filterwarnings("ignore:KMMWeights:UserWarning")
 ADAPTERS = [
     CORALAdapter(),
     DensityRatioWeights(),
@@ -126,6 +128,36 @@ def test_one_target_row_gives_finite_features_or_a_clear_error(adapter):
         return
     out = clone(adapter).fit_transform(X, sample_domain=domain)
     assert np.isfinite(out).all()
+
+
+def test_a_column_that_is_constant_in_one_domain_gets_no_variance():
+    made = shifted(n=60)
+    made.X[made.target, 1:3] = 0.3
+    adapted = CORALAdapter().fit_transform(made.X, sample_domain=made.domain)
+    source = adapted[~made.target]
+    assert (source[:, 1:3].std(axis=0) < 1e-8).all()
+    assert (source[:, [0, 3, 4]].std(axis=0) > 0.1).all()
+    scaled = CORALAdapter().fit_transform(1000 * made.X, sample_domain=made.domain)
+    np.testing.assert_allclose(scaled / 1000, adapted, atol=1e-8)
+
+
+def test_the_direction_of_a_single_number_is_refused():
+    with pytest.raises(ValueError, match="n_features=1.*standardize"):
+        DomainNormalizer().fit(np.ones((4, 1)), sample_domain=[0, 0, -1, -1])
+
+
+def test_a_kernel_that_sees_nothing_warns_and_scale_mends_it():
+    rng = np.random.default_rng(0)
+    X, domain = 100 * rng.normal(size=(80, 3)), np.repeat([0, -1], 40)
+    X[40:, 0] += 50
+    with pytest.warns(UserWarning, match='no source row is near.*gamma="scale"'):
+        KMMWeights().fit(X, sample_domain=domain)
+    scaled = KMMWeights(gamma="scale").fit(X, sample_domain=domain).weights_
+    assert scaled[:40].std() > 0.3
+    again = KMMWeights(gamma="scale").fit(X / 100, sample_domain=domain).weights_
+    np.testing.assert_allclose(scaled, again, rtol=1e-6)
+    with pytest.warns(ConvergenceWarning, match="max_iter=2"):
+        KMMWeights(gamma="scale", max_iter=2).fit(X, sample_domain=domain)
 
 
 @by_name

@@ -27,6 +27,7 @@ from sktransfer import (
 from sktransfer.domain_adaptation._estimators import ADAPTERS
 from sktransfer.estimator_checks._watching import global_state_restored
 
+pytestmark = pytest.mark.filterwarnings("ignore:KMMWeights:UserWarning")
 CHEAP = [None, "auto", *sorted(ADAPTERS)]
 
 
@@ -397,6 +398,49 @@ def test_a_regressor_adapts_too(n_outputs):
         scores[adapter] = model.score(X[made.target], truth[made.target])
     assert scores["auto"] > 0.9 > 0 > scores[None]
     assert scores["auto"] == scores["standardize"]
+
+
+def test_pseudo_labels_take_one_class_a_row():
+    made = shifted()
+    y = np.column_stack([made.truth == "a", made.truth == "b"]).astype(int)
+    model = DomainAdaptationClassifier(KNeighborsClassifier())
+    with pytest.raises(ValueError, match="one class a row; got y of shape"):
+        model.fit(made.X, y, sample_domain=made.domain)
+    model.set_params(adapter="standardize").fit(made.X, y, sample_domain=made.domain)
+    assert model.predict(made.X).shape == y.shape
+
+
+def test_labels_of_several_types_are_refused():
+    made = shifted(labels=(1, "b"))
+    y = [label if label == "b" else 1 for label in made.truth]
+    with pytest.raises(
+        ValueError, match=r"mixes values of the types \['int', 'str_'\]"
+    ):
+        DomainAdaptationClassifier().fit(made.X, y, sample_domain=made.domain)
+
+
+def test_what_adapt_returns_is_an_array_of_its_own():
+    made = shifted()
+    before = made.X.copy()
+    model = DomainAdaptationClassifier(adapter=None)
+    model.fit(made.X, made.y, sample_domain=made.domain).adapt(made.X)[:] = 0
+    model.set_params(adapter=[StandardScaler(copy=False)])
+    model.fit(made.X, made.y, sample_domain=made.domain).predict(made.X)
+    np.testing.assert_array_equal(made.X, before)
+
+
+def test_an_adapter_needs_fit_and_transform_only():
+    class Doubled(BaseEstimator):
+        def fit(self, X, y=None):
+            return self
+
+        def transform(self, X):
+            return 2 * X
+
+    made = shifted()
+    model = DomainAdaptationClassifier(adapter=Doubled())
+    model.fit(made.X, made.y, sample_domain=made.domain)
+    np.testing.assert_array_equal(model.adapt(made.X), 2 * made.X)
 
 
 def test_a_regressor_takes_no_pseudo_labels():

@@ -6,6 +6,7 @@ from made import shifted
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
+from sklearn.svm import SVC
 
 from sktransfer import DomainAdaptationClassifier, PseudoLabels
 from sktransfer.domain_adaptation._pseudo_labels import (
@@ -136,6 +137,19 @@ def test_an_estimator_that_only_predicts_is_refused():
 
     with pytest.raises(TypeError, match="predict_proba or decision_function"):
         fitted(made, PseudoLabels(), OnlyPredicts())
+
+
+def test_decisions_between_pairs_of_classes_are_refused():
+    made = shifted(shift=0.5)
+    model = DomainAdaptationClassifier(
+        SVC(decision_function_shape="ovo", random_state=0),
+        ["standardize", PseudoLabels()],
+    )
+    with pytest.raises(ValueError, match='decision_function_shape="ovr"'):
+        model.fit(made.X, made.y, sample_domain=made.domain)
+    model.set_params(estimator__decision_function_shape="ovr")
+    model.fit(made.X, made.y, sample_domain=made.domain)
+    assert model.score(made.X[made.target], made.truth[made.target]) > 0.9
 
 
 def test_the_given_estimator_is_not_fitted_itself():

@@ -17,6 +17,7 @@ from sktransfer import (
     DensityRatioWeights,
     DomainAdaptationClassifier,
     DomainAdaptationRegressor,
+    DomainStandardScaler,
     EnsembleAgreementScorer,
     ImportanceWeightedScorer,
     InformationMaximizationScorer,
@@ -26,6 +27,7 @@ from sktransfer import (
     SourceTargetKFold,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore:KMMWeights:UserWarning")
 SCORERS = [
     CircularValidationScorer(),
     ImportanceWeightedScorer(),
@@ -96,6 +98,22 @@ def test_called_by_hand_it_needs_no_routing(scorer):
     frame = pytest.importorskip("pandas").DataFrame(made.X)
     model = clone(model).fit(frame, made.y, sample_domain=made.domain)
     assert by_hand == scorer(model, frame, made.y, sample_domain=made.domain)
+
+
+@each
+@pytest.mark.parametrize("first", [StandardScaler(), DomainStandardScaler()])
+def test_called_by_hand_it_takes_pipelines(scorer, first):
+    made = shifted()
+    model = make_pipeline(clone(first), DomainAdaptationClassifier())
+    if isinstance(first, DomainStandardScaler):
+        model = make_pipeline(clone(first), LogisticRegression())
+    names = [name for name, step in model.steps if hasattr(step, "set_fit_request")]
+    names = [name for name in names if "domain" in name]
+    steps = {f"{name}__sample_domain": made.domain for name in names}
+    model.fit(made.X, made.truth, **steps)
+    by_hand = scorer(model, made.X, made.y, sample_domain=made.domain)
+    with routed():
+        assert by_hand == scorer(model, made.X, made.y, sample_domain=made.domain)
 
 
 @each

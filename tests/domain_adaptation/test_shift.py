@@ -184,6 +184,22 @@ def test_features_alone_and_a_projection_of_ones_own():
     plt.close(display.figure_)
 
 
+def test_one_feature_is_drawn_on_a_line_and_one_target_row_is_refused():
+    X, domain = np.arange(20.0)[:, None], np.repeat([0, -1], 10)
+    display = DomainShiftDisplay.from_features(X, sample_domain=domain)
+    np.testing.assert_array_equal(display.points["features"], np.c_[X, np.zeros(20)])
+    with pytest.raises(ValueError, match="19 source and 1 target"):
+        DomainShiftDisplay.from_features(
+            X, sample_domain=np.repeat([0, -1], [19, 1]), plot=False
+        )
+
+
+def test_the_rounding_of_constant_columns_is_no_shift():
+    shift = domain_shift(np.full((37, 1), 0.1), sample_domain=[0] * 30 + [-1] * 7)
+    assert shift[0]["difference"] == 0.0
+    assert np.isnan(shift[0]["spread_ratio"])
+
+
 def test_a_picture_of_one_kind_of_domain_is_refused():
     with pytest.raises(ValueError, match="got only source rows"):
         DomainShiftDisplay.from_features(np.zeros((4, 2)), sample_domain=[0, 0, 1, 1])

@@ -86,6 +86,17 @@ def test_shuffling_is_seeded():
         tests(random_state=1)
 
 
+def test_shuffling_moves_rows_with_numbers_as_targets():
+    y, domain = np.random.default_rng(0).normal(size=30), np.repeat([0, -1], [25, 5])
+
+    def tests(seed):
+        cv = SourceTargetKFold(3, shuffle=True, random_state=seed)
+        splits = cv.split(np.zeros((30, 1)), y, sample_domain=domain)
+        return [test.tolist() for _, test in splits]
+
+    assert tests(0) != tests(1)
+
+
 def test_labels_of_target_rows_move_no_fold():
     made, splits = shifted(), []
     for poison in (None, np.nan, -1, "never a class"):
@@ -149,11 +160,21 @@ def test_settings_are_compared_on_domains_that_play_the_target():
 
 
 @pytest.mark.parametrize(
-    "domain", [[0, 0, -1, -1], [0, 1, 1, 0], [0, 1, -5, -5], [-1, -1, -2, -2]]
+    "domain",
+    [
+        [0, 0, -1, -1],
+        [0, 1, 1, 0],
+        [0, 1, -5, -5],
+        [-1, -1, -2, -2],
+        [0, 1, -1, -1],
+        [0, 0, 1, -1, -2],
+        [0, 1, -1, -2, -9],
+    ],
 )
 def test_domains_that_cannot_play_the_target_are_refused(domain):
+    X = np.zeros((len(domain), 1))
     with pytest.raises(ValueError, match="as_both_domains.* makes the copies"):
-        list(LeaveOneDomainOut().split(np.zeros((4, 1)), sample_domain=domain))
+        list(LeaveOneDomainOut().split(X, sample_domain=domain))
 
 
 def test_copies_keep_the_kind_of_the_rows_and_drop_targets():

@@ -414,6 +414,15 @@ def test_texts_of_different_lengths(kind, depth):
     np.testing.assert_allclose(model.predict_proba(cells), alone, atol=1e-5)
 
 
+def test_mcc_is_finite_where_a_class_has_no_share_at_all():
+    outputs = torch.tensor([[300.0, 0, 0], [300, 0, 1], [300, 1, 0]])
+    outputs.requires_grad_(True)
+    loss = losses.mcc(outputs)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(outputs.grad).all()
+
+
 def test_the_head_alone_learns_from_mcc():
     X = pictures()
     options = {"freeze_depth": "all", "domain_loss": "mcc", "lr": 0.01}
@@ -660,7 +669,7 @@ def test_rows_of_one_domain_only_are_refused_with_the_rule(option, domain, count
     "domain", [np.r_[np.nan, np.ones(39)], ["a"] * 40, DOMAIN >= 0, np.ones((40, 2))]
 )
 def test_a_domain_that_is_no_number_is_refused(domain):
-    with pytest.raises(ValueError, match="sample_domain must be one number a row"):
+    with pytest.raises(ValueError, match="sample_domain is one integer per row"):
         images_model().fit(pictures(), LABELS, sample_domain=domain)
 
 
