@@ -51,7 +51,7 @@ class _Runner:
 
     part = None
 
-    def __init__(self, request, cache, *, packed=True):
+    def __init__(self, request, cache, *, scan=None, packed=True):
         self.request, self.cache = request, cache
         self.ready, tag = prepare_for_inference(
             request.backbone, request.device, packed=packed
@@ -63,7 +63,7 @@ class _Runner:
             tag,
         )
         self.claimed = set()
-        self.scan = new_scan()
+        self.scan = new_scan() if scan is None else scan
 
     def _state(self, batch):
         """Collate a batch and move it to the device."""
@@ -177,8 +177,8 @@ class VectorRunner(_Runner):
     a part of it.
     """
 
-    def __init__(self, request, cache):
-        super().__init__(request, cache)
+    def __init__(self, request, cache, scan=None):
+        super().__init__(request, cache, scan=scan)
         backbone = request.backbone
         self.namespace = self._namespace(request.pooling)
         depths = range(1, len(backbone.blocks) + 1)
@@ -264,17 +264,21 @@ class ActivationRunner(_Runner):
     cache : FeatureCache or None
     dtype : {"float32", "float16"}, default="float32"
         What activations are stored as.
+    scan : int, default=None
+        Of `new_scan`, where several runners go through the rows of one call.
     """
 
-    def __init__(self, request, cache, dtype="float32"):
-        super().__init__(request, cache)
+    def __init__(self, request, cache, dtype="float32", scan=None):
+        super().__init__(request, cache, scan=scan)
         self.dtype = np.dtype(dtype)
         self.n_blocks = len(request.backbone.blocks)
         self.is_pooled = request.depth == self.n_blocks
         self.namespace = self._at(request.depth)
         # The deeper half: what partial fine-tuning asks for, and small.
         self.byproducts = range(max(1, self.n_blocks // 2), request.depth)
-        self.vectors = VectorRunner(request, cache) if self.is_pooled else None
+        self.vectors = None
+        if self.is_pooled:
+            self.vectors = VectorRunner(request, cache, self.scan)
 
     def _at(self, depth):
         pooling = self.request.pooling if depth == self.n_blocks else ""

@@ -247,6 +247,16 @@ def test_a_tuned_network_saves_only_what_was_tuned(tmp_path):
     assert changed.stat().st_size < 1.2 * n_bytes + 2048
 
 
+def test_a_network_that_pools_for_itself_comes_back(tmp_path):
+    spec = BackboneSpec("test_byobnet", pretrained=False, random_state=0)
+    model = ImageClassifier(spec, freeze_depth="all", max_epochs=1, random_state=0)
+    model.fit(PIXELS, LABELS)
+    assert load_backbone(spec).pooling == "none"
+    save(model, tmp_path / "model")
+    again = load(tmp_path / "model").predict_proba(PIXELS)
+    np.testing.assert_allclose(again, model.predict_proba(PIXELS), atol=1e-6)
+
+
 def test_there_is_no_pickle_in_a_save(tmp_path):
     save(text_classifier(), tmp_path / "model", weights="include")
     for path in (tmp_path / "model").rglob("*"):

@@ -193,6 +193,8 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
                     is_partial=is_partial,
                 )
             )
+        if not (is_partial and is_resumed):
+            self._seen = 0.0, 0
         self._set_fitted(column, request, target, encoded[used], weight[used])
         return self
 
@@ -244,7 +246,12 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
         self._target = target
         self._fingerprint = request.backbone.fingerprint
         self._tuned = None
-        self._prior = target.prior(encoded, weight)
+        mean, n_rows = getattr(self, "_seen", (0.0, 0))  # of calls of partial_fit
+        n_rows += len(encoded)
+        new = target.mean_of(encoded, weight)
+        mean = mean + (new - mean) * len(encoded) / n_rows
+        self._seen = mean, n_rows
+        self._prior = target.outputs_of(mean)
         self.freeze_depth_ = _frozen_name(request)
 
     # -- predicting --------------------------------------------------------------------
@@ -316,6 +323,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
             return backbone
         module = self.net_.module_
         trained, post_pool = copy.deepcopy((list(module.blocks), module.post_pool))
+        trained = [block.cpu() for block in trained]
         names = backbone.block_names
         blocks = dict(
             zip(names, [*backbone.blocks.values()][:k] + trained, strict=True)

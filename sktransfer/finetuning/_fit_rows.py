@@ -14,7 +14,7 @@ from .._validation import (
     plain_labels,
     shorten,
 )
-from ..cache import DEFAULT_MEMORY_BUDGET, resolve_cache
+from ..cache import DEFAULT_MEMORY_BUDGET, new_scan, resolve_cache
 from ._rows import Rows
 
 
@@ -24,11 +24,11 @@ class FitRows:
     def _is_on_the_fly(self):
         return self.augment is not None and self.augment_views is None
 
-    def _runner(self, request):
+    def _runner(self, request, scan=None):
         if request.depth == 0:
             return InputRunner(request)
         return ActivationRunner(
-            request, resolve_cache(self.cache), self.activation_dtype
+            request, resolve_cache(self.cache), self.activation_dtype, scan
         )
 
     def _views(self, column, request, only):
@@ -36,10 +36,11 @@ class FitRows:
 
         No other row is read, let alone run.
         """
+        scan = new_scan()  # of all views, which would push each other out
         if self._is_on_the_fly():
             runners = [InputRunner(request)]
         else:
-            runners = [self._runner(request)]
+            runners = [self._runner(request, scan)]
         if self.augment is not None and self.augment_views is not None:
             from ._augment import AugmentedPreprocess
 
@@ -48,7 +49,8 @@ class FitRows:
                 changed = AugmentedPreprocess(
                     request.preprocess, self.augment, self._view_seed(), view
                 )
-                runners.append(self._runner(request._replace(preprocess=changed)))
+                changed = request._replace(preprocess=changed)
+                runners.append(self._runner(changed, scan))
         cache = resolve_cache(self.cache)
         budget = DEFAULT_MEMORY_BUDGET if cache is None else cache.memory_budget
         views, bad = [], set()

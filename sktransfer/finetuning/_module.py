@@ -65,7 +65,8 @@ class Trained(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def _norms(self):
-        return batch_norms(self.blocks)
+        rest = [] if self.post_pool is None else batch_norms(self.post_pool)
+        return batch_norms(self.blocks) + rest
 
     def train(self, mode=True):
         """Set the mode; BatchNorm stays in eval mode unless it is to be trained."""

@@ -179,6 +179,22 @@ class FineTuneNet(skorch.NeuralNet):
         self.module = self.module_
 
 
+OWN_PARAMS = {
+    "batch_size",
+    "callbacks",
+    "criterion",
+    "device",
+    "iterator_train",
+    "iterator_train__shuffle",
+    "iterator_valid",
+    "lr",
+    "max_epochs",
+    "module",
+    "optimizer__lr",
+    "optimizer__weight_decay",
+    "train_split",
+    "verbose",
+}
 OWN_CALLBACKS = (
     "bar",
     "early_stopping",
@@ -227,12 +243,15 @@ class KeepLastGood(Callback):
         self.n_epochs_, self.weights_ = 0, None
 
     def on_epoch_end(self, net, **kwargs):
-        """Copy the weights."""
-        self.n_epochs_ += 1
-        self.weights_ = {
+        """Copy the weights, unless the last step has spoilt them."""
+        weights = {
             key: value.detach().clone()
             for key, value in net.module_.state_dict().items()
         }
+        if not all(torch.isfinite(value).all() for value in weights.values()):
+            raise NonFiniteLossError("a weight is not finite")
+        self.n_epochs_ += 1
+        self.weights_ = weights
 
     def __getstate__(self):
         """Leave out the copy."""
@@ -294,6 +313,13 @@ def make_net(
     With a `DomainLoss` as `domain` it is a `DomainNet`. `loader` makes the batches, and
     with `n_batches` so many an epoch.
     """
+    taken = sorted(OWN_PARAMS & set(net_params or ()))
+    if taken:
+        raise ValueError(
+            f"net_params has {taken}, which the estimator sets from parameters of its "
+            "own, such as lr, weight_decay, max_epochs, batch_size, callbacks, "
+            "objective and early_stopping. Set those, and leave these out."
+        )
     own = [("unscale", Unscale()), ("keep_last_good", KeepLastGood())]
     if gradient_clip_value is not None:
         own.append(("gradient_clipping", Clip(gradient_clip_value)))
@@ -412,6 +438,9 @@ def train(net, dataset, max_epochs, name):
     net.notify("on_train_end", X=dataset, y=None)
     n_epochs, is_lost = keeper.n_epochs_, keeper.weights_ is None
     keeper.weights_ = None
+    net.train_split = None  # holds the rows that were set aside
+    if early is not None:
+        early.best_model_weights_ = None
     if isinstance(error, NonFiniteLossError):
         if is_lost:
             raise NonFiniteLossError(_advice(name, "in the first epoch")) from error
@@ -429,7 +458,7 @@ def train(net, dataset, max_epochs, name):
 
 def _advice(name, when):
     return (
-        f"{name}: the loss was not finite {when}. Use a smaller lr (or "
+        f"{name}: the loss or a weight was not finite {when}. Use a smaller lr (or "
         "backbone_lr_scale), gradient_clip_value=1.0, or precision='float32'."
     )
 

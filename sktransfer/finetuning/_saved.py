@@ -60,6 +60,7 @@ def rebuild_net(estimator, backbone, record, tensors, device):
     ValueError
         If the tensors do not fit.
     """
+    from .._pooling import POOLINGS
     from .._torch import seeded
     from ._heads import HEADS, make_head
     from ._module import BATCH_NORMS, Trained
@@ -67,6 +68,8 @@ def rebuild_net(estimator, backbone, record, tensors, device):
 
     if record["head"] not in HEADS or record["batch_norm"] not in BATCH_NORMS:
         raise ValueError(f"no such head or batch_norm: {record}")
+    if record["pooling"] not in (*POOLINGS, backbone.pooling):
+        raise ValueError(f"no such pooling: {record}")
     k = backbone.resolve_depth(
         record["freeze_depth"] or 0, parameter="freeze_depth", minimum=0
     )
@@ -79,7 +82,7 @@ def rebuild_net(estimator, backbone, record, tensors, device):
             blocks,
             backbone.post_pool if blocks else None,
             head,
-            pooling=backbone.resolve_pooling(record["pooling"]),
+            pooling=record["pooling"],
             n_prefix_tokens=backbone.n_prefix_tokens,
             batch_norm=record["batch_norm"],
         )

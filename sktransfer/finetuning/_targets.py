@@ -91,13 +91,19 @@ class ClassTarget:
             return expit(outputs)
         return softmax(outputs.astype(np.float64), axis=1)
 
-    def prior(self, encoded, weights):
-        """Return the outputs of a row of which nothing is known."""
+    def mean_of(self, encoded, weights):
+        """Return the share of rows that each class or label has."""
         if self.is_multilabel:
-            share = np.average(encoded, axis=0, weights=weights).clip(1e-6, 1 - 1e-6)
-            return np.log(share / (1 - share)).astype(np.float32)
+            return np.average(encoded, axis=0, weights=weights)
         counts = np.bincount(encoded, weights, minlength=self.n_outputs)
-        return np.log(np.maximum(counts / counts.sum(), 1e-12)).astype(np.float32)
+        return counts / counts.sum()
+
+    def outputs_of(self, mean):
+        """Return the outputs of a row of which nothing but these shares is known."""
+        if self.is_multilabel:
+            share = mean.clip(1e-6, 1 - 1e-6)
+            return np.log(share / (1 - share)).astype(np.float32)
+        return np.log(np.maximum(mean, 1e-12)).astype(np.float32)
 
     def decode(self, outputs):
         """Return labels."""
@@ -149,9 +155,13 @@ class NumberTarget:
         """Return a weight of 1 for each row."""
         return np.ones(len(y))
 
-    def prior(self, encoded, weights):
-        """Return the outputs of a row of which nothing is known."""
-        return np.average(encoded, axis=0, weights=weights).astype(np.float32)
+    def mean_of(self, encoded, weights):
+        """Return the mean of the rows."""
+        return np.average(encoded, axis=0, weights=weights)
+
+    def outputs_of(self, mean):
+        """Return the outputs of a row of which nothing but this mean is known."""
+        return mean.astype(np.float32)
 
     def decode(self, outputs):
         """Return numbers in the units of `y`."""

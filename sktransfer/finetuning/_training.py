@@ -8,7 +8,7 @@ from .._allocator import hand_back
 from ._prefix import Prefix
 
 PREDICT_BATCH = 32
-READ_AHEAD = 32  # batches of texts that are put in the order of their lengths
+READ_AHEAD = 2**26  # bytes of texts' activations that are put in order of length
 SCALED_ROWS = 4096  # that are enough to learn a mean and a spread from
 ON_FEATURES = ("coral", "mmd", "dann", "cdan")  # domain losses that no head can lower
 ON_CLASSES = ("cdan", "mcc")  # that need a softmax over classes
@@ -75,7 +75,7 @@ class Training:
         self.net_ = net
         self.n_epochs_ = n_epochs + (self.n_epochs_ if plan.is_resumed else 0)
         before = self.history_ if plan.is_resumed else []
-        self.history_ = [*before, *net.history]
+        self.history_ = [*before, *net.history[:n_epochs]]
 
     def _train_by_outputs(self, plan, module, dataset, valid):
         """Train blocks and head together; return the net and its whole epochs."""
@@ -267,7 +267,8 @@ class Training:
                 f"{name}: domain_loss={loss!r} needs one class a row, and y has "
                 f"{target.n_outputs} labels a row. Use 'coral', 'mmd' or 'dann'."
             )
-        if self.batch_norm == "target" and not any(map(batch_norms, blocks)):
+        parts = [*blocks, request.backbone.post_pool] if blocks else []
+        if self.batch_norm == "target" and not any(batch_norms(p) for p in parts if p):
             raise ValueError(
                 f"{name}: batch_norm='target' sets the statistics of BatchNorm in the "
                 f"trained blocks, and behind freeze_depth={self.freeze_depth!r} "
@@ -308,6 +309,7 @@ class Training:
                 "freeze_depth, such as -1; or objective='log_loss'."
             )
         for parameter, is_taken, advice in (
+            ("batch_size", self.batch_size > 1, "2 or more"),
             ("head", self.head in ("linear", "prototype"), "'linear' or 'prototype'"),
             ("head_init", self.head_init != "random", "'auto'"),
             ("label_smoothing", self.label_smoothing == 0, "0"),
@@ -317,8 +319,8 @@ class Training:
             if not is_taken:
                 raise ValueError(
                     f"{name}: objective='contrastive' does not take {parameter}="
-                    f"{getattr(self, parameter)!r}, as its head is fitted after the "
-                    f"training, to labelled rows. Use {advice}, or "
+                    f"{getattr(self, parameter)!r}, as it compares labelled rows with "
+                    f"each other and fits the head afterwards. Use {advice}, or "
                     "objective='log_loss'."
                 )
 
@@ -372,20 +374,29 @@ class Training:
 def _batches(plan, rows):
     """Yield the inputs of rows in a random order: a batch stands for all of them."""
     view, order = plan.views[0], np.random.default_rng(plan.seed).permutation(rows)
-    for start in range(0, len(order), PREDICT_BATCH):
-        part = order[start : start + PREDICT_BATCH]
+    for part in np.array_split(order, -(-len(order) // PREDICT_BATCH)):
         yield _inputs(plan.request, [view[row] for row in part])
 
 
 def _alike(request, view, rows):
     """Yield positions in `rows` and their inputs; texts together with those as long."""
-    size = PREDICT_BATCH * (READ_AHEAD if request.backbone.modality == "text" else 1)
-    for first in range(0, len(rows), size):
-        arrays = [view[row] for row in rows[first : first + size]]
-        order = np.argsort([len(array) for array in arrays], kind="stable")
-        for start in range(0, len(order), PREDICT_BATCH):
-            part = order[start : start + PREDICT_BATCH]
-            yield first + part, _inputs(request, [arrays[i] for i in part])
+    is_ragged = request.backbone.modality == "text"
+    positions, arrays, n_bytes = [], [], 0
+    for position, row in enumerate(rows):
+        positions.append(position)
+        arrays.append(view[row])
+        n_bytes += arrays[-1].nbytes
+        is_last = position == len(rows) - 1
+        is_full = len(arrays) >= PREDICT_BATCH and not (
+            is_ragged and n_bytes < READ_AHEAD and len(arrays) < 32 * PREDICT_BATCH
+        )
+        if is_full or is_last:
+            order = np.argsort([len(array) for array in arrays], kind="stable")
+            for start in range(0, len(order), PREDICT_BATCH):
+                part = order[start : start + PREDICT_BATCH]
+                inputs = _inputs(request, [arrays[i] for i in part])
+                yield [positions[i] for i in part], inputs
+            positions, arrays, n_bytes = [], [], 0
 
 
 def _inputs(request, arrays):

@@ -1,6 +1,8 @@
 """The frozen prefix runs once a row, and what it leaves trains like the network."""
 
 import os
+from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from conftest import encoded
 from sklearn.model_selection import GridSearchCV
 
 from sktransfer import FeatureCache, ImageClassifier, TextClassifier
+from sktransfer.finetuning import _training
 from sktransfer.finetuning._rows import Rows
 
 LABELS = np.arange(12) % 2
@@ -88,6 +91,38 @@ def test_many_rows_in_the_file_hold_one_open_file():
     assert {array.dtype for array in got} == {np.dtype(np.float16)}
     values = [*range(299), 7]
     np.testing.assert_array_equal(got, [np.full((2, 3), i) for i in values])
+
+
+@pytest.mark.filterwarnings("ignore:The feature cache is full")
+def test_views_of_one_fit_do_not_push_each_other_out(counting_backbone):
+    backbone, counter = counting_backbone("tiny-cnn")
+    model = ImageClassifier(
+        backbone,
+        freeze_depth=-1,
+        augment="light",
+        augment_views=2,
+        max_epochs=1,
+        random_state=0,
+        cache=FeatureCache(),
+    )
+    model.fit(rows_for("tiny-cnn"), LABELS)
+    n_bytes = model.cache.info().n_bytes
+    assert counter.rows == 24
+    model.set_params(cache=FeatureCache(memory_budget=n_bytes // 4))
+    model.fit(rows_for("tiny-cnn"), LABELS)
+    n_kept, n_run = model.cache.info().rows, counter.rows
+    assert 12 <= n_kept < 24
+    model.fit(rows_for("tiny-cnn"), LABELS)
+    assert counter.rows - n_run == 24 - n_kept
+
+
+def test_a_pass_over_the_rows_has_batches_of_like_size():
+    rows = np.arange(33)
+    plan = SimpleNamespace(request=None, views=[rows[:, None]], seed=0)
+    with mock.patch.object(_training, "_inputs", lambda request, arrays: arrays):
+        batches = list(_training._batches(plan, rows))
+    assert [len(batch) for batch in batches] == [17, 16]
+    assert sorted(np.concatenate(batches).ravel()) == rows.tolist()
 
 
 def test_the_same_broken_picture_twice_is_left_out_twice():

@@ -207,7 +207,8 @@ def test_the_head_is_fitted_to_the_trained_features():
     )
 
 
-def test_texts_of_many_lengths_keep_their_own_features():
+def test_texts_of_many_lengths_keep_their_own_features(monkeypatch):
+    monkeypatch.setattr(_training, "READ_AHEAD", 50_000)  # some forty of these texts
     texts = [f"{'word ' * (7 * i % 40)}{i}" for i in range(100)]
     labels = np.arange(100) % 2
     model = contrastive(max_epochs=1, batch_size=64).fit(texts, labels)
@@ -272,6 +273,7 @@ def test_training_goes_on_from_where_it_ended():
     [
         ({"freeze_depth": "all"}, LABELS, "freezes all that makes them"),
         ({"head": "mlp"}, LABELS, "does not take head='mlp'"),
+        ({"batch_size": 1}, LABELS, "does not take batch_size=1"),
         ({"head_init": "random"}, LABELS, "does not take head_init='random'"),
         ({"label_smoothing": 0.1}, LABELS, "does not take label_smoothing=0.1"),
         ({"temperature": 0}, LABELS, "temperature"),

@@ -170,6 +170,22 @@ def norm_parts(batch_norm):
     }
 
 
+@pytest.mark.parametrize("batch_norm", ["eval", "frozen", "train"])
+def test_batch_norm_behind_the_pooling_is_treated_like_that_of_the_blocks(batch_norm):
+    with seeded(0):
+        module = Trained(
+            [],
+            torch.nn.BatchNorm1d(4),
+            make_head("linear", 4, 2, 0.0),
+            pooling="none",
+            n_prefix_tokens=0,
+            batch_norm=batch_norm,
+        )
+    norm = module.train().post_pool
+    assert norm.training == (batch_norm == "train")
+    assert norm.weight.requires_grad == (batch_norm != "frozen")
+
+
 def groups_of(name, depth, **options):
     backbone = load_backbone(name)
     k = backbone.resolve_depth(depth, minimum=0)

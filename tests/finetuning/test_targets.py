@@ -86,6 +86,19 @@ def test_partial_fit_knows_all_classes_and_refuses_others():
         model.partial_fit(TEXTS[:2], [0, 3])
 
 
+def test_the_prior_is_that_of_all_batches():
+    texts = [f"text {i}" for i in range(12)]
+    model = classifier(missing="prior").partial_fit(texts, list("xyzz" * 3))
+    model.partial_fit(texts[:4], list("yyyy"))
+    np.testing.assert_allclose(
+        model.predict_proba([None])[0], [3 / 16, 7 / 16, 6 / 16], atol=1e-6
+    )
+    model.fit(texts, list("xxyz" * 3))
+    np.testing.assert_allclose(
+        model.predict_proba([None])[0], [0.5, 0.25, 0.25], atol=1e-6
+    )
+
+
 @pytest.mark.parametrize("depth", ["all", -1])
 def test_the_first_batch_of_partial_fit_may_be_of_one_class(depth):
     model = classifier(freeze_depth=depth)

@@ -50,6 +50,47 @@ def test_without_a_whole_epoch_the_error_is_raised(kind):
         model(callbacks=[Raise(kind(), 1)]).fit(TEXTS, LABELS)
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), NonFiniteLossError("nan")])
+def test_the_history_has_whole_epochs_only(error):
+    with pytest.warns(ConvergenceWarning, match="last whole epoch"):
+        stopped = model(callbacks=[Raise(error, 3)]).fit(TEXTS, LABELS)
+    assert [row["epoch"] for row in stopped.history_] == [1, 2]
+    assert all(row["train_loss"] > 0 for row in stopped.history_)
+
+
+class Spoil(Callback):
+    """Makes a weight infinite after the last step of an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_batch_end(self, net, training=None, **kwargs):
+        if training and len(net.history) == self.epoch:
+            with torch.no_grad():
+                net.module_.head[-1].bias[0] = torch.inf
+
+
+def test_weights_that_the_last_step_of_an_epoch_spoils_are_not_kept():
+    with pytest.raises(NonFiniteLossError, match="in the first epoch"):
+        model(callbacks=[Spoil(1)], max_epochs=1).fit(TEXTS, LABELS)
+    with pytest.warns(ConvergenceWarning, match="not finite in epoch 4; the weights"):
+        kept = model(callbacks=[Spoil(4)]).fit(TEXTS, LABELS)
+    assert kept.n_epochs_ == 3
+    assert np.isfinite(kept.predict_proba(TEXTS)).all()
+
+
+def test_a_fitted_model_lets_go_of_the_rows():
+    fitted = model(early_stopping=True).fit(TEXTS, LABELS)
+    assert fitted.net_.train_split is None
+    assert dict(fitted.net_.callbacks_)["early_stopping"].best_model_weights_ is None
+
+
+@pytest.mark.parametrize("name", ["lr", "batch_size", "callbacks", "max_epochs"])
+def test_net_params_that_have_a_parameter_of_their_own_are_refused(name):
+    with pytest.raises(ValueError, match=rf"net_params has \['{name}'\]"):
+        model(net_params={name: 1}).fit(TEXTS, LABELS)
+
+
 def test_net_params_reach_skorch():
     fitted = model(net_params={"optimizer": torch.optim.SGD}).fit(TEXTS, LABELS)
     assert isinstance(fitted.net_.optimizer_, torch.optim.SGD)
