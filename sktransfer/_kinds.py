@@ -121,10 +121,10 @@ def guess_kind(series):
         return by_type
     if holds_images(sample):
         return "image"
-    if all(isinstance(cell, numbers.Number) for cell in sample):
-        return "numeric"
-    if all(isinstance(cell, datetime.date) for cell in sample):
-        return "date"
+    for kind, fits in CHECKS:
+        # One cell that is neither would stop the encoder later: look at all of them.
+        if all(map(fits, sample)) and all(fits(c) for c in cells if not is_null(c)):
+            return kind
     strings = [cell for cell in sample if isinstance(cell, str)]
     if len(strings) < len(sample):
         if all(isinstance(cell, (str, numbers.Number)) for cell in sample):
@@ -136,10 +136,6 @@ def guess_kind(series):
             "dates. Convert it, or leave it out with "
             f"kinds={{{series.name!r}: 'drop'}}."
         )
-    if all(map(is_number, strings)):
-        return "numeric"
-    if all(ISO_DATE.fullmatch(cell.strip()) for cell in strings):
-        return "date"
     return "text" if _are_texts(strings, cells) else "categorical"
 
 
@@ -164,9 +160,17 @@ def is_number(cell):
     if digits[:1] == "0" and digits[1:2].isdigit():
         return False
     try:
-        return np.isfinite(float(digits)) and "_" not in digits
+        return math.isfinite(float(cell)) and "_" not in cell
     except ValueError:
         return False
+
+
+CHECKS = (
+    ("numeric", lambda cell: isinstance(cell, numbers.Number)),
+    ("date", lambda cell: isinstance(cell, datetime.date)),
+    ("numeric", lambda cell: isinstance(cell, str) and is_number(cell)),
+    ("date", lambda cell: isinstance(cell, str) and ISO_DATE.fullmatch(cell.strip())),
+)
 
 
 def _are_texts(strings, cells):

@@ -35,6 +35,11 @@ class NetworkColumn:
     def fit_transform(self, series, name, y):
         """Fit, and return the columns."""
         cells = series.to_list()
+        nulls = _nulls(cells)
+        self.is_empty = bool(nulls.all())
+        if self.is_empty:  # nothing to learn from, as in a fold of a rare column
+            self.names = [f"{name}_missing"]
+            return nulls[:, None].astype(np.float64)
         vectors = _numbers(self.encoder.fit_transform(series, y))
         self._check(vectors, name)
         n_rows, width = vectors.shape
@@ -43,9 +48,7 @@ class NetworkColumn:
             # A component that few rows speak for is noise.
             wanted = min(self.n_components, max(1, n_rows // ROWS_A_COMPONENT))
             if wanted < width:
-                self.pca = PCA(wanted, random_state=self.random_state)
-                vectors = self.pca.fit_transform(vectors)
-        nulls = _nulls(cells)
+                self.pca, vectors = fit_pca(wanted, vectors, self.random_state)
         self.has_nulls = bool(nulls.any())
         self.names = [f"{name}_{i}" for i in range(vectors.shape[1])]
         if self.has_nulls:
@@ -54,6 +57,8 @@ class NetworkColumn:
 
     def transform(self, series, name):
         """Return the columns."""
+        if self.is_empty:
+            return _nulls(series.to_list())[:, None].astype(np.float64)
         vectors = _numbers(self.encoder.transform(series))
         self._check(vectors, name)
         if self.pca is not None:
@@ -86,7 +91,6 @@ class CategoricalColumn:
     def __init__(self, encoder, max_categories):
         if encoder == "onehot":
             encoder = OneHotEncoder(
-                drop="if_binary",
                 handle_unknown="infrequent_if_exist",
                 max_categories=max_categories,
                 sparse_output=False,
@@ -106,7 +110,7 @@ class CategoricalColumn:
     def transform(self, series, name):
         """Return the columns."""
         with warnings.catch_warnings():
-            # A category that fit did not see is zeros, and no news.
+            # A category that fit did not see is zeros in all columns, and no news.
             warnings.filterwarnings("ignore", message="Found unknown categories")
             return _numbers(self.encoder.transform(_as_categories(series)))
 
@@ -158,6 +162,15 @@ class DateColumn:
         """Return the columns."""
         parts = date_parts(series.to_list(), name)
         return np.column_stack([parts[part] for part in self.kept])
+
+
+def fit_pca(n_components, vectors, random_state):
+    """Return a fitted PCA, and what it makes of the vectors."""
+    pca = PCA(n_components, random_state=random_state)
+    with warnings.catch_warnings():
+        # Rows that are all alike have no variance to explain.
+        warnings.filterwarnings("ignore", "invalid value", RuntimeWarning)
+        return pca, pca.fit_transform(vectors)
 
 
 # -- cells -----------------------------------------------------------------------------

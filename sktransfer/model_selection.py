@@ -7,7 +7,7 @@ some numbers of labels.
 
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from ._selection._transferability import (
 from ._validation import as_column, dense, is_null
 from .backbones import Backbone, load_backbone
 from .cache import FeatureCache
+from .exceptions import UnreadableRowError
 
 __all__ = [
     "BackboneRanking",
@@ -257,6 +258,8 @@ def rank_backbones(
     ([1, 2], 1.0)
     """
     column, kept, target, groups = _read(X, y, groups, task, missing)
+    if isinstance(candidates, Iterator):
+        candidates = list(candidates)
     modality = modality or modality_of(candidates, column)
     check_options(method, modality, missing, encoder_params, n_timed, n_neighbors)
     triples = triples_of(candidates, modality)
@@ -276,7 +279,17 @@ def rank_backbones(
     rows = []
     for backbone, depth, pooling in triples:
         encoder = ENCODERS[modality](backbone, depth=depth, pooling=pooling, **params)
-        rows.append(_row(encoder, cells, target, scorer, modality, n_timed))
+        try:
+            rows.append(_row(encoder, cells, target, scorer, modality, n_timed))
+        except UnreadableRowError as err:
+            row = int(kept[err.row])
+            why = str(err).split(" cannot be used: ", 1)[-1]
+            raise UnreadableRowError(
+                f"rank_backbones: {column.describe(row)} cannot be used: {why}",
+                row=row,
+                label=column.label(row),
+                source=err.source,
+            ) from err.__cause__
     scores = np.array([row["score"] for row in rows])
     for row in rows:
         row["rank"] = 1 + int((scores > row["score"]).sum())

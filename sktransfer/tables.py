@@ -4,6 +4,7 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._kinds import FEW, KINDS, guess_kind, missing_file, sample_of
@@ -90,10 +91,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         What becomes of a numeric column, such as ``SimpleImputer()``.
     rest : {"sklearn", "skrub"}, default="sklearn"
         "skrub" hands categorical, numeric and date columns to skrub's
-        ``TableVectorizer``; `categorical`, `max_categories` and `numeric` are not used
-        then.
+        ``TableVectorizer``, but for those that `kinds` names; `categorical`,
+        `max_categories` and `numeric` are for these alone then.
     random_state : int or RandomState, default=0
-        Of the principal components.
+        Of the principal components, and of skrub's for strings.
 
     Attributes
     ----------
@@ -288,7 +289,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self.columns_, self._vectorizer = {}, None
         parts, names_out = [], []
         for name, kind in self.kinds_.items():
-            if kind == "drop" or (self.rest == "skrub" and kind in LEFT_TO_SKRUB):
+            if kind == "drop" or self._is_left(name):
                 continue
             encoder = self._encoder(X[name], name, kind)
             parts.append(encoder.fit_transform(X[name], name, y))
@@ -299,7 +300,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             skrub = import_optional(
                 "skrub", extra="tables", purpose="TableEncoder(rest='skrub')"
             )
-            self._vectorizer = skrub.TableVectorizer()
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            strings = skrub.StringEncoder(random_state=seed)
+            self._vectorizer = skrub.TableVectorizer(high_cardinality=strings)
             frame = self._vectorizer.fit_transform(left, y)
             parts.append(_as_matrix(frame))
             names_out += list(frame.columns)
@@ -354,8 +357,13 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     def _left(self, X):
         """Return the columns that are skrub's."""
-        names = [name for name, kind in self.kinds_.items() if kind in LEFT_TO_SKRUB]
-        return X[names]
+        return X[[name for name in self.kinds_ if self._is_left(name)]]
+
+    def _is_left(self, name):
+        """Whether a column is skrub's, which makes guesses of its own."""
+        is_named = name in (self.kinds or {})
+        is_among = self.kinds_[name] in LEFT_TO_SKRUB
+        return self.rest == "skrub" and is_among and not is_named
 
 
 def _sources(encoder):

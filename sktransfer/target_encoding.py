@@ -1,18 +1,18 @@
 """TargetAwareEncoder: what a supervised model says of rows that it has not seen."""
 
-import warnings
 from numbers import Integral
+from types import SimpleNamespace
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone, is_classifier
-from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, check_random_state, get_tags
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from ._column_estimator import ImageColumn, TextColumn
 from ._selection._folds import make_folds
+from ._table_columns import fit_pca
 from ._validation import Interval, StrOptions, dense, is_integer
 from .encoders import ImageEncoder, TextEncoder
 
@@ -130,13 +130,13 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         sample_weight : array-like of shape (n_samples,), default=None
             For the estimator's `fit`.
         groups : array-like of shape (n_samples,), default=None
-            Not used: a fit of all rows has no folds.
+            For the estimator's `fit`, if it takes them.
 
         Returns
         -------
         self
         """
-        self._fit_all(X, y, sample_weight)
+        self._fit_all(X, y, sample_weight, groups)
         return self
 
     def fit_transform(self, X, y, *, sample_weight=None, groups=None):
@@ -148,7 +148,8 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
         groups : array-like of shape (n_samples,), default=None
-            Rows of a group stay in one fold.
+            Rows of a group stay in one fold. The estimator's `fit` gets them too, if it
+            takes them.
 
         Returns
         -------
@@ -159,14 +160,8 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         ValueError
             If the folds do not test each row once.
         """
-        y, n_rows, seed, beside = self._fit_all(X, y, sample_weight)
-        if groups is not None:
-            groups = np.asarray(groups)
-            if groups.shape != (n_rows,):
-                raise ValueError(
-                    f"TargetAwareEncoder: X has {n_rows} rows and groups has shape "
-                    f"{groups.shape}; expected one group a row."
-                )
+        y, groups, seed, beside = self._fit_all(X, y, sample_weight, groups)
+        n_rows = len(y)
         folds = make_folds(
             self.cv,
             y,
@@ -186,7 +181,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
             )
         outputs = np.empty((n_rows, len(self._suffixes)))
         for train, test in folds:
-            model = self._fitted(X, y, sample_weight, train)
+            model = self._fitted(X, y, sample_weight, groups, train)
             outputs[test] = self._outputs(model, _rows(X, test))
         return outputs if beside is None else np.hstack([outputs, beside])
 
@@ -225,11 +220,13 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "estimator_")
         stem = self._stem
         if input_features is not None:
-            if len(input_features) != 1:
+            if len(input_features) != self.n_features_in_:
                 raise ValueError(
-                    f"input_features should have length 1, got {len(input_features)}."
+                    f"input_features should have length {self.n_features_in_}, got "
+                    f"{len(input_features)}."
                 )
-            stem = input_features[0]
+            if self.n_features_in_ == 1:
+                stem = input_features[0]
         names = [f"{stem}_{suffix}" for suffix in self._suffixes]
         n_beside = self.n_features_out_ - len(names)
         names += [f"{stem}_pca_{i}" for i in range(n_beside)]
@@ -246,14 +243,14 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
 
     # -- the work --------------------------------------------------------------------
 
-    def _fit_all(self, X, y, sample_weight):
-        """Fit to all rows; return the target, its length, a seed, what is beside."""
+    def _fit_all(self, X, y, sample_weight, groups):
+        """Fit to all rows; return the target, groups, a seed, what is beside."""
         self._validate_params()
         if y is None:
             raise ValueError(
                 "TargetAwareEncoder requires y to be passed, but the target y is None."
             )
-        y = np.asarray(y)
+        y = dense(y)
         n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
         if not y.ndim or len(y) != n_rows:
             raise ValueError(
@@ -265,16 +262,25 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
                 f"TargetAwareEncoder: X has {n_rows} rows and sample_weight has "
                 f"{len(sample_weight)}; expected one weight a row."
             )
+        if groups is not None:
+            groups = np.asarray(groups)
+            if groups.shape != (n_rows,):
+                raise ValueError(
+                    f"TargetAwareEncoder: X has {n_rows} rows and groups has shape "
+                    f"{groups.shape}; expected one group a row."
+                )
         seed = int(check_random_state(self.random_state).randint(MAX_SEED))
         self._learn_outputs(y)
-        self.estimator_ = self._fitted(X, y, sample_weight, np.arange(n_rows))
+        rows = np.arange(n_rows)
+        self.estimator_ = self._fitted(X, y, sample_weight, groups, rows)
         self._stem = _name_of(X) or type(self).__name__.lower()
-        self.n_features_in_ = 1 if getattr(X, "ndim", 1) != 2 else X.shape[1]
+        shape = getattr(X, "shape", (n_rows,))
+        self.n_features_in_ = shape[1] if len(shape) == 2 else 1
         beside = self._fit_frozen(X, n_rows, seed)
         self.n_features_out_ = len(self._suffixes)
         if beside is not None:
             self.n_features_out_ += beside.shape[1]
-        return y, n_rows, seed, beside
+        return y, groups, seed, beside
 
     def _learn_outputs(self, y):
         """Say which columns come out."""
@@ -288,6 +294,12 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
                 f"{type(self.estimator).__name__}. Use output='predictions'."
             )
         kind = type_of_target(y, input_name="y")
+        if kind == "multiclass-multioutput" and self.output_ != "predictions":
+            raise ValueError(
+                f"TargetAwareEncoder: y has {y.shape[1]} columns of several classes "
+                f"each, of which output={self.output_!r} can say nothing; use one "
+                "encoder for each, or output='predictions'."
+            )
         self._is_classes = can_classify and kind in ("binary", "multiclass")
         if hasattr(self, "classes_"):
             del self.classes_
@@ -310,26 +322,36 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         else:
             self._suffixes = [str(i) for i in range(y.shape[1])]
 
-    def _fitted(self, X, y, sample_weight, rows):
+    def _fitted(self, X, y, sample_weight, groups, rows):
         """Return a model of some rows."""
+        there = np.unique(y[rows]) if self._is_classes else ()
+        if len(there) == 1 < len(self.classes_):  # what most classifiers refuse
+            return SimpleNamespace(classes_=there)
         given = {}
         if sample_weight is not None:
             given["sample_weight"] = np.asarray(sample_weight)[rows]
+        if groups is not None and has_fit_parameter(self.estimator, "groups"):
+            given["groups"] = groups[rows]
         return clone(self.estimator).fit(_rows(X, rows), y[rows], **given)
 
     def _outputs(self, model, X):
         """Return one row of columns for each row."""
+        if self._is_classes and len(model.classes_) == 1:  # all that its fold had
+            n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
+            if self.output_ == "predictions":
+                return np.full((n_rows, 1), float(model.classes_[0]))
+            return np.tile(self._certain(model.classes_[0]), (n_rows, 1))
         if self.output_ == "predictions":
             outputs = np.asarray(model.predict(X), dtype=np.float64)
             return outputs.reshape(len(outputs), -1)
-        if self._is_classes and len(model.classes_) == 1:  # all that its fold had
-            return np.tile(self._certain(model.classes_[0]), (len(X), 1))
         if self.output_ == "logits" and hasattr(model, "decision_function"):
             outputs = np.asarray(model.decision_function(X), dtype=np.float64)
         elif hasattr(model, "predict_proba"):
             outputs = model.predict_proba(X)
             if isinstance(outputs, list):  # one table for each label
-                outputs = np.column_stack([_last(table) for table in outputs])
+                outputs = np.column_stack(
+                    [_positive(table, model, i) for i, table in enumerate(outputs)]
+                )
             elif self._is_classes and len(model.classes_) == 2:
                 outputs = outputs[:, 1]
             outputs = np.asarray(outputs, dtype=np.float64)
@@ -387,11 +409,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         features = clone(first)
         vectors = dense(features.fit_transform(X))
         n_components = min(self.n_components, len(vectors), vectors.shape[1])
-        pca = PCA(n_components, random_state=seed)
-        with warnings.catch_warnings():
-            # Rows that are all alike have no variance to explain.
-            warnings.filterwarnings("ignore", "invalid value", RuntimeWarning)
-            beside = pca.fit_transform(vectors)
+        pca, beside = fit_pca(n_components, vectors, seed)
         self.frozen_ = Pipeline([("features", features), ("pca", pca)])
         return beside
 
@@ -414,9 +432,11 @@ def _encoder_of(estimator, frozen):
     )
 
 
-def _last(table):
-    """Return the probability of a label, where all rows may lack it."""
-    return table[:, 1] if table.shape[1] > 1 else np.zeros(len(table))
+def _positive(table, model, label):
+    """Return the probability of a label, where all rows may have or lack it."""
+    if table.shape[1] > 1:
+        return table[:, 1]
+    return np.full(len(table), float(model.classes_[label][0] > 0))
 
 
 def _rows(X, rows):

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from ._validation import HasMethods, Interval, StrOptions, shorten
+from ._validation import HasMethods, Interval, StrOptions, dense, shorten
 from .backbones import Backbone
 from .encoders import ImageEncoder, TextEncoder
 
@@ -129,6 +129,11 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         self._modality = getattr(encoder, "_modality", "text")
         prompts = _prompts(self.classes, self._templates())
         labels = list(prompts)
+        if len({isinstance(label, str) for label in labels}) > 1:
+            raise ValueError(
+                f"ZeroShotClassifier: the labels {shorten(labels)} are strings and "
+                "others; expected one kind, so that predictions can equal them."
+            )
         self.classes_, order = np.unique(np.asarray(labels), return_index=True)
         self.prompts_ = [prompts[labels[i]] for i in order]
         flat = [prompt for some in self.prompts_ for prompt in some]
@@ -148,7 +153,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
             vectors = self.encoder_.transform(flat)
         else:
             vectors = clone(of_prompts).fit_transform(flat)
-        vectors = _unit(np.asarray(vectors))
+        vectors = _unit(dense(vectors))
         ends = np.cumsum([0, *map(len, self.prompts_)])
         means = [
             vectors[start:end].mean(axis=0)
@@ -212,7 +217,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
 
     def _logits(self, X):
         check_is_fitted(self, "vectors_")
-        vectors = np.asarray(self.encoder_.transform(X))
+        vectors = dense(self.encoder_.transform(X))
         if vectors.shape[1] != self.vectors_.shape[1]:
             raise ValueError(
                 f"ZeroShotClassifier: rows have {vectors.shape[1]} features and "

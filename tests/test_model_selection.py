@@ -16,7 +16,11 @@ from sktransfer import (
     load_backbone,
     register_backbone,
 )
-from sktransfer.exceptions import MissingRowError, WeightsNotFoundError
+from sktransfer.exceptions import (
+    MissingRowError,
+    UnreadableRowError,
+    WeightsNotFoundError,
+)
 from sktransfer.inspection import BackboneRankingDisplay
 from sktransfer.model_selection import layer_profile, rank_backbones
 
@@ -147,6 +151,30 @@ def test_unreadable_rows_follow_on_error(image_paths):
     assert got[0]["score"] == pytest.approx(want[0]["score"])
 
 
+def test_an_unreadable_row_is_named_as_it_stands_in_x(image_paths):
+    cells = [None, None, *image_paths[:2], "nowhere.jpg"]
+    X = pd.Series(cells, index=list("abcde"), name="photo")
+    with pytest.raises(UnreadableRowError, match="row 4.*'e'.*nowhere.jpg") as error:
+        rank_backbones(X, [0, 1, 0, 1, 0], ["tiny-cnn"])
+    assert (error.value.row, error.value.label) == (4, "e")
+    assert str(error.value).count("cannot be used") == 1
+
+
+def test_an_iterator_of_candidates_is_gone_through_once():
+    ranking = rank_backbones(
+        TEXTS, LABELS, iter(["tiny-bert", ("tiny-bert", 1, "max")])
+    )
+    assert len(ranking) == 2
+
+
+def test_groups_without_a_class_for_each_fold_are_not_stratified():
+    y, groups = np.arange(6) // 2, np.arange(6)
+    ranking = rank_backbones(
+        TEXTS[:6], y, ["tiny-bert"], method="probe", cv=5, groups=groups
+    )
+    assert np.isfinite(ranking[0]["score"])
+
+
 def test_given_folds_are_the_same_for_all_candidates_and_count_rows_of_x():
     candidates = ["tiny-bert", ("tiny-bert", 1, "auto")]
     splitter = KFold(4, shuffle=True, random_state=0)
@@ -229,6 +257,8 @@ def test_modality_is_that_of_the_candidates_or_of_the_cells(image_paths):
     [
         ({"candidates": []}, "candidates is empty"),
         ({"candidates": "tiny-bert"}, "must be 'installed' or a list"),
+        ({"candidates": load_backbone("tiny-bert")}, "must be 'installed' or a list"),
+        ({"encoder_params": {"missing": "empty"}}, "missing is a parameter of rank"),
         ({"candidates": [("tiny-bert", 1)]}, "has 2 parts; expected a backbone or"),
         ({"method": "leep"}, "method='leep' must be one of"),
         ({"modality": "sound"}, "modality='sound' must be one of"),

@@ -215,7 +215,8 @@ def test_categories_new_rare_and_whole_numbers():
     model = TableEncoder(categorical="ordinal").fit(frame)
     np.testing.assert_array_equal(model.transform(new), [[0], [np.nan], [np.nan]])
     model = TableEncoder(max_categories=2).fit(frame)
-    assert list(model.get_feature_names_out()) == ["c_infrequent_sklearn"]
+    names = list(model.get_feature_names_out())
+    assert names == ["c_1", "c_infrequent_sklearn"]
     frame = pd.DataFrame({"c": ["a", "b"] * 6, "n": [1.0, None] * 6})
     model = TableEncoder(categorical=_Shares(), numeric=SimpleImputer())
     out = model.fit_transform(frame, [0, 1] * 6)
@@ -321,6 +322,54 @@ def test_skrub_takes_the_rest(table):
     np.testing.assert_allclose(out[:, 6:].astype(float), want.astype(float))
     assert names[6:] == list(vectorizer.get_feature_names_out())
     np.testing.assert_allclose(model.transform(table), out, atol=1e-5)
+
+
+def test_a_cell_that_is_neither_category_is_none_of_two():
+    frame = pd.DataFrame({"c": ["no", "yes", "no"]})
+    model = TableEncoder().fit(frame)
+    new = pd.DataFrame({"c": ["maybe", None, "no", "yes"]})
+    np.testing.assert_array_equal(
+        model.transform(new), [[0, 0], [0, 0], [1, 0], [0, 1]]
+    )
+
+
+def test_one_cell_among_many_decides_what_a_column_is_not():
+    numbers, dates = [str(i) for i in range(1000)], ["2024-05-01"] * 1000
+    for cells in (numbers, dates):
+        assert guess_kind(pd.Series(cells)) in ("numeric", "date")
+        cells[1] = "n/a"
+        assert guess_kind(pd.Series(cells)) == "categorical"
+    assert guess_kind(pd.Series(["--5", "3", "- 4"])) == "categorical"
+
+
+@pytest.mark.parametrize("kind", ["image", "text"])
+def test_a_column_of_which_no_cell_is_there_says_so(kind, image_paths):
+    frame = pd.DataFrame({"n": [1.0, 2.0], "p": [None, None]})
+    model = encoder(kinds={"p": kind}).fit(frame)
+    assert list(model.get_feature_names_out()) == ["n", "p_missing"]
+    new = pd.DataFrame({"n": [1.0, 2.0], "p": [image_paths[0], None]})
+    np.testing.assert_array_equal(model.transform(new), [[1, 0], [2, 1]])
+
+
+def test_rows_that_are_all_alike_have_a_component(image_paths):
+    frame = pd.DataFrame({"p": [image_paths[0], *[None] * 9]})
+    out = encoder(kinds={"p": "image"}, n_components=2).fit_transform(frame)
+    assert np.isfinite(out).all()
+
+
+def test_skrub_gets_no_column_that_kinds_names_and_is_seeded():
+    frame = pd.DataFrame(
+        {
+            "zip": [10115, 10117, 10115] * 30,
+            "n": range(90),
+            "id": [f"ab{i * 7919 % 1000}x" for i in range(90)],
+        }
+    )
+    model = TableEncoder(kinds={"zip": "categorical"}, rest="skrub")
+    first = model.fit_transform(frame)
+    names = list(model.get_feature_names_out())
+    assert names[:3] == ["zip_10115", "zip_10117", "n"]
+    np.testing.assert_array_equal(clone(model).fit_transform(frame), first)
 
 
 def test_names_that_meet_are_told_apart():

@@ -5,6 +5,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier
@@ -20,6 +21,7 @@ from sklearn.model_selection import (
     cross_val_score,
 )
 from sklearn.multioutput import MultiOutputClassifier
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
 from sktransfer import (
@@ -335,6 +337,85 @@ def test_a_model_that_knows_one_class_says_that_class(output, classes):
     else:
         assert (got[y == "a"].argmax(axis=1) == 1).all()
         assert (got[y != "a"].argmax(axis=1) == 0).all()
+
+
+@pytest.mark.parametrize(
+    "classifier",
+    [
+        RandomForestClassifier(10, random_state=0),
+        MultiOutputClassifier(KNeighborsClassifier(3)),
+    ],
+)
+def test_a_label_that_all_rows_of_a_fold_have_is_certain(classifier):
+    y = np.ones((12, 2), int)
+    y[0, 0], y[:, 1] = 0, np.arange(12) % 2
+    model = TargetAwareEncoder(
+        make_pipeline(TfidfVectorizer(), classifier),
+        cv=KFold(3),
+        output="proba",
+        random_state=0,
+    )
+    out = model.fit_transform(TEXTS[:12], y)
+    np.testing.assert_array_equal(out[:4, 0], 1.0)  # the others have no 0
+    assert (
+        model.set_params(output="logits").fit_transform(TEXTS[:12], y)[:4, 0] > 6
+    ).all()
+    with pytest.raises(ValueError, match="2 columns of several classes each"):
+        model.fit(TEXTS[:12], y + 1 + np.arange(12)[:, None] % 3)
+
+
+def test_groups_reach_an_estimator_that_takes_them(monkeypatch):
+    seen, groups = [], np.repeat(np.arange(10), 4)
+    split = TextClassifier._split
+
+    def watched(self, used, encoded, target, given, *rest):
+        seen.append(given)
+        return split(self, used, encoded, target, given, *rest)
+
+    monkeypatch.setattr(TextClassifier, "_split", watched)
+    classifier = TextClassifier(
+        "tiny-bert", early_stopping=True, max_epochs=1, random_state=0
+    )
+    model = TargetAwareEncoder(classifier, cv=2, random_state=0)
+    model.fit_transform(TEXTS[:40], IS_RED[:40], groups=groups)
+    assert [len(given) for given in seen] == [40, 20, 20]
+    assert all((np.unique(g, return_counts=True)[1] == 4).all() for g in seen)
+
+
+def test_several_columns_have_names_too():
+    frame = pd.DataFrame({"b": np.arange(12.0), "c": np.arange(12.0) % 3})
+    y = np.array(["yes", "no"] * 6)
+    forest = RandomForestClassifier(5, random_state=0)
+    encoder = TargetAwareEncoder(forest, cv=2, random_state=0)
+    table = ColumnTransformer([("x", encoder, ["b", "c"])])
+    out = table.set_output(transform="pandas").fit_transform(frame, y)
+    assert list(out.columns) == ["x__targetawareencoder_yes"]
+    assert encoder.fit(pl.DataFrame(frame), y).n_features_in_ == 2
+    with pytest.raises(ValueError, match="should have length 2, got 1"):
+        encoder.get_feature_names_out(["b"])
+
+
+def test_a_fold_of_one_class_needs_no_model_that_takes_it():
+    y = np.array(["a"] + ["b"] * 11)
+    classifier = TextClassifier("tiny-bert", max_epochs=1, random_state=0)
+    model = TargetAwareEncoder(classifier, cv=KFold(3), output="proba", random_state=0)
+    out = model.fit_transform(TEXTS[:12], y)
+    np.testing.assert_array_equal(out[:4], 1.0)
+    sparse = TfidfVectorizer().fit_transform(TEXTS[:12])
+    forest = RandomForestClassifier(5, random_state=0)
+    model = TargetAwareEncoder(forest, cv=KFold(2), output="proba", random_state=0)
+    out = model.fit_transform(sparse, np.repeat(["a", "b"], 6))
+    np.testing.assert_array_equal(out[:, 0], np.repeat([1.0, 0.0], 6))
+
+
+def test_labels_may_stand_in_a_sparse_matrix():
+    y = np.column_stack([np.arange(12) % 2, np.arange(12) > 5]).astype(int)
+    classifier = TextClassifier("tiny-bert", max_epochs=1, random_state=0)
+    model = TargetAwareEncoder(classifier, cv=2, random_state=0)
+    np.testing.assert_array_equal(
+        model.fit_transform(TEXTS[:12], csr_array(y)),
+        clone(model).fit_transform(TEXTS[:12], y),
+    )
 
 
 def test_sparse_features_can_stand_beside():

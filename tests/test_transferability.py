@@ -13,6 +13,7 @@ from sklearn.preprocessing import Normalizer
 
 from sktransfer._selection._transferability import (
     PROBE_C,
+    _linear,
     accuracy_of,
     as_target,
     h_score,
@@ -220,6 +221,21 @@ def test_a_target_is_read(y, task, kind):
 def test_a_target_that_is_none_is_refused(y, task, message):
     with pytest.raises(ValueError, match=message):
         as_target(np.array(y), task=task, caller="test")
+
+
+def test_labels_that_all_training_rows_have_or_lack_get_the_log_odds_of_that():
+    rng = np.random.default_rng(0)
+    y = np.column_stack([np.zeros(48), np.ones(48), np.arange(48) % 2]).astype(int)
+    F, unseen = rng.normal(size=(48, 4)), rng.normal(size=(9, 4))
+    out = _linear(F, y, unseen, "labels", 1.0)
+    np.testing.assert_allclose(out[:, 0], -np.log(97))
+    np.testing.assert_allclose(out[:, 1], np.log(97))
+    assert (abs(out[:, 2]) < np.log(97)).all()
+
+
+def test_one_class_a_row_has_one_column():
+    with pytest.raises(ValueError, match=r"one class a row; got y of shape \(4, 2\)"):
+        as_target(np.eye(4, 2, dtype=int), task="classes", caller="test")
 
 
 def test_a_missing_class_is_refused():

@@ -5,6 +5,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from sklearn.base import clone
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -105,10 +106,18 @@ def test_an_encoder_that_learns_gets_the_rows():
     assert list(texts(encoder=pipeline).fit(rows).predict(rows[:2])) == ["a", "c"]
 
 
+def test_an_encoder_may_be_sparse():
+    model = ZeroShotClassifier(["red", "green"], HashingVectorizer(), template="{}")
+    assert list(model.fit().predict(["red", "green"])) == ["red", "green"]
+    model.set_params(encoder=TfidfVectorizer())
+    assert list(model.fit(["red", "green"]).predict(["green"])) == ["green"]
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
         ({"classes": ["a"]}, ValueError, "at least 2 classes; got 1"),
+        ({"classes": {1: "red", "1": "green"}}, ValueError, "strings and others"),
         ({"classes": ["a", "a"]}, ValueError, "a label is twice"),
         ({"classes": "ab"}, TypeError, "a list of labels or a dict .* got str: 'ab'"),
         ({"classes": {"a": "x", "b": []}}, ValueError, "class 'b' needs a prompt"),

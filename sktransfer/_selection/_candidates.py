@@ -9,7 +9,7 @@ from ..exceptions import MissingDependencyError, WeightsNotFoundError
 from ._transferability import METHODS
 
 ENCODERS = {"image": ImageEncoder, "text": TextEncoder}
-NOT_ENCODER_PARAMS = {"add_indicator", "backbone", "depth", "pooling"}
+NOT_ENCODER_PARAMS = {"add_indicator", "backbone", "depth", "missing", "pooling"}
 MISSING = ("drop", "raise")
 
 
@@ -39,13 +39,14 @@ def check_options(method, modality, missing, encoder_params, n_timed, n_neighbor
     if unknown:
         raise ValueError(
             f"rank_backbones: encoder_params has {sorted(unknown)}; expected some of "
-            f"{sorted(known)}. Backbone, depth and pooling belong to a candidate."
+            f"{sorted(known)}. Backbone, depth and pooling belong to a candidate, and "
+            "missing is a parameter of rank_backbones."
         )
 
 
 def modality_of(candidates, column):
     """Ask the candidates that know what they read, and else look at the cells."""
-    if not isinstance(candidates, str):
+    if not isinstance(candidates, (str, Backbone, BackboneSpec, tuple)):
         for candidate in candidates:
             backbone = candidate[0] if isinstance(candidate, tuple) else candidate
             if isinstance(backbone, Backbone):

@@ -50,15 +50,11 @@ def make_folds(cv, y, *, is_classes, groups, random_state, caller):
         raise ValueError(
             f"{caller}: cv={cv} must be from 2 to the number of {units}, {n_units}."
         )
-    if groups is not None and is_classes:
-        kind = StratifiedGroupKFold
-    elif groups is not None:
-        kind = GroupKFold
-    elif is_classes:
-        most = np.unique(y, return_counts=True)[1].max()
-        kind = StratifiedKFold if most >= cv else KFold
+    can_stratify = is_classes and np.unique(y, return_counts=True)[1].max() >= cv
+    if groups is not None:
+        kind = StratifiedGroupKFold if can_stratify else GroupKFold
     else:
-        kind = KFold
+        kind = StratifiedKFold if can_stratify else KFold
     splitter = kind(n_splits=cv, shuffle=True, random_state=random_state)
     with warnings.catch_warnings():
         # A class of fewer rows than folds cannot be in each of them; that is no fault.

@@ -8,7 +8,7 @@ from sklearn.model_selection import cross_validate
 from sklearn.utils.multiclass import type_of_target
 
 from .._row_table import RowTable
-from .._validation import is_integer
+from .._validation import is_integer, plain_labels
 from ._folds import make_folds
 
 
@@ -231,13 +231,20 @@ def label_efficiency_curve(
     [('words', 2), ('words', 5), ('network', 2), ('network', 5)]
     """
     estimators = _named(estimators)
-    y = np.asarray(y)
+    y = plain_labels(np.asarray(y), "label_efficiency_curve")
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
     kind = type_of_target(y, input_name="y")
     if kind not in ("binary", "multiclass"):
         raise ValueError(
             f"label_efficiency_curve counts labels of each class, and y is {kind!r}; "
             "expected one class a row. For numbers, use "
             "sklearn.model_selection.learning_curve."
+        )
+    if not (scoring is None or isinstance(scoring, str) or callable(scoring)):
+        raise ValueError(
+            f"label_efficiency_curve: scoring={scoring!r} must be one scorer: a name, "
+            "a callable or None. Call it once for each."
         )
     if not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence!r} must be between 0 and 1.")

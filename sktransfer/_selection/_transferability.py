@@ -101,6 +101,11 @@ def as_target(y, *, task, caller):
         task = "numbers" if kind.startswith("continuous") else names.get(kind)
         task = task or "classes"
     if task == "classes":
+        if y.ndim > 1 and y.shape[1] > 1:
+            raise ValueError(
+                f"{caller}: task='classes' needs one class a row; got y of shape "
+                f"{y.shape}. Use task='labels' for an indicator matrix."
+            )
         classes, values = np.unique(y.ravel(), return_inverse=True)
         if len(classes) < 2:
             raise ValueError(
@@ -336,7 +341,9 @@ def _linear(features, values, unseen, task, C):
     parts = []
     for column in values.T:
         if column.min() == column.max():
-            parts.append(np.full(len(unseen), float(column[0])))
+            # The log-odds of a label that all of so many rows have, or none.
+            odds = np.log(2 * len(column) + 1)
+            parts.append(np.full(len(unseen), odds if column[0] else -odds))
         else:
             parts.append(_logistic(features, column, C).decision_function(unseen))
     return np.column_stack(parts)

@@ -64,7 +64,8 @@ class TextClassifier(TextColumn, BaseClassifier):
         Divides the cosines of contrastive training; a lower one minds near rows more.
     max_pairs : int, default=1000000
         Pairs of rows that all of contrastive training may compare; beyond it, an epoch
-        takes a random part of the rows. With few rows it has 5 batches, within this.
+        takes a random part of the rows, at the least one batch. With few rows it has 5
+        batches, within this.
     domain_loss : {"coral", "mmd", "dann", "cdan", "mcc"}, default=None
         What rows without labels (a negative `sample_domain` in `fit`) add to the loss.
         "coral" brings the covariances of both domains' features together, "mmd" their
