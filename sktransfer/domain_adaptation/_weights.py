@@ -85,8 +85,8 @@ class KMMWeights(BaseWeights):
     max_weight : float, default=1000.0
     eps : float, default=None
         How far the mean weight may be from 1; None is ``1 - 1 / sqrt(n_source)``.
-    max_iter : int, default=1000
-    tol : float, default=1e-6
+    max_iter : int, default=20000
+    tol : float, default=1e-5
         Change of the weights, relative to their length, at which it stops.
 
     Attributes
@@ -123,7 +123,7 @@ class KMMWeights(BaseWeights):
     }
 
     def __init__(
-        self, gamma=None, max_weight=1000.0, eps=None, max_iter=1000, tol=1e-6
+        self, gamma=None, max_weight=1000.0, eps=None, max_iter=20_000, tol=1e-5
     ):
         self.gamma = gamma
         self.max_weight = max_weight
