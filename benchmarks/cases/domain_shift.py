@@ -64,8 +64,8 @@ UNEVEN = {
 }
 TARGET_TRAINED = "trained on the target's labels"
 # What skada's method of the same name is compared with. "exact" is skada's code with
-# another solver: full instead of approximate principal components, an eigensolver that is
-# right for the matrix of TCA, which is not symmetric, and for KMM SciPy's instead of
+# another solver: full instead of approximate principal components, an eigensolver that
+# is right for the matrix of TCA, which is not symmetric, and for KMM SciPy's instead of
 # Frank and Wolfe's, which ends elsewhere at each run.
 TWINS = {
     "coral": "coral",
