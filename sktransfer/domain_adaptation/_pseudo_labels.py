@@ -164,10 +164,11 @@ def class_beliefs(estimator, X):
 
 def _is_by_class(estimator, decisions, X):
     """Whether there is one decision for each class."""
-    n_classes = decisions.shape[1]
-    if n_classes != len(estimator.classes_) or n_classes != 3:
-        return n_classes == len(estimator.classes_)
-    # Three classes have three pairs: the greatest is to be the prediction, but for ties.
+    if decisions.shape[1] != len(estimator.classes_):
+        return False
+    if decisions.shape[1] != 3:
+        return True
+    # Three classes have three pairs. The greatest is the prediction, but for ties.
     named = estimator.classes_[decisions.argmax(axis=1)]
     return np.mean(named == estimator.predict(X)) > 0.8
 
