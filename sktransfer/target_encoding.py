@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from ._column_estimator import ImageColumn, TextColumn
 from ._selection._folds import make_folds
 from ._table_columns import fit_pca
-from ._validation import Interval, StrOptions, dense, is_integer
+from ._validation import Interval, StrOptions, dense, is_integer, n_rows_of
 from .encoders import ImageEncoder, TextEncoder
 
 __all__ = ["TargetAwareEncoder"]
@@ -251,7 +251,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
                 "TargetAwareEncoder requires y to be passed, but the target y is None."
             )
         y = dense(y)
-        n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
+        n_rows = n_rows_of(X)
         if not y.ndim or len(y) != n_rows:
             raise ValueError(
                 f"TargetAwareEncoder: X has {n_rows} rows and y has shape {y.shape}; "
@@ -337,7 +337,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
     def _outputs(self, model, X):
         """Return one row of columns for each row."""
         if self._is_classes and len(model.classes_) == 1:  # all that its fold had
-            n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
+            n_rows = n_rows_of(X)
             if self.output_ == "predictions":
                 return np.full((n_rows, 1), float(model.classes_[0]))
             return np.tile(self._certain(model.classes_[0]), (n_rows, 1))

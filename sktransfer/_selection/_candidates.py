@@ -11,6 +11,7 @@ from ._transferability import METHODS
 ENCODERS = {"image": ImageEncoder, "text": TextEncoder}
 NOT_ENCODER_PARAMS = {"add_indicator", "backbone", "depth", "missing", "pooling"}
 MISSING = ("drop", "raise")
+SINGLE = (str, Backbone, BackboneSpec, tuple)  # one candidate, and no list of them
 
 
 def check_options(method, modality, missing, encoder_params, n_timed, n_neighbors):
@@ -46,7 +47,7 @@ def check_options(method, modality, missing, encoder_params, n_timed, n_neighbor
 
 def modality_of(candidates, column):
     """Ask the candidates that know what they read, and else look at the cells."""
-    if not isinstance(candidates, (str, Backbone, BackboneSpec, tuple)):
+    if not isinstance(candidates, SINGLE):
         for candidate in candidates:
             backbone = candidate[0] if isinstance(candidate, tuple) else candidate
             if isinstance(backbone, Backbone):
@@ -67,7 +68,7 @@ def triples_of(candidates, modality):
                 f"rank_backbones: no backbone for {modality}s is installed; run: pip "
                 'install "sktransfer[bundled]", or pass a list of candidates.'
             )
-    if isinstance(candidates, (str, Backbone, BackboneSpec, tuple)):
+    if isinstance(candidates, SINGLE):
         raise ValueError(
             f"rank_backbones: candidates={candidates!r} must be 'installed' or a list; "
             "put a single candidate into a list."

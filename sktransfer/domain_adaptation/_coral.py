@@ -67,17 +67,17 @@ class CORALAdapter(OneToOneFeatureMixin, BaseAdapter):
 
 
 def _covariance(X, reg):
-    varies = is_varying(X)
-    X = X - X.mean(axis=0)
+    centred = X - X.mean(axis=0)
     if reg == "auto":
         # A constant column has no variance, and shrinkage must not give it one.
-        scale = X[:, varies].std(axis=0)
+        varies = is_varying(X)
+        scale = centred[:, varies].std(axis=0)
         covariance = np.zeros((X.shape[1], X.shape[1]))
         if varies.any():
-            found = ledoit_wolf(X[:, varies] / scale, assume_centered=True)[0]
+            found = ledoit_wolf(centred[:, varies] / scale, assume_centered=True)[0]
             covariance[np.ix_(varies, varies)] = found * np.outer(scale, scale)
         return covariance
-    covariance = empirical_covariance(X, assume_centered=True)
+    covariance = empirical_covariance(centred, assume_centered=True)
     return covariance if reg is None else shrunk_covariance(covariance, reg)
 
 

@@ -96,15 +96,14 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
             X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True)
             steps, domain = [], np.zeros(len(X), dtype=np.int64)
         else:
-            X = validate_data(self, X, dtype=np.float64)
+            # Of its own: a transformer may work in place.
+            X = validate_data(self, X, dtype=np.float64, copy=bool(steps))
             domain = check_both_domains(sample_domain, len(X), name)
         source = domain >= 0
         known = self._check_targets(source_targets(y, domain, name))
         weights = _source_weights(sample_weight, X, source)
         pseudo_labels = steps.pop() if _is_last_pseudo(steps) else None
         vars(self).pop("pseudo_labels_", None)
-        if steps:
-            X = X.copy()  # a transformer may work in place
         X, factors = self._fit_adapters(steps, X, known, domain)
         if factors is not None:
             weights = factors if weights is None else weights * factors
@@ -145,9 +144,8 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
         ndarray of shape (n_samples, n_features_out)
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        X = validate_data(self, X, dtype=np.float64, reset=False, copy=True)
         domain = resolve_domain(sample_domain, len(X), type(self).__name__)
-        X = X.copy()
         for adapter in self.adapters_:
             X = np.asarray(_transform(adapter, X, domain))
         return X

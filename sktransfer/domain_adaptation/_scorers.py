@@ -84,9 +84,7 @@ class BaseDomainScorer(BaseEstimator):
                     "both kinds into every test part."
                 )
         # Called by hand, where routing is off, a pipeline would not hand it on.
-        is_router = hasattr(estimator, "get_metadata_routing")
-        on = {"enable_metadata_routing": True} if is_router else {}
-        with sklearn.config_context(**on):
+        with sklearn.config_context(enable_metadata_routing=True):
             return float(self._score(estimator, X, y, domain))
 
     def _source_targets(self, y, domain):

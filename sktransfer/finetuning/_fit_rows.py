@@ -49,8 +49,8 @@ class FitRows:
                 changed = AugmentedPreprocess(
                     request.preprocess, self.augment, self._view_seed(), view
                 )
-                changed = request._replace(preprocess=changed)
-                runners.append(self._runner(changed, scan))
+                of_view = request._replace(preprocess=changed)
+                runners.append(self._runner(of_view, scan))
         cache = resolve_cache(self.cache)
         budget = DEFAULT_MEMORY_BUDGET if cache is None else cache.memory_budget
         views, bad = [], set()

@@ -13,9 +13,10 @@ from ..backbones import State
 BATCH_NORMS = ("frozen", "eval", "train", "target")
 
 
-def batch_norms(module):
-    """Return the BatchNorm layers of a module."""
-    return [m for m in module.modules() if isinstance(m, _BatchNorm)]
+def batch_norms(*parts):
+    """Return the BatchNorm layers of modules; None is a part that is not there."""
+    there = [part for part in parts if part is not None]
+    return [m for part in there for m in part.modules() if isinstance(m, _BatchNorm)]
 
 
 class Trained(nn.Module):
@@ -65,8 +66,7 @@ class Trained(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def _norms(self):
-        rest = [] if self.post_pool is None else batch_norms(self.post_pool)
-        return batch_norms(self.blocks) + rest
+        return batch_norms(self.blocks, self.post_pool)
 
     def train(self, mode=True):
         """Set the mode; BatchNorm stays in eval mode unless it is to be trained."""

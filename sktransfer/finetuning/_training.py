@@ -8,7 +8,7 @@ from .._allocator import hand_back
 from ._prefix import Prefix
 
 PREDICT_BATCH = 32
-READ_AHEAD = 2**26  # bytes of texts' activations that are put in order of length
+READ_AHEAD, READ_AHEAD_BYTES = 1024, 2**26  # of texts that are put in order of length
 SCALED_ROWS = 4096  # that are enough to learn a mean and a spread from
 ON_FEATURES = ("coral", "mmd", "dann", "cdan")  # domain losses that no head can lower
 ON_CLASSES = ("cdan", "mcc")  # that need a softmax over classes
@@ -267,8 +267,8 @@ class Training:
                 f"{name}: domain_loss={loss!r} needs one class a row, and y has "
                 f"{target.n_outputs} labels a row. Use 'coral', 'mmd' or 'dann'."
             )
-        parts = [*blocks, request.backbone.post_pool] if blocks else []
-        if self.batch_norm == "target" and not any(batch_norms(p) for p in parts if p):
+        post_pool = request.backbone.post_pool if blocks else None
+        if self.batch_norm == "target" and not batch_norms(*blocks, post_pool):
             raise ValueError(
                 f"{name}: batch_norm='target' sets the statistics of BatchNorm in the "
                 f"trained blocks, and behind freeze_depth={self.freeze_depth!r} "
@@ -380,23 +380,20 @@ def _batches(plan, rows):
 
 def _alike(request, view, rows):
     """Yield positions in `rows` and their inputs; texts together with those as long."""
-    is_ragged = request.backbone.modality == "text"
-    positions, arrays, n_bytes = [], [], 0
-    for position, row in enumerate(rows):
-        positions.append(position)
+    most = READ_AHEAD if request.backbone.modality == "text" else PREDICT_BATCH
+    first, arrays, n_bytes = 0, [], 0
+    for position, row in enumerate(rows, start=1):
         arrays.append(view[row])
         n_bytes += arrays[-1].nbytes
-        is_last = position == len(rows) - 1
-        is_full = len(arrays) >= PREDICT_BATCH and not (
-            is_ragged and n_bytes < READ_AHEAD and len(arrays) < 32 * PREDICT_BATCH
+        is_full = len(arrays) == most or (
+            n_bytes >= READ_AHEAD_BYTES and len(arrays) >= PREDICT_BATCH
         )
-        if is_full or is_last:
+        if is_full or position == len(rows):
             order = np.argsort([len(array) for array in arrays], kind="stable")
             for start in range(0, len(order), PREDICT_BATCH):
                 part = order[start : start + PREDICT_BATCH]
-                inputs = _inputs(request, [arrays[i] for i in part])
-                yield [positions[i] for i in part], inputs
-            positions, arrays, n_bytes = [], [], 0
+                yield first + part, _inputs(request, [arrays[i] for i in part])
+            first, arrays, n_bytes = position, [], 0
 
 
 def _inputs(request, arrays):

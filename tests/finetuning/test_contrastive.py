@@ -208,7 +208,9 @@ def test_the_head_is_fitted_to_the_trained_features():
 
 
 def test_texts_of_many_lengths_keep_their_own_features(monkeypatch):
-    monkeypatch.setattr(_training, "READ_AHEAD", 50_000)  # some forty of these texts
+    monkeypatch.setattr(
+        _training, "READ_AHEAD_BYTES", 50_000
+    )  # some forty of these texts
     texts = [f"{'word ' * (7 * i % 40)}{i}" for i in range(100)]
     labels = np.arange(100) % 2
     model = contrastive(max_epochs=1, batch_size=64).fit(texts, labels)
