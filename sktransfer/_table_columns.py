@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
+from ._utils.names import on_disk
 from ._validation import dense, is_null, shorten
 
 CATEGORICAL = ("onehot", "ordinal")
@@ -16,6 +17,7 @@ DATE_PARTS = ("days", "year", "month", "day", "weekday", "hour")
 DAY_S = 86400
 
 
+@on_disk
 class NetworkColumn:
     """Images or texts through an encoder, then to fewer columns.
 
@@ -78,6 +80,7 @@ class NetworkColumn:
             )
 
 
+@on_disk
 class CategoricalColumn:
     """Categories through an encoder of scikit-learn.
 
@@ -115,6 +118,7 @@ class CategoricalColumn:
             return _numbers(self.encoder.transform(_as_categories(series)))
 
 
+@on_disk
 class NumericColumn:
     """Numbers as they are, or through a transformer; null cells are NaN.
 
@@ -144,6 +148,7 @@ class NumericColumn:
         )
 
 
+@on_disk
 class DateColumn:
     """Days since 1970, and year, month, day, weekday and hour where they vary."""
 

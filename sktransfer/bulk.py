@@ -17,6 +17,7 @@ from ._bulk._parts import (
 )
 from ._bulk._sources import open_source
 from ._optional import import_optional
+from ._utils.names import set_module
 from ._validation import is_integer
 from ._whole_file import write_whole
 from .backbones import load_backbone
@@ -30,6 +31,7 @@ LOCK = ".lock"
 DEFAULT_BACKBONES = {"image": "efficientnet_lite0", "text": "all-MiniLM-L6-v2"}
 
 
+@set_module("sktransfer.bulk")
 class BulkResult(NamedTuple):
     """What a run did.
 
@@ -53,6 +55,7 @@ class BulkResult(NamedTuple):
     n_found: int
 
 
+@set_module("sktransfer.bulk")
 def encode(
     source,
     out,

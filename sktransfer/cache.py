@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from ._stores._folder import FolderStore
 from ._stores._memory import MemoryStore
+from ._utils.names import on_disk, set_module
 
 __all__ = [
     "CacheInfo",
@@ -30,6 +31,7 @@ DEFAULT_FOLDER_BUDGET = 10 * 2**30
 POLL_S = 0.05
 
 
+@set_module("sktransfer.cache")
 class CacheInfo(NamedTuple):
     """What a cache did and holds.
 
@@ -55,6 +57,7 @@ class CacheInfo(NamedTuple):
     folder: str | None
 
 
+@set_module("sktransfer")
 class FeatureCache:
     """Vectors of rows that went through a network, in memory and in a folder.
 
@@ -141,7 +144,7 @@ class FeatureCache:
     def __reduce__(self):
         """Pickle the settings; a folder is shared by whoever loads them."""
         budgets = self.memory_budget, self.folder_budget
-        return _rebuild_cache, (self.folder, *budgets)
+        return rebuild_cache, (self.folder, *budgets)
 
     def info(self):
         """Say what the cache did and holds.
@@ -329,7 +332,8 @@ class FeatureCache:
         )
 
 
-def _rebuild_cache(folder, memory_budget, folder_budget):
+@on_disk
+def rebuild_cache(folder, memory_budget, folder_budget):
     budgets = {"memory_budget": memory_budget, "folder_budget": folder_budget}
     return FeatureCache(**budgets) if folder is None else _folder_cache(folder, budgets)
 
@@ -341,6 +345,7 @@ _folders: dict[str, FeatureCache] = {}
 _warned_pids: set[int] = set()
 
 
+@set_module("sktransfer")
 def set_cache_dir(folder):
     """Set the folder that ``cache="auto"`` uses in this process and its children.
 
@@ -363,6 +368,7 @@ def set_cache_dir(folder):
         os.environ[ENV_VARIABLE] = str(Path(folder).expanduser().absolute())
 
 
+@set_module("sktransfer")
 def cache_info():
     """Say what the cache that ``cache="auto"`` uses now did and holds.
 
@@ -379,6 +385,7 @@ def cache_info():
     return resolve_cache("auto").info()
 
 
+@set_module("sktransfer")
 def clear_cache(*, folder=False):
     """Empty the cache that ``cache="auto"`` uses now.
 

@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 
 from ._optional import import_optional
+from ._utils.names import set_module
 from .exceptions import MissingDependencyError
 
 __all__ = ["load_elpv"]
@@ -11,6 +12,7 @@ __all__ = ["load_elpv"]
 ELPV_PACKAGE = "elpv_dataset"
 
 
+@set_module("sktransfer.datasets")
 def load_elpv():
     """Electroluminescence photos of solar cells, and how likely each is defective.
 

@@ -19,6 +19,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from ._demo._steps import N_FOLDS, PCA_SHARES, SEED, Run, Task, draw_rows, run_task
 from ._optional import import_optional
+from ._utils.names import set_module
 from .cache import ENV_VARIABLE
 from .datasets import load_elpv
 from .encoders import ImageEncoder, TextEncoder
@@ -32,6 +33,7 @@ PIXELS = (32, 32)
 IMAGE_C, TEXT_C, TFIDF_C = 0.1, 1.0, 10.0
 
 
+@set_module("sktransfer.demo")
 def run_images(
     *,
     out="sktransfer-demo",
@@ -131,6 +133,7 @@ def _image_task(cells, y, encoder):
     )
 
 
+@set_module("sktransfer.demo")
 def run_texts(
     texts,
     labels,
@@ -208,6 +211,7 @@ def _text_task(texts, y, encoder):
     )
 
 
+@set_module("sktransfer.demo")
 def read_texts(csv, text_column, target, *, rows=None):
     r"""Read a column of texts and a column of categories.
 
@@ -271,6 +275,7 @@ def read_texts(csv, text_column, target, *, rows=None):
     return frame[frame["label"].isin(frequent)].reset_index(drop=True)
 
 
+@set_module("sktransfer.demo")
 def default_cache_dir():
     """Folder that the demo keeps features in.
 

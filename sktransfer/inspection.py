@@ -4,6 +4,7 @@ import numpy as np
 
 from ._optional import import_optional
 from ._shift_display import DomainShiftDisplay
+from ._utils.names import set_module
 
 __all__ = [
     "BackboneRankingDisplay",
@@ -25,6 +26,7 @@ def _axes(ax, purpose):
     return plt.subplots(layout="constrained")[1] if ax is None else ax
 
 
+@set_module("sktransfer.inspection")
 class BackboneRankingDisplay:
     """Score of candidates against what they cost, or against depth.
 
@@ -162,6 +164,7 @@ class BackboneRankingDisplay:
         return self
 
 
+@set_module("sktransfer.inspection")
 class FreezeDepthDisplay:
     """Score and fit time against freeze depth, from a grid search.
 
@@ -303,6 +306,7 @@ def _frozen_share(depth):
     return (1, -depth) if depth < 0 else (3, -depth)
 
 
+@set_module("sktransfer.inspection")
 class LabelEfficiencyDisplay:
     """Score against labels per class, with intervals.
 

@@ -24,6 +24,7 @@ from ._selection._transferability import (
     logme,
     probe,
 )
+from ._utils.names import set_module
 from ._validation import as_column, dense, is_null
 from .backbones import Backbone, load_backbone
 from .cache import FeatureCache
@@ -51,6 +52,7 @@ COLUMNS = (
 )
 
 
+@set_module("sktransfer.model_selection")
 class BackboneRanking(RowTable):
     """Scores and costs of candidates: a sequence of dicts, and a table.
 
@@ -159,6 +161,7 @@ class BackboneRanking(RowTable):
         return BackboneRankingDisplay.from_ranking(self, cost=cost, ax=ax, **options)
 
 
+@set_module("sktransfer.model_selection")
 def rank_backbones(
     X,
     y,
@@ -300,6 +303,7 @@ def rank_backbones(
     return BackboneRanking(rows, score_name=name)
 
 
+@set_module("sktransfer.model_selection")
 def layer_profile(
     X,
     y,

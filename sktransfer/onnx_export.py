@@ -10,6 +10,7 @@ import numpy as np
 from ._column_estimator import ColumnEstimator
 from ._optional import import_optional
 from ._saving._graph import END, compare, network_graph, own_outputs, sample, step_graph
+from ._utils.names import set_module
 from ._validation import CellError
 from ._whole_file import write_whole
 from .encoders._base import BaseEncoder
@@ -24,6 +25,7 @@ PACKAGES = ("onnx", "onnxscript", "skl2onnx", "onnxruntime")
 PROPERTY = "sktransfer"
 
 
+@set_module("sktransfer.onnx_export")
 def to_onnx(pipeline, path, X=None, *, tolerance=TOLERANCE):
     """Write a fitted pipeline as one ONNX graph, checked with onnxruntime.
 
@@ -101,6 +103,7 @@ def to_onnx(pipeline, path, X=None, *, tolerance=TOLERANCE):
     return _write(graph.SerializeToString(), Path(path))
 
 
+@set_module("sktransfer.onnx_export")
 def prepare_inputs(pipeline, X):
     """Prepare cells as the exported graph takes them.
 

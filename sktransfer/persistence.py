@@ -4,9 +4,10 @@ import json
 import warnings
 
 from ._optional import import_optional
-from ._saving import _files, _trust
+from ._saving import _files, _names, _trust
 from ._saving._card import model_card
 from ._saving._swap import swap
+from ._utils.names import set_module
 from .exceptions import DamagedSaveError, SaveError, SKTransferError, UntrustedTypeError
 
 __all__ = ["load", "model_card", "save"]
@@ -14,6 +15,12 @@ __all__ = ["load", "model_card", "save"]
 WEIGHTS = ("reference", "include")
 
 
+def __getattr__(name):
+    """Give classes that pickles and saves name, wherever they stand."""
+    return _names.find(name)
+
+
+@set_module("sktransfer")
 def save(estimator, folder, *, weights="reference", trusted=(), overwrite=False):
     """Save a fitted estimator, pipeline or search to a folder.
 
@@ -100,6 +107,7 @@ def save(estimator, folder, *, weights="reference", trusted=(), overwrite=False)
         return _files.write(new, _files.MANIFEST, content)["sha256"]
 
 
+@set_module("sktransfer")
 def load(folder, *, sha256=None, trusted=(), device=None):
     """Load what `save` wrote.
 
@@ -193,10 +201,10 @@ def _dump(skops, structure, trusted):
 
 def _foreign(skops, content, trusted):
     found = skops.get_untrusted_types(data=content)
-    return sorted(set(found) - set(_trust.TRUSTED) - set(_names(trusted)))
+    return sorted(set(found) - set(_trust.TRUSTED) - set(_dotted(trusted)))
 
 
-def _names(trusted):
+def _dotted(trusted):
     if isinstance(trusted, str) or not all(isinstance(t, str) for t in trusted):
         raise TypeError(f"trusted={trusted!r} must be a list of dotted names.")
     return list(trusted)
@@ -205,9 +213,10 @@ def _names(trusted):
 def _read_structure(skops, reader, trusted, lines):
     content = reader.read(_files.STRUCTURE)
     _files.check_archive(content)
-    names = [*_trust.TRUSTED, *_names(trusted)]
+    names = [*_trust.TRUSTED, *_dotted(trusted)]
     versions = f" Versions differ: {'; '.join(lines)}." if lines else ""
     try:
+        content = _names.with_new_names(content)
         foreign = _foreign(skops, content, trusted)
         if foreign:
             raise UntrustedTypeError(

@@ -16,6 +16,7 @@ from ._table_columns import (
     NetworkColumn,
     NumericColumn,
 )
+from ._utils.names import set_module
 from ._validation import HasMethods, Interval, StrOptions, shorten
 from .encoders import ImageEncoder, TextEncoder
 
@@ -24,6 +25,7 @@ __all__ = ["TableEncoder", "guess_kinds"]
 LEFT_TO_SKRUB = ("categorical", "date", "numeric")
 
 
+@set_module("sktransfer.tables")
 def guess_kinds(X):
     """Guess what each column of a table holds, by its type and its content.
 
@@ -61,6 +63,7 @@ def guess_kinds(X):
     return {name: guess_kind(X[name]) for name in _names(X)}
 
 
+@set_module("sktransfer")
 class TableEncoder(TransformerMixin, BaseEstimator):
     """A table with images and texts, as numbers with names.
 

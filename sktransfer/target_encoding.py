@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from ._column_estimator import ImageColumn, TextColumn
 from ._selection._folds import make_folds
 from ._table_columns import fit_pca
+from ._utils.names import set_module
 from ._validation import Interval, StrOptions, dense, is_integer, n_rows_of
 from .encoders import ImageEncoder, TextEncoder
 
@@ -23,6 +24,7 @@ SMALLEST_SHARE = 1e-3  # a forest's 0 is no certainty, and its logarithm no numb
 MAX_SEED = 2**31 - 1
 
 
+@set_module("sktransfer")
 class TargetAwareEncoder(TransformerMixin, BaseEstimator):
     """Outputs of a model of the target, out of fold where it was trained.
 

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from ._utils.names import set_module
 from ._validation import HasMethods, Interval, StrOptions, dense, shorten
 from .backbones import Backbone
 from .encoders import ImageEncoder, TextEncoder
@@ -22,6 +23,7 @@ TEMPLATES = {"image": "a photo of a {}.", "text": "{}"}
 SHARED = ("cache", "device", "precision")
 
 
+@set_module("sktransfer")
 class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
     """Classify texts or images by the descriptions of the classes.
 

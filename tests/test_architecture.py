@@ -15,6 +15,7 @@ PACKAGE = Path(sktransfer.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = {
     "exceptions": 0,
+    "_utils": 0,
     "_optional": 1,
     "_validation": 1,
     "_torch": 1,

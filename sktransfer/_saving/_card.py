@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .._column_estimator import ColumnEstimator
+from .._utils.names import set_module
 from .._validation import shorten
 from ..backbones import Backbone, BackboneSpec, load_backbone
 from ._files import versions
@@ -25,6 +26,7 @@ SHOWN = ("train_loss", "valid_loss")
 MAX_EPOCHS_SHOWN = 20
 
 
+@set_module("sktransfer")
 def model_card(
     estimator,
     path=None,

@@ -2,9 +2,12 @@
 
 import numpy as np
 
+from .._utils.names import on_disk
+
 ATOMS = (str, bytes, int, float, complex, bool, type(None), np.generic, type)
 
 
+@on_disk
 class Token:
     """Stands in a saved structure where a network or a net was.
 

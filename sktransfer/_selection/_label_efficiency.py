@@ -8,10 +8,12 @@ from sklearn.model_selection import cross_validate
 from sklearn.utils.multiclass import type_of_target
 
 from .._row_table import RowTable
+from .._utils.names import set_module
 from .._validation import is_integer, plain_labels
 from ._folds import make_folds
 
 
+@set_module("sktransfer.model_selection")
 class LabelEfficiencyCurves(RowTable):
     """Scores at some numbers of labels per class: a sequence of dicts, and a table.
 
@@ -151,6 +153,7 @@ def _reached(rows, score):
     return {"labels_per_class": np.inf, "fit_seconds": np.inf}
 
 
+@set_module("sktransfer.model_selection")
 def label_efficiency_curve(
     estimators,
     X,

@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._pooling import POOLINGS, pool
+from .._utils.names import set_module
 from .._validation import is_integer
 from ..exceptions import DepthError, PoolingError
 
 MODALITIES = ("image", "text", "array")
 
 
+@set_module("sktransfer.backbones")
 class State(NamedTuple):
     """What a block takes and gives: the activations of a batch.
 
@@ -65,6 +67,7 @@ class State(NamedTuple):
         return State(*(None if t is None else t.to(device) for t in self))
 
 
+@set_module("sktransfer")
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Backbone:
     """A pretrained network as an immutable, ordered list of named blocks.

@@ -3,7 +3,10 @@
 import torch
 from torch import nn
 
+from .._utils.names import on_disk
 
+
+@on_disk
 class Apply(nn.Module):
     """Run a module on the activations and leave the rest of the state."""
 
@@ -16,6 +19,7 @@ class Apply(nn.Module):
         return state._replace(hidden=self.module(state.hidden))
 
 
+@on_disk
 class AttentionBlock(nn.Module):
     """Run a transformer layer under the mask.
 
@@ -51,6 +55,7 @@ class AttentionBlock(nn.Module):
         return state._replace(hidden=hidden)
 
 
+@on_disk
 class PaddingMaskBlock(nn.Module):
     """Run a layer of torch's own, whose mask is True where there is no token."""
 
@@ -64,6 +69,7 @@ class PaddingMaskBlock(nn.Module):
         return state._replace(hidden=hidden)
 
 
+@on_disk
 class Nhwc(nn.Module):
     """Run a module that works on ``(n, height, width, channels)`` maps.
 
@@ -82,6 +88,7 @@ class Nhwc(nn.Module):
         return self.module(maps).permute(0, 3, 1, 2)
 
 
+@on_disk
 class DenseStep(nn.Module):
     """Put a dense layer's maps beside those that it was given."""
 
@@ -94,6 +101,7 @@ class DenseStep(nn.Module):
         return torch.cat([maps, self.layer(maps)], 1)
 
 
+@on_disk
 class OnMap(nn.Module):
     """Run a module that expects a map of one position on pooled vectors."""
 
@@ -106,6 +114,7 @@ class OnMap(nn.Module):
         return self.module(vectors[:, :, None, None]).flatten(1)
 
 
+@on_disk
 class WholeTimm(nn.Module):
     """Run a timm network that is not cut, its own pooling included."""
 
@@ -119,6 +128,7 @@ class WholeTimm(nn.Module):
         return state._replace(hidden=self.model.forward_head(features, pre_logits=True))
 
 
+@on_disk
 class WholeTransformer(nn.Module):
     """Run a transformers network that is not cut, up to its last hidden state."""
 
@@ -133,6 +143,7 @@ class WholeTransformer(nn.Module):
         return state._replace(hidden=output.last_hidden_state)
 
 
+@on_disk
 class WholeVision(nn.Module):
     """Run a transformers vision network that is not cut, its own pooling included.
 
@@ -173,6 +184,7 @@ class WholeVision(nn.Module):
         return hidden.mean((2, 3)) if hidden.ndim == 4 else hidden.mean(1)
 
 
+@on_disk
 class Tail(nn.Module):
     """Run what a sentence-transformers model does after pooling."""
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._utils.names import set_module
 from ..exceptions import BackboneCutError
 from ._recipe import MATCH_TOLERANCE
 
@@ -18,6 +19,7 @@ ORDER = (3, 0, 4, 2, 1)  # the order in which activations are collated again
 PART = 3  # rows of the first batch after the cut; the rest are another
 
 
+@set_module("sktransfer.backbones")
 class CutReport(NamedTuple):
     """What `check_backbone` measured.
 
@@ -36,6 +38,7 @@ class CutReport(NamedTuple):
     reference_difference: float | None
 
 
+@set_module("sktransfer")
 def check_backbone(backbone, *, reference=None, tolerance=MATCH_TOLERANCE):
     """Prove that a backbone can be cut after each of its blocks.
 

@@ -3,10 +3,12 @@
 import torch
 from torch import nn
 
+from .._utils.names import on_disk
 from ._blocks import Apply, AttentionBlock
 from ._recipe import Recipe, bare, with_last
 
 
+@on_disk
 class Positioned(nn.Module):
     """Token and position embeddings, as decoders keep them."""
 
@@ -21,6 +23,7 @@ class Positioned(nn.Module):
         return self.tokens(ids) + self.positions(places)
 
 
+@on_disk
 class MPNetBlock(nn.Module):
     """A layer with the encoder's position bias, which is made again."""
 
@@ -35,6 +38,7 @@ class MPNetBlock(nn.Module):
         return self.block(state, position_bias=bias)
 
 
+@on_disk
 class DebertaEmbeddings(nn.Module):
     """Embeddings that are zero where the mask is."""
 
@@ -48,6 +52,7 @@ class DebertaEmbeddings(nn.Module):
         return state._replace(hidden=self.embeddings(input_ids=state.hidden, mask=mask))
 
 
+@on_disk
 class DebertaBlock(nn.Module):
     """A layer with relative positions, and the convolution after the first one."""
 
@@ -71,6 +76,7 @@ class DebertaBlock(nn.Module):
         return state._replace(hidden=out)
 
 
+@on_disk
 class ModernBertBlock(nn.Module):
     """A layer with rotary positions and, in most layers, a sliding window."""
 

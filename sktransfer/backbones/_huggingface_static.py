@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from .._utils.names import on_disk
 from ._base import Backbone
 from ._blocks import Apply
 from ._preprocess import TextPreprocess, identity_of
@@ -65,6 +66,7 @@ def randomise(module):
     nn.init.normal_(module.embedding.weight)
 
 
+@on_disk
 class StaticTokenize:
     """A tokenizers.Tokenizer as ``tokenize(texts, max_length)``, no special tokens.
 

@@ -2,11 +2,13 @@
 
 from torch import nn
 
+from .._utils.names import on_disk
 from ._blocks import Apply
 from ._recipe import Recipe, with_last
 
 
-class Layer(nn.Module):
+@on_disk
+class VisionLayer(nn.Module):
     """Run a transformer layer, which returns a tuple in some versions.
 
     Parameters
@@ -34,7 +36,7 @@ def clip(model):
     stem = nn.Sequential(tower.embeddings, tower.pre_layrnorm)
     blocks = {"embeddings": stem}
     for i, layer in enumerate(tower.encoder.layers):
-        blocks[f"encoder.layers.{i}"] = Layer(layer, attention_mask=None)
+        blocks[f"encoder.layers.{i}"] = VisionLayer(layer, attention_mask=None)
     projection = getattr(model, "visual_projection", None)
     tail = [tower.post_layernorm, *([] if projection is None else [projection])]
     return Recipe(_applied(blocks), "cls", nn.Sequential(*tail), 1)
@@ -48,7 +50,7 @@ def vit(model):
         name, layers = "encoder.layer", model.encoder.layer
     blocks = {"embeddings": model.embeddings}
     for i, layer in enumerate(layers):
-        blocks[f"{name}.{i}"] = Layer(layer)
+        blocks[f"{name}.{i}"] = VisionLayer(layer)
     with_last(blocks, model.layernorm)
     return Recipe(_applied(blocks), "cls", None, 1)
 
@@ -57,7 +59,7 @@ def dinov2(model):
     """DINOv2, with and without registers."""
     blocks = {"embeddings": model.embeddings}
     for i, layer in enumerate(model.encoder.layer):
-        blocks[f"encoder.layer.{i}"] = Layer(layer)
+        blocks[f"encoder.layer.{i}"] = VisionLayer(layer)
     with_last(blocks, model.layernorm)
     n_registers = getattr(model.config, "num_register_tokens", 0)
     return Recipe(_applied(blocks), "cls", None, 1 + n_registers)

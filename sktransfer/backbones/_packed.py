@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .._utils.names import on_disk
+
 ROWS = 256  # in a batch: what the layout is chosen for
 
 
@@ -15,6 +17,7 @@ def is_available():
     return has_them and switch.is_available() and switch.enabled
 
 
+@on_disk
 class PackedLinear(nn.Module):
     """A float32 linear layer for inference on a CPU, with a GELU behind it or not.
 

@@ -3,9 +3,11 @@
 import torch
 from torch import nn
 
+from .._utils.names import on_disk
 from ._base import State, token_mask
 
 
+@on_disk
 class PooledVectors(nn.Module):
     """Pooled vectors at some depths, end to end, of a prepared batch.
 

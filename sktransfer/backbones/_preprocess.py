@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from .._images import crop_to_aspect
+from .._utils.names import on_disk, set_module
 from .._validation import is_integer
 
 VERSION = 1  # part of every cache key; raise it when the same record gives other input
 
 
+@set_module("sktransfer.backbones")
 @dataclasses.dataclass(frozen=True)
 class ImagePreprocess:
     """Resize, crop and normalise pictures.
@@ -164,6 +166,7 @@ def _image_transform(size, interpolation, crop_pct, crop_mode):
     )
 
 
+@set_module("sktransfer.backbones")
 @dataclasses.dataclass(frozen=True)
 class TextPreprocess:
     """Turn texts into token ids.
@@ -290,6 +293,7 @@ class TextPreprocess:
         return self.prepare(["one short text"])[0]
 
 
+@on_disk
 class HuggingFaceTokenize:
     """A Hugging Face tokenizer as ``tokenize(texts, max_length)``.
 
@@ -362,6 +366,7 @@ def _without_surrogates(text):
     return text
 
 
+@set_module("sktransfer.backbones")
 @dataclasses.dataclass(frozen=True)
 class ArrayPreprocess:
     """Take rows of numbers as they are.

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .._torch import seeded
+from .._utils.names import set_module
 from .._validation import is_integer
 from ._base import MODALITIES, Backbone
 
 MAX_LOADED = 8
 
 
+@set_module("sktransfer")
 @dataclasses.dataclass(frozen=True)
 class BackboneSpec:
     """Which network, with which weights: what estimators hold instead of weights.
@@ -51,6 +53,7 @@ _loaded: OrderedDict[tuple, Backbone] = OrderedDict()
 _lock = threading.RLock()
 
 
+@set_module("sktransfer")
 def register_backbone(name, builder, *, modality, overwrite=False):
     """Make a network loadable by name.
 
@@ -97,6 +100,7 @@ def register_backbone(name, builder, *, modality, overwrite=False):
             del _loaded[spec]
 
 
+@set_module("sktransfer")
 def list_backbones(modality=None):
     """Names of the registered backbones.
 
@@ -125,6 +129,7 @@ def list_backbones(modality=None):
     return sorted(name for name, entry in _entries.items() if entry.modality in wanted)
 
 
+@set_module("sktransfer")
 def load_backbone(backbone, *, modality=None):
     """Load a backbone, or return the one that is loaded.
 

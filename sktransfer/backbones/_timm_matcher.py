@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from .._utils.names import on_disk
 from ._blocks import Apply
 from ._recipe import Recipe, bare
 
@@ -44,7 +45,7 @@ def by_group_matcher(model):
     if len(blocks) < 2:
         return None
     last = next(reversed(blocks))
-    blocks[last] = nn.Sequential(blocks[last], _Head(model))
+    blocks[last] = nn.Sequential(blocks[last], MatchedHead(model))
     return Recipe({name: Apply(block) for name, block in blocks.items()}, "none")
 
 
@@ -64,7 +65,8 @@ def _groups(name, module, by_parameter):
     return {by_parameter.get(f"{name}.{key}") for key, _ in module.named_parameters()}
 
 
-class _Head(nn.Module):
+@on_disk
+class MatchedHead(nn.Module):
     """The model's own pooling and what follows it."""
 
     def __init__(self, model):

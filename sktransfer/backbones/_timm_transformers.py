@@ -3,12 +3,14 @@
 import torch
 from torch import nn
 
+from .._utils.names import on_disk
 from ._blocks import Apply, Nhwc
 from ._recipe import Recipe, bare, with_first, with_last
 
 POOLING_NAMES = {"token": "cls", "avg": "mean", "max": "max", "map": "none"}
 
 
+@on_disk
 class ViTStem(nn.Module):
     """Patches, class and register tokens, positions."""
 
@@ -24,6 +26,7 @@ class ViTStem(nn.Module):
         return self.model.norm_pre(tokens)
 
 
+@on_disk
 class RopeBlock(nn.Module):
     """One block of an EVA or DINOv3, with the rotary embedding made again."""
 
@@ -53,6 +56,7 @@ class RopeBlock(nn.Module):
         return embedding if self.index is None else embedding[self.index]
 
 
+@on_disk
 class BeitStem(nn.Module):
     """Patches, class token, positions."""
 
@@ -70,6 +74,7 @@ class BeitStem(nn.Module):
         return tokens
 
 
+@on_disk
 class BeitBlock(nn.Module):
     """One block of a BEiT, with the shared position bias made again."""
 
@@ -84,6 +89,7 @@ class BeitBlock(nn.Module):
         return self.block(tokens, shared_rel_pos_bias=bias)
 
 
+@on_disk
 class AttentionPool(nn.Module):
     """A learned pooling, as SigLIP has it."""
 

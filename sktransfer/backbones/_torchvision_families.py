@@ -3,12 +3,14 @@
 import torch
 from torch import nn
 
+from .._utils.names import on_disk
 from ._blocks import Apply, Nhwc, OnMap
 from ._recipe import Recipe, bare, with_first, with_last
 from ._timm_convnets import dense_blocks
 
 
-class ViTStem(nn.Module):
+@on_disk
+class TorchvisionViTStem(nn.Module):
     """Patches, class token, positions."""
 
     def __init__(self, model):
@@ -91,7 +93,7 @@ def shufflenet(model):
 
 def vit(model):
     """ViT."""
-    blocks = {"stem": ViTStem(model)}
+    blocks = {"stem": TorchvisionViTStem(model)}
     for i, layer in enumerate(model.encoder.layers):
         blocks[f"encoder.layers.{i}"] = layer
     with_last(blocks, model.encoder.ln)

@@ -6,6 +6,7 @@ import zlib
 import torch
 from torch import nn
 
+from .._utils.names import on_disk
 from ._base import Backbone
 from ._blocks import Apply, AttentionBlock
 from ._preprocess import ArrayPreprocess, ImagePreprocess, TextPreprocess
@@ -39,9 +40,9 @@ def build_cnn(spec):
 def build_bert(spec):
     """Word embeddings with positions and two attention layers."""
     blocks = {
-        "embeddings": Apply(_Embeddings(16)),
-        "layers.0": AttentionBlock(_Layer(16)),
-        "layers.1": AttentionBlock(_Layer(16)),
+        "embeddings": Apply(ToyEmbeddings(16)),
+        "layers.0": AttentionBlock(ToyLayer(16)),
+        "layers.1": AttentionBlock(ToyLayer(16)),
     }
     preprocess = TextPreprocess(
         tokenize=hash_words, max_length=MAX_TOKENS, tokenizer_id="hash-words"
@@ -52,7 +53,7 @@ def build_bert(spec):
 def build_mlp(spec):
     """Three layers over the columns of a numeric row, however many there are."""
     blocks = {
-        "layers.0": Apply(_Columns(16)),
+        "layers.0": Apply(ToyColumns(16)),
         "layers.1": Apply(nn.Sequential(nn.Linear(16, 16), nn.Tanh())),
         "layers.2": Apply(nn.Sequential(nn.Linear(16, 12), nn.Tanh())),
     }
@@ -61,6 +62,7 @@ def build_mlp(spec):
     )
 
 
+@on_disk
 def hash_words(texts, max_length):
     """Give each word a number by its hash; 1 starts a text and 2 ends it."""
     rows = []
@@ -72,7 +74,8 @@ def hash_words(texts, max_length):
     return rows
 
 
-class _Embeddings(nn.Module):
+@on_disk
+class ToyEmbeddings(nn.Module):
     def __init__(self, width):
         super().__init__()
         self.words = nn.Embedding(N_WORDS, width)
@@ -83,7 +86,8 @@ class _Embeddings(nn.Module):
         return self.words(ids) + self.positions(positions)
 
 
-class _Layer(nn.Module):
+@on_disk
+class ToyLayer(nn.Module):
     def __init__(self, width):
         super().__init__()
         self.query_key_value = nn.Linear(width, 3 * width)
@@ -103,7 +107,8 @@ class _Layer(nn.Module):
         return hidden + self.mix(hidden)
 
 
-class _Columns(nn.Module):
+@on_disk
+class ToyColumns(nn.Module):
     def __init__(self, width):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(N_COLUMNS, width))

@@ -6,10 +6,12 @@ import numpy as np
 from sklearn.base import OneToOneFeatureMixin
 from sklearn.covariance import empirical_covariance, ledoit_wolf, shrunk_covariance
 
+from .._utils.names import set_module
 from .._validation import Interval, StrOptions
 from ._base import BaseAdapter, check_two_rows, is_varying
 
 
+@set_module("sktransfer")
 class CORALAdapter(OneToOneFeatureMixin, BaseAdapter):
     """Give the source rows the mean and the covariance of the target rows.
 

@@ -19,6 +19,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .._utils.names import set_module
 from .._validation import check_sample_weight
 from ._coral import CORALAdapter
 from ._domains import (
@@ -210,6 +211,7 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
         return inner.fit(X, y, sample_weight=weights)
 
 
+@set_module("sktransfer")
 class DomainAdaptationClassifier(ClassifierMixin, BaseDomainAdaptation):
     """A classifier for a target domain without labels, from a source domain with them.
 
@@ -325,6 +327,7 @@ class DomainAdaptationClassifier(ClassifierMixin, BaseDomainAdaptation):
         return y
 
 
+@set_module("sktransfer")
 class DomainAdaptationRegressor(RegressorMixin, BaseDomainAdaptation):
     """A regressor for a target domain without `y`, from a source domain with it.
 

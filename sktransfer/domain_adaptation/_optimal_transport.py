@@ -5,10 +5,12 @@ from numbers import Real
 from sklearn.base import OneToOneFeatureMixin
 
 from .._optional import import_optional
+from .._utils.names import set_module
 from .._validation import Interval
 from ._base import BaseAdapter
 
 
+@set_module("sktransfer")
 class OptimalTransport(OneToOneFeatureMixin, BaseAdapter):
     """Move each source row to the mean of the target rows that it is transported to.
 

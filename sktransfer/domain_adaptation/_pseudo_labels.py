@@ -8,10 +8,12 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import has_fit_parameter
 
+from .._utils.names import set_module
 from .._validation import Interval
 from ._base import unit_rows
 
 
+@set_module("sktransfer")
 class PseudoLabels(BaseEstimator):
     """Fit a classifier again on target rows with the labels that it gave them.
 

@@ -14,6 +14,7 @@ from sklearn.utils import gen_batches
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from .._utils.names import on_disk, set_module
 from .._validation import Interval, n_rows_of, shorten, take_rows
 from ._base import unit_rows
 from ._domains import (
@@ -105,6 +106,7 @@ class BaseDomainScorer(BaseEstimator):
         return np.asarray(bound.predict_proba(take_rows(X, rows)), dtype=float)
 
 
+@on_disk
 class InDomains:
     """A fitted estimator whose methods are told the domains of the rows they get.
 
@@ -135,6 +137,7 @@ class InDomains:
         return call
 
 
+@set_module("sktransfer")
 class PredictionEntropyScorer(BaseDomainScorer):
     """How sure a classifier is of target rows: minus the mean entropy, in nats.
 
@@ -164,6 +167,7 @@ class PredictionEntropyScorer(BaseDomainScorer):
         return -entr(proba).sum(axis=1).mean()
 
 
+@set_module("sktransfer")
 class InformationMaximizationScorer(BaseDomainScorer):
     """Sure of each target row, and different classes for different rows.
 
@@ -191,6 +195,7 @@ class InformationMaximizationScorer(BaseDomainScorer):
         return entr(proba.mean(axis=0)).sum() - entr(proba).sum(axis=1).mean()
 
 
+@set_module("sktransfer")
 class SoftNeighborhoodDensityScorer(BaseDomainScorer):
     """Whether target rows lie in large groups that the classifier takes for alike.
 
@@ -248,6 +253,7 @@ class SoftNeighborhoodDensityScorer(BaseDomainScorer):
         return total / len(rows)
 
 
+@set_module("sktransfer")
 class ImportanceWeightedScorer(BaseDomainScorer):
     """A score on source rows, of which those like the target's count more.
 
@@ -306,6 +312,7 @@ class ImportanceWeightedScorer(BaseDomainScorer):
         )
 
 
+@set_module("sktransfer")
 class EnsembleAgreementScorer(BaseDomainScorer):
     """How often a classifier agrees with all candidates together, on target rows.
 
@@ -366,6 +373,7 @@ class EnsembleAgreementScorer(BaseDomainScorer):
         return np.mean(own == believed)
 
 
+@set_module("sktransfer")
 class CircularValidationScorer(BaseDomainScorer):
     """How well the way back works: from predictions in the target to the source.
 

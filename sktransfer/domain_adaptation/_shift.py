@@ -9,6 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
 from .._row_table import RowTable
+from .._utils.names import set_module
 from .._validation import shorten
 from ._base import is_varying
 from ._domains import check_both_domains
@@ -16,6 +17,7 @@ from ._domains import check_both_domains
 COLUMNS = ("feature", "difference", "spread_ratio", "ks")
 
 
+@set_module("sktransfer.domain_adaptation")
 class DomainShift(RowTable):
     """How far two kinds of domain are apart: a sequence of dicts, and a table.
 
@@ -94,6 +96,7 @@ class DomainShift(RowTable):
         return "\n".join(lines)
 
 
+@set_module("sktransfer")
 def domain_shift(X, *, sample_domain, feature_names=None, cv=5, random_state=0):
     """Measure how far target rows are from source rows, feature by feature and in all.
 

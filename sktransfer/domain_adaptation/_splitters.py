@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
+from .._utils.names import set_module
 from .._validation import Interval, StrOptions, n_rows_of, shorten, take_rows
 from ._domains import (
     SAMPLE_DOMAIN,
@@ -87,6 +88,7 @@ class BaseDomainSplitter(BaseEstimator):
         return check_routed_domain(sample_domain, n_rows, name)
 
 
+@set_module("sktransfer")
 class SourceTargetKFold(BaseDomainSplitter):
     """K folds of the source rows, with target rows in every part.
 
@@ -171,6 +173,7 @@ def _is_continuous(y):
     return y.dtype.kind == "f" and bool((y != np.floor(y)).any())
 
 
+@set_module("sktransfer")
 class LeaveOneDomainOut(BaseDomainSplitter):
     """Each source domain plays the target once, and is scored with its labels.
 
@@ -219,6 +222,7 @@ class LeaveOneDomainOut(BaseDomainSplitter):
         return sources
 
 
+@set_module("sktransfer")
 def as_both_domains(X, y, *, sample_domain):
     """Return all source rows twice: as they are, and as rows of a target domain.
 

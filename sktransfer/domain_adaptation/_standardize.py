@@ -5,12 +5,14 @@ from numbers import Real
 import numpy as np
 from sklearn.base import OneToOneFeatureMixin
 
+from .._utils.names import set_module
 from .._validation import Interval
 from ._base import BaseAdapter, is_varying, unit_rows
 
 SOURCE, TARGET = "source", "target"
 
 
+@set_module("sktransfer")
 class DomainStandardScaler(OneToOneFeatureMixin, BaseAdapter):
     """Standardise each domain by its own mean and standard deviation.
 
@@ -62,6 +64,7 @@ class DomainStandardScaler(OneToOneFeatureMixin, BaseAdapter):
         return mapped
 
 
+@set_module("sktransfer")
 class DomainNormalizer(OneToOneFeatureMixin, BaseAdapter):
     """Rows to unit length, each domain to mean 0, and rows to one length again.
 

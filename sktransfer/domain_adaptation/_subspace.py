@@ -8,10 +8,12 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.decomposition import PCA
 from sklearn.metrics.pairwise import pairwise_kernels
 
+from .._utils.names import set_module
 from .._validation import Interval, StrOptions
 from ._base import BaseAdapter, check_n_components, check_two_rows
 
 
+@set_module("sktransfer")
 class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
     """Turn the principal axes of the source to those of the target.
 
@@ -73,6 +75,7 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
         return mapped
 
 
+@set_module("sktransfer")
 class TransferComponentAnalysis(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
     """Components that keep the variance and hide which domain a row is from.
 

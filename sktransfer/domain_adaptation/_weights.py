@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.preprocessing import StandardScaler
 
+from .._utils.names import set_module
 from .._validation import Interval, StrOptions
 from ._base import BaseAdapter
 
@@ -30,6 +31,7 @@ class BaseWeights(OneToOneFeatureMixin, BaseAdapter):
         return X.copy()
 
 
+@set_module("sktransfer")
 class DensityRatioWeights(BaseWeights):
     """Weigh source rows by the odds that a classifier takes them for target rows.
 
@@ -74,6 +76,7 @@ class DensityRatioWeights(BaseWeights):
         return np.exp(np.clip(odds, -30.0, np.log(self.max_weight)))
 
 
+@set_module("sktransfer")
 class KMMWeights(BaseWeights):
     """Kernel mean matching: weighted, the source has the target's mean in kernel space.
 

@@ -2,10 +2,12 @@
 
 from .._column_estimator import ImageColumn
 from .._images import SOURCES
+from .._utils.names import set_module
 from .._validation import StrOptions
 from ._base import POLICIES, BaseEncoder
 
 
+@set_module("sktransfer")
 class ImageEncoder(ImageColumn, BaseEncoder):
     """Features of images from a pretrained network.
 

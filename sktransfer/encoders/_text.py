@@ -1,10 +1,12 @@
 """TextEncoder: a column of strings to a matrix of features."""
 
 from .._column_estimator import TextColumn
+from .._utils.names import set_module
 from .._validation import StrOptions
 from ._base import POLICIES, BaseEncoder
 
 
+@set_module("sktransfer")
 class TextEncoder(TextColumn, BaseEncoder):
     """Features of texts from a pretrained network.
 

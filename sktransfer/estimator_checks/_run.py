@@ -8,6 +8,7 @@ from unittest import SkipTest
 from sklearn.base import is_classifier, is_regressor
 from sklearn.exceptions import EstimatorCheckFailedWarning
 
+from .._utils.names import set_module
 from . import (
     _checks_construction,
     _checks_input,
@@ -68,6 +69,7 @@ _REGRESSORS = (_checks_prediction.check_regressor_predictions,)
 ALL = (*_ALWAYS, *_TRANSFORMERS, *_CLASSIFIERS, *_PREDICTORS, *_REGRESSORS)
 
 
+@set_module("sktransfer.estimator_checks")
 def estimator_checks_generator(
     estimator, *, modality=None, expected_failed_checks=None, mark=None
 ):
@@ -116,6 +118,7 @@ def estimator_checks_generator(
             yield estimator, check
 
 
+@set_module("sktransfer.estimator_checks")
 def check_estimator(
     estimator, *, modality=None, expected_failed_checks=None, on_fail="raise"
 ):
@@ -208,6 +211,7 @@ def _report_unexpected_passes(results, on_fail):
     warnings.warn(text, stacklevel=3)
 
 
+@set_module("sktransfer.estimator_checks")
 def parametrize_with_checks(estimators, *, modality=None, expected_failed_checks=None):
     """Decorate a pytest function that runs ``check(estimator)``.
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.names import on_disk
+
 _one_at_a_time = threading.Lock()
 _names: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 AUGMENTS = ("light", "standard")
@@ -82,6 +84,7 @@ def _name_of(transform):
         return f"{name}:{secrets.token_hex(8)}"
 
 
+@on_disk
 class AugmentedPreprocess:
     """A preprocessing whose pictures are one fixed random view each.
 

@@ -3,9 +3,11 @@
 import numpy as np
 import torch
 
+from .._utils.names import on_disk
 from ._augment import apply
 
 
+@on_disk
 class RowsDataset(torch.utils.data.Dataset):
     """Rows, targets and weights, from which `RowsLoader` makes batches.
 
@@ -64,6 +66,7 @@ class RowsDataset(torch.utils.data.Dataset):
         return self.batch(self.indices[position : position + 1])
 
 
+@on_disk
 class RowsLoader:
     """Batches of a `RowsDataset`; a last batch of one row joins the one before.
 

@@ -5,12 +5,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from .._utils.names import on_disk
 from ._batches import RowsLoader
 
 ROWS_OF_A_CLASS = 4  # that come into a batch together
 MIN_BATCHES = 5  # of an epoch, so that a handful of rows is trained on enough
 
 
+@on_disk
 class ContrastiveLoss(nn.Module):
     """Rows of a class come near each other, and away from those of other classes.
 
@@ -48,6 +50,7 @@ class ContrastiveLoss(nn.Module):
         return (losses * weight).sum() / (n_same > 0).sum().clamp(min=1)
 
 
+@on_disk
 class ContrastiveLoader(RowsLoader):
     """Batches in which several rows of a class stand together.
 

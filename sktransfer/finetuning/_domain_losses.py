@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from .._utils.names import on_disk
+
 HIDDEN = 256  # units of a discriminator's two hidden layers
 MAX_PRODUCT = 4096  # numbers that cdan's outer product may have; the paper's bound
 N_PROJECTED = 1024  # and what stands for it beyond that
@@ -100,6 +102,7 @@ def reverse_gradient(features, factor):
     return _Reverse.apply(features, factor)
 
 
+@on_disk
 class Discriminator(nn.Sequential):
     """Says from which domain a row is, and by its reversed gradient unlearns to.
 
@@ -128,6 +131,7 @@ class Discriminator(nn.Sequential):
         return (losses[:n_source].mean() + losses[n_source:].mean()) / 2
 
 
+@on_disk
 class Product(nn.Module):
     """Each feature times each predicted probability, which get no gradient from it.
 
@@ -160,6 +164,7 @@ class Product(nn.Module):
         return product / self.width**0.5
 
 
+@on_disk
 class DomainLoss(nn.Module):
     """One of the losses, with what it learns itself.
 

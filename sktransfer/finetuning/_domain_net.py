@@ -4,11 +4,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from .._utils.names import on_disk
 from ._batches import RowsLoader
 from ._domain_losses import ramp
 from ._net import FineTuneNet
 
 
+@on_disk
 class DomainLoader(RowsLoader):
     """Batches of source rows with as many target rows behind them.
 
@@ -43,6 +45,7 @@ class DomainLoader(RowsLoader):
         return rows
 
 
+@on_disk
 class DomainCriterion(nn.Module):
     """The loss of rows with labels, and beside it the one between domains.
 
@@ -64,6 +67,7 @@ class DomainCriterion(nn.Module):
         return self.loss(outputs, target)
 
 
+@on_disk
 class DomainNet(FineTuneNet):
     """A net that trains on batches of both domains.
 

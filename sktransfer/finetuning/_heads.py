@@ -10,10 +10,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from torch import nn
 
+from .._utils.names import on_disk
+
 HEADS = ("linear", "mlp", "cosine", "prototype")
 SCALES = (1.0, 100.0)  # that cosines of prototypes may get
 
 
+@on_disk
 class Standardize(nn.Module):
     """Subtract means and divide by one number, which are not trained.
 
@@ -31,6 +34,7 @@ class Standardize(nn.Module):
         return (features - self.mean) / self.scale
 
 
+@on_disk
 class Cosine(nn.Module):
     """Cosines between a row and one direction for each output, times a scale."""
 
@@ -45,6 +49,7 @@ class Cosine(nn.Module):
         return self.scale * unit @ nn.functional.normalize(self.weight, dim=1).T
 
 
+@on_disk
 class Prototypes(nn.Module):
     """Cosines between a row and the mean of each class, times a scale; not trained."""
 

@@ -4,12 +4,14 @@ from numbers import Integral
 
 from .._column_estimator import ImageColumn
 from .._images import SOURCES
+from .._utils.names import set_module
 from .._validation import Interval, StrOptions
 from ._augment import AUGMENTS
 from ._base import POLICIES
 from ._estimators import BaseClassifier, BaseRegressor
 
 
+@set_module("sktransfer")
 class ImageClassifier(ImageColumn, BaseClassifier):
     """Fine-tune a pretrained network that turns pictures into classes.
 
@@ -267,6 +269,7 @@ class ImageClassifier(ImageColumn, BaseClassifier):
         self.verbose = verbose
 
 
+@set_module("sktransfer")
 class ImageRegressor(ImageColumn, BaseRegressor):
     """Fine-tune a pretrained network that turns pictures into numbers.
 

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .._pooling import pool
+from .._utils.names import on_disk
 from ..backbones import State
 
 BATCH_NORMS = ("frozen", "eval", "train", "target")
@@ -19,6 +20,7 @@ def batch_norms(*parts):
     return [m for part in there for m in part.modules() if isinstance(m, _BatchNorm)]
 
 
+@on_disk
 class Trained(nn.Module):
     """Blocks, pooling, what follows it, and a head.
 

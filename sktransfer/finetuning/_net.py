@@ -23,11 +23,13 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
 
 from .._torch import autocast
+from .._utils.names import on_disk
 from ..exceptions import NonFiniteLossError
 from ._batches import RowsLoader
 from ._optim import Schedule
 
 
+@on_disk
 class Loss(nn.Module):
     """The mean of the rows' losses, each times its weight.
 
@@ -61,6 +63,7 @@ class Loss(nn.Module):
         return (losses * weight).mean()
 
 
+@on_disk
 class FineTuneNet(skorch.NeuralNet):
     """A skorch net with parameter groups, mixed precision, and halved batches.
 
@@ -212,6 +215,7 @@ def _without_own(callbacks):
     return [entry for entry in callbacks or [] if not is_own(entry)]
 
 
+@on_disk
 class Unscale(Callback):
     """Bring gradients back to their size before they are clipped."""
 
@@ -221,6 +225,7 @@ class Unscale(Callback):
             net.scaler.unscale_(net.optimizer_)
 
 
+@on_disk
 class Clip(GradientNormClipping):
     """Clip the gradient of the network, and that of a discriminator for itself.
 
@@ -235,6 +240,7 @@ class Clip(GradientNormClipping):
                 super().on_grad_computed(net, named, **kwargs)
 
 
+@on_disk
 class KeepLastGood(Callback):
     """Remember the weights of the last whole epoch, and count epochs."""
 
@@ -258,6 +264,7 @@ class KeepLastGood(Callback):
         return self.__dict__ | {"weights_": None}
 
 
+@on_disk
 class Bar(Callback):
     """A progress bar over the epochs, with losses and the time that is left."""
 

@@ -2,6 +2,8 @@
 
 import math
 
+from .._utils.names import on_disk
+
 WARMUP = {"cosine": 0.1, "one-cycle": 0.3}  # share of all steps
 
 
@@ -49,6 +51,7 @@ def parameter_groups(
     return groups
 
 
+@on_disk
 class Schedule:
     """Factor on the learning rate at each step; picklable, for skorch's callback.
 

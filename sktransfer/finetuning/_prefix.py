@@ -1,8 +1,10 @@
 """The frozen blocks, where rows arrive as inputs and not as activations."""
 
+from .._utils.names import on_disk
 from ..backbones import State
 
 
+@on_disk
 class Prefix:
     """Maps inputs to activations; left out of pickles."""
 
@@ -23,8 +25,9 @@ class Prefix:
         return self
 
     def __reduce__(self):
-        return _no_prefix, ()
+        return no_prefix, ()
 
 
-def _no_prefix():
+@on_disk
+def no_prefix():
     return None

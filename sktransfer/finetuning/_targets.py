@@ -4,9 +4,11 @@ import numpy as np
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
 
+from .._utils.names import on_disk
 from .._validation import dense, plain
 
 
+@on_disk
 class ClassTarget:
     """Classes of any labels, or several yes-or-no labels a row.
 
@@ -112,6 +114,7 @@ class ClassTarget:
         return self.classes[outputs.argmax(axis=1)]
 
 
+@on_disk
 class NumberTarget:
     """One number a row or several, scaled to mean 0 and standard deviation 1.
 

@@ -1,11 +1,13 @@
 """TextClassifier and TextRegressor: fine-tuning on a column of texts."""
 
 from .._column_estimator import TextColumn
+from .._utils.names import set_module
 from .._validation import StrOptions
 from ._base import POLICIES
 from ._estimators import BaseClassifier, BaseRegressor
 
 
+@set_module("sktransfer")
 class TextClassifier(TextColumn, BaseClassifier):
     """Fine-tune a pretrained network that turns texts into classes.
 
@@ -245,6 +247,7 @@ class TextClassifier(TextColumn, BaseClassifier):
         self.verbose = verbose
 
 
+@set_module("sktransfer")
 class TextRegressor(TextColumn, BaseRegressor):
     """Fine-tune a pretrained network that turns texts into numbers.
 

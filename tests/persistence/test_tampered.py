@@ -8,6 +8,13 @@ import zipfile
 
 import numpy as np
 import pytest
+from edited_saves import (
+    edit_schema,
+    manifest_of,
+    rename_class,
+    write_manifest,
+    write_signed,
+)
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -39,42 +46,6 @@ def saved(tmp_path_factory):
 def model(saved, tmp_path):
     """A copy to change."""
     return shutil.copytree(saved, tmp_path / "model")
-
-
-def manifest_of(folder):
-    return json.loads((folder / "manifest.json").read_text())
-
-
-def write_manifest(folder, manifest):
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-
-
-def write_signed(folder, name, content):
-    """Change a file, and the manifest with it, as somebody who means it would."""
-    (folder / name).parent.mkdir(exist_ok=True)
-    (folder / name).write_bytes(content)
-    manifest = manifest_of(folder)
-    manifest["files"][name] = {
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "bytes": len(content),
-    }
-    write_manifest(folder, manifest)
-
-
-def edit_schema(folder, edit):
-    """Change the structure by ``edit(text) -> text``, and sign it."""
-    source = zipfile.ZipFile(folder / "structure.skops")
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as target:
-        for name in source.namelist():
-            content = source.read(name)
-            if name == "schema.json":
-                changed = edit(content.decode())
-                assert changed != content.decode()
-                content = changed.encode()
-            target.writestr(name, content)
-    source.close()
-    write_signed(folder, "structure.skops", buffer.getvalue())
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -202,12 +173,7 @@ def test_a_newer_protocol_says_what_to_do(model):
 def test_a_foreign_type_is_refused_by_name_and_not_imported(model, module, name):
     import sys
 
-    edit_schema(
-        model,
-        lambda text: text.replace(
-            '"__class__": "ClassTarget",\n', f'"__class__": "{name}",\n'
-        ).replace('"sktransfer.finetuning._targets"', f'"{module}"'),
-    )
+    rename_class(model, "sktransfer.persistence.ClassTarget", f"{module}.{name}")
     with pytest.raises(UntrustedTypeError) as caught:
         load(model)
     assert caught.value.types == (f"{module}.{name}",)
@@ -215,14 +181,10 @@ def test_a_foreign_type_is_refused_by_name_and_not_imported(model, module, name)
 
 
 def test_a_save_cannot_vouch_for_its_own_types(model):
-    edit_schema(
-        model,
-        lambda text: text.replace(
-            '"sktransfer.finetuning._targets"', '"tests.no_such_module"'
-        ),
-    )
+    theirs = "tests.no_such_module.ClassTarget"
+    rename_class(model, "sktransfer.persistence.ClassTarget", theirs)
     manifest = manifest_of(model)
-    manifest["trusted"] = ["tests.no_such_module.ClassTarget"]
+    manifest["trusted"] = [theirs]
     write_manifest(model, manifest)
     with pytest.raises(UntrustedTypeError, match="nothing was loaded"):
         load(model)

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import warnings
 import zipfile
-from pathlib import Path
 
 import joblib
 import numpy as np
@@ -473,7 +472,7 @@ def test_other_versions_are_one_warning_that_names_them(tmp_path, monkeypatch):
 
 
 def test_a_save_of_the_first_protocol_stays_readable():
-    folder = Path(__file__).parent / "saves" / "protocol1"
+    folder = REPOSITORY / "tests" / "saves" / "protocol1"
     expected = json.loads((folder / "expected.json").read_text())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VersionMismatchWarning)
