@@ -10,7 +10,7 @@ from unittest import mock
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from sktransfer._allocator import kept_pages
+from sktransfer._utils.allocator import kept_pages
 
 from ._harness import packaged_folder
 

@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 
-from ._validation import is_null, shorten
+from ._utils.validation import is_null, shorten
 
 IMAGE_SUFFIXES = tuple(
     ".avif .bmp .gif .heic .jp2 .jpeg .jpg .png .ppm .tif .tiff .webp".split()

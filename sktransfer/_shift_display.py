@@ -4,9 +4,9 @@ import numpy as np
 from sklearn.base import clone, is_classifier
 from sklearn.decomposition import PCA
 
-from ._optional import import_optional
 from ._utils.names import set_module
-from ._validation import n_rows_of, take_rows
+from ._utils.optional import import_optional
+from ._utils.validation import n_rows_of, take_rows
 from .domain_adaptation._domains import check_both_domains, source_targets
 from .domain_adaptation._shift import proxy_a_distance
 

@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from ._utils.names import on_disk
-from ._validation import dense, is_null, shorten
+from ._utils.validation import dense, is_null, shorten
 
 CATEGORICAL = ("onehot", "ordinal")
 ROWS_A_COMPONENT = 4

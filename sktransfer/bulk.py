@@ -16,10 +16,10 @@ from ._bulk._parts import (
     write_part,
 )
 from ._bulk._sources import open_source
-from ._optional import import_optional
 from ._utils.names import set_module
-from ._validation import is_integer
-from ._whole_file import write_whole
+from ._utils.optional import import_optional
+from ._utils.validation import is_integer
+from ._utils.whole_file import write_whole
 from .backbones import load_backbone
 from .encoders import ImageEncoder, TextEncoder
 from .exceptions import BulkError

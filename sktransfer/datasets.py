@@ -3,8 +3,8 @@
 import importlib.util
 from pathlib import Path
 
-from ._optional import import_optional
 from ._utils.names import set_module
+from ._utils.optional import import_optional
 from .exceptions import MissingDependencyError
 
 __all__ = ["load_elpv"]

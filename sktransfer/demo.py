@@ -18,8 +18,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from ._demo._steps import N_FOLDS, PCA_SHARES, SEED, Run, Task, draw_rows, run_task
-from ._optional import import_optional
 from ._utils.names import set_module
+from ._utils.optional import import_optional
 from .cache import ENV_VARIABLE
 from .datasets import load_elpv
 from .encoders import ImageEncoder, TextEncoder

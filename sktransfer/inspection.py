@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ._optional import import_optional
 from ._shift_display import DomainShiftDisplay
 from ._utils.names import set_module
+from ._utils.optional import import_optional
 
 __all__ = [
     "BackboneRankingDisplay",

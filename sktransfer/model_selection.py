@@ -11,9 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from ._row_table import RowTable
 from ._selection._candidates import ENCODERS, check_options, modality_of, triples_of
-from ._selection._folds import among, make_folds
 from ._selection._label_efficiency import LabelEfficiencyCurves, label_efficiency_curve
 from ._selection._transferability import (
     SCORE_NAMES,
@@ -24,8 +22,10 @@ from ._selection._transferability import (
     logme,
     probe,
 )
+from ._utils.folds import among, make_folds
 from ._utils.names import set_module
-from ._validation import as_column, dense, is_null
+from ._utils.row_table import RowTable
+from ._utils.validation import as_column, dense, is_null
 from .backbones import Backbone, load_backbone
 from .cache import FeatureCache
 from .exceptions import UnreadableRowError

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ._column_estimator import ColumnEstimator
-from ._optional import import_optional
+from ._extraction.estimator import ColumnEstimator
 from ._saving._graph import END, compare, network_graph, own_outputs, sample, step_graph
 from ._utils.names import set_module
-from ._validation import CellError
-from ._whole_file import write_whole
+from ._utils.optional import import_optional
+from ._utils.validation import CellError
+from ._utils.whole_file import write_whole
 from .encoders._base import BaseEncoder
 from .exceptions import ExportError, MissingRowError
 from .finetuning._base import BaseFineTuner

@@ -3,11 +3,11 @@
 import json
 import warnings
 
-from ._optional import import_optional
 from ._saving import _files, _names, _trust
 from ._saving._card import model_card
 from ._saving._swap import swap
 from ._utils.names import set_module
+from ._utils.optional import import_optional
 from .exceptions import DamagedSaveError, SaveError, SKTransferError, UntrustedTypeError
 
 __all__ = ["load", "model_card", "save"]

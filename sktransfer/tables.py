@@ -8,7 +8,6 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._kinds import FEW, KINDS, guess_kind, missing_file, sample_of
-from ._optional import import_optional
 from ._table_columns import (
     CATEGORICAL,
     CategoricalColumn,
@@ -17,7 +16,8 @@ from ._table_columns import (
     NumericColumn,
 )
 from ._utils.names import set_module
-from ._validation import HasMethods, Interval, StrOptions, shorten
+from ._utils.optional import import_optional
+from ._utils.validation import HasMethods, Interval, StrOptions, shorten
 from .encoders import ImageEncoder, TextEncoder
 
 __all__ = ["TableEncoder", "guess_kinds"]

@@ -10,11 +10,11 @@ from sklearn.utils import _safe_indexing, check_random_state, get_tags
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from ._column_estimator import ImageColumn, TextColumn
-from ._selection._folds import make_folds
+from ._extraction.estimator import ImageColumn, TextColumn
 from ._table_columns import fit_pca
+from ._utils.folds import make_folds
 from ._utils.names import set_module
-from ._validation import Interval, StrOptions, dense, is_integer, n_rows_of
+from ._utils.validation import Interval, StrOptions, dense, is_integer, n_rows_of
 from .encoders import ImageEncoder, TextEncoder
 
 __all__ = ["TargetAwareEncoder"]

@@ -10,7 +10,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from ._utils.names import set_module
-from ._validation import HasMethods, Interval, StrOptions, dense, shorten
+from ._utils.validation import HasMethods, Interval, StrOptions, dense, shorten
 from .backbones import Backbone
 from .encoders import ImageEncoder, TextEncoder
 

@@ -9,7 +9,8 @@ from conftest import REPOSITORY, encoded
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from sktransfer import ImageEncoder, _images, save
+from sktransfer import ImageEncoder, save
+from sktransfer._cells import images
 
 pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
@@ -62,8 +63,8 @@ def test_nothing_is_read_for_a_bad_upload_and_the_reason_is_given(
     def refuse(name):
         raise AssertionError(f"{name!r} was opened")
 
-    monkeypatch.setattr(_images, "_read_file", refuse)
-    monkeypatch.setattr(_images, "_read_url", refuse)
+    monkeypatch.setattr(images, "_read_file", refuse)
+    monkeypatch.setattr(images, "_read_url", refuse)
     _, client, _ = served
     opened = []
     sys.addaudithook(

@@ -19,7 +19,7 @@ from torch import nn
 
 from benchmarks._harness import claim, clothing10, counting, stopwatch
 from sktransfer import FeatureCache, ImageClassifier, load_backbone
-from sktransfer._torch import seeded
+from sktransfer._utils.devices import seeded
 
 DEPTHS = ["all", -1, -2]
 SHORT = {"rates": [1e-3, 3e-4], "n_folds": 3, "n_epochs": 4}

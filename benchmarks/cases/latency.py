@@ -10,7 +10,8 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from sktransfer import ImageEncoder, TextEncoder, _readers
+from sktransfer import ImageEncoder, TextEncoder
+from sktransfer._extraction import readers
 from sktransfer.backbones import Backbone, TextPreprocess
 
 from .._harness import SEED, banking77, claim, clothing10, spread
@@ -27,7 +28,7 @@ OTHERS_WORK = (
     (Backbone, "run"),
     (Backbone, "pool"),
     (TextPreprocess, "prepare"),
-    (_readers, "_decode"),
+    (readers, "_decode"),
 )
 
 

@@ -26,9 +26,9 @@ def reading(
 def _reading_rows(folder, n_rows, n_computed, name):
     """Encode files whose features are in the folder; the memory cache is new."""
     from sktransfer import FeatureCache, ImageEncoder
-    from sktransfer._images import hash_image
-    from sktransfer._runners import Request, VectorRunner
-    from sktransfer._torch import resolve_device
+    from sktransfer._cells.images import hash_image
+    from sktransfer._extraction.runners import Request, VectorRunner
+    from sktransfer._utils.devices import resolve_device
     from sktransfer.backbones import load_backbone
 
     paths = write_images(folder / "images", n_rows)

@@ -3,7 +3,7 @@
 import contextlib
 import os
 
-from .._optional import import_optional
+from .._utils.optional import import_optional
 from ..backbones import Backbone, load_backbone
 from ..exceptions import BulkError, WeightsMismatchError
 from ._parts import NOT_THERE, compute

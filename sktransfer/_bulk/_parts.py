@@ -4,8 +4,8 @@ import contextlib
 
 import numpy as np
 
-from .._validation import CellError
-from .._whole_file import write_whole
+from .._utils.validation import CellError
+from .._utils.whole_file import write_whole
 from ..backbones import load_backbone
 from ..encoders import TextEncoder
 from ..exceptions import BulkError

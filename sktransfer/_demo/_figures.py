@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._optional import import_optional
+from .._utils.optional import import_optional
 
 DPI = 120
 SIZE = (7.0, 5.0)  # inches

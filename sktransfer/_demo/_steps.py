@@ -16,7 +16,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from .._optional import import_optional
+from .._utils.optional import import_optional
 from ..backbones import load_backbone
 from ..cache import FeatureCache
 from . import _figures as figures

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from .._column_estimator import ColumnEstimator
+from .._extraction.estimator import ColumnEstimator
 from .._utils.names import set_module
-from .._validation import shorten
+from .._utils.validation import shorten
 from ..backbones import Backbone, BackboneSpec, load_backbone
 from ._files import versions
 from ._parts import check_can_predict

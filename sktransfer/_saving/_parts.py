@@ -5,9 +5,9 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from .._column_estimator import ColumnEstimator
-from .._torch import resolve_device
-from .._validation import shorten
+from .._extraction.estimator import ColumnEstimator
+from .._utils.devices import resolve_device
+from .._utils.validation import shorten
 from ..backbones import Backbone
 from ..exceptions import DamagedSaveError, SaveError
 from ..finetuning._base import BaseFineTuner

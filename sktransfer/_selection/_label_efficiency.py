@@ -7,10 +7,10 @@ from scipy import stats
 from sklearn.model_selection import cross_validate
 from sklearn.utils.multiclass import type_of_target
 
-from .._row_table import RowTable
+from .._utils.folds import make_folds
 from .._utils.names import set_module
-from .._validation import is_integer, plain_labels
-from ._folds import make_folds
+from .._utils.row_table import RowTable
+from .._utils.validation import is_integer, plain_labels
 
 
 @set_module("sktransfer.model_selection")

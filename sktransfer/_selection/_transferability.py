@@ -16,7 +16,7 @@ from sklearn.metrics import average_precision_score, r2_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.multiclass import type_of_target
 
-from .._validation import dense, is_null, plain
+from .._utils.validation import dense, is_null, plain
 
 METHODS = ("hscore", "knn", "logme", "probe")
 TASKS = ("auto", "classes", "labels", "numbers")

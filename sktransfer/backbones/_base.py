@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._pooling import POOLINGS, pool
 from .._utils.names import set_module
-from .._validation import is_integer
+from .._utils.validation import is_integer
 from ..exceptions import DepthError, PoolingError
+from ._pooling import POOLINGS, pool
 
 MODALITIES = ("image", "text", "array")
 

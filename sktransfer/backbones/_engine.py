@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import itertools
 
-from .._torch import load_onto, turn
+from .._utils.devices import load_onto, turn
 
 TOLERANCE = 1e-4
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._optional import require
-from .._torch import autocast, is_fork, resolve_device, turn
+from .._utils.devices import autocast, is_fork, resolve_device, turn
+from .._utils.optional import require
 from ._engine import prepare_for_inference
 
 ENGINES = ("torch", "compile", "onnxruntime", "openvino")

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from .._images import crop_to_aspect
+from .._cells.images import crop_to_aspect
 from .._utils.names import on_disk, set_module
-from .._validation import is_integer
+from .._utils.validation import is_integer
 
 VERSION = 1  # part of every cache key; raise it when the same record gives other input
 

@@ -3,7 +3,7 @@
 import copy
 from typing import Any, NamedTuple
 
-from .._pooling import pool
+from ._pooling import pool
 
 MATCH_TOLERANCE = 1e-5
 

@@ -6,9 +6,9 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple
 
-from .._torch import seeded
+from .._utils.devices import seeded
 from .._utils.names import set_module
-from .._validation import is_integer
+from .._utils.validation import is_integer
 from ._base import MODALITIES, Backbone
 
 MAX_LOADED = 8

@@ -7,7 +7,7 @@ from sklearn.base import OneToOneFeatureMixin
 from sklearn.covariance import empirical_covariance, ledoit_wolf, shrunk_covariance
 
 from .._utils.names import set_module
-from .._validation import Interval, StrOptions
+from .._utils.validation import Interval, StrOptions
 from ._base import BaseAdapter, check_two_rows, is_varying
 
 

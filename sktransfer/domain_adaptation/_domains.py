@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import column_or_1d
 
-from .._validation import (
+from .._utils.validation import (
     SAMPLE_DOMAIN,
     check_sample_domain,
     is_null,

@@ -20,7 +20,7 @@ from sklearn.utils.validation import (
 )
 
 from .._utils.names import set_module
-from .._validation import check_sample_weight
+from .._utils.validation import check_sample_weight
 from ._coral import CORALAdapter
 from ._domains import (
     check_both_domains,

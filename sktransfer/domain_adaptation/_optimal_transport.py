@@ -4,9 +4,9 @@ from numbers import Real
 
 from sklearn.base import OneToOneFeatureMixin
 
-from .._optional import import_optional
 from .._utils.names import set_module
-from .._validation import Interval
+from .._utils.optional import import_optional
+from .._utils.validation import Interval
 from ._base import BaseAdapter
 
 

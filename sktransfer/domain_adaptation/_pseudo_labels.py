@@ -9,7 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import has_fit_parameter
 
 from .._utils.names import set_module
-from .._validation import Interval
+from .._utils.validation import Interval
 from ._base import unit_rows
 
 

@@ -15,7 +15,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from .._utils.names import on_disk, set_module
-from .._validation import Interval, n_rows_of, shorten, take_rows
+from .._utils.validation import Interval, n_rows_of, shorten, take_rows
 from ._base import unit_rows
 from ._domains import (
     SAMPLE_DOMAIN,

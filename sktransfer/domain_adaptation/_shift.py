@@ -8,9 +8,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
-from .._row_table import RowTable
 from .._utils.names import set_module
-from .._validation import shorten
+from .._utils.row_table import RowTable
+from .._utils.validation import shorten
 from ._base import is_varying
 from ._domains import check_both_domains
 

@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from .._utils.names import set_module
-from .._validation import Interval, StrOptions, n_rows_of, shorten, take_rows
+from .._utils.validation import Interval, StrOptions, n_rows_of, shorten, take_rows
 from ._domains import (
     SAMPLE_DOMAIN,
     check_routed_domain,

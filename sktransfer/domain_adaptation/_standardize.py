@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import OneToOneFeatureMixin
 
 from .._utils.names import set_module
-from .._validation import Interval
+from .._utils.validation import Interval
 from ._base import BaseAdapter, is_varying, unit_rows
 
 SOURCE, TARGET = "source", "target"

@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics.pairwise import pairwise_kernels
 
 from .._utils.names import set_module
-from .._validation import Interval, StrOptions
+from .._utils.validation import Interval, StrOptions
 from ._base import BaseAdapter, check_n_components, check_two_rows
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.preprocessing import StandardScaler
 
 from .._utils.names import set_module
-from .._validation import Interval, StrOptions
+from .._utils.validation import Interval, StrOptions
 from ._base import BaseAdapter
 
 

@@ -6,13 +6,13 @@ import numpy as np
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._column_estimator import ColumnEstimator
-from .._pooling import POOLINGS
-from .._runners import Request, VectorRunner
-from .._torch import PRECISIONS
-from .._validation import Interval, StrOptions
+from .._extraction.estimator import ColumnEstimator
+from .._extraction.runners import Request, VectorRunner
+from .._utils.devices import PRECISIONS
+from .._utils.validation import Interval, StrOptions
 from ..backbones import load_backbone
 from ..backbones._engines import ENGINES, engine_device
+from ..backbones._pooling import POOLINGS
 from ..cache import resolve_cache
 
 POLICIES = {"raise", "nan", "zero", "mean"}

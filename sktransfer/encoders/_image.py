@@ -1,9 +1,9 @@
 """ImageEncoder: a column of pictures to a matrix of features."""
 
-from .._column_estimator import ImageColumn
-from .._images import SOURCES
+from .._cells.images import SOURCES
+from .._extraction.estimator import ImageColumn
 from .._utils.names import set_module
-from .._validation import StrOptions
+from .._utils.validation import StrOptions
 from ._base import POLICIES, BaseEncoder
 
 

@@ -1,8 +1,8 @@
 """TextEncoder: a column of strings to a matrix of features."""
 
-from .._column_estimator import TextColumn
+from .._extraction.estimator import TextColumn
 from .._utils.names import set_module
-from .._validation import StrOptions
+from .._utils.validation import StrOptions
 from ._base import POLICIES, BaseEncoder
 
 

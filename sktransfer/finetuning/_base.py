@@ -8,13 +8,13 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._allocator import kept_pages
-from .._column_estimator import ColumnEstimator
-from .._pooling import POOLINGS
-from .._runners import Request
-from .._torch import PRECISIONS, resolve_device, seeded, turn
-from .._validation import Interval, StrOptions
+from .._extraction.estimator import ColumnEstimator
+from .._extraction.runners import Request
+from .._utils.allocator import kept_pages
+from .._utils.devices import PRECISIONS, resolve_device, seeded, turn
+from .._utils.validation import Interval, StrOptions
 from ..backbones import State, load_backbone
+from ..backbones._pooling import POOLINGS
 from ..cache import resolve_cache
 from ._fit_rows import FitRows
 from ._rows import Forward

@@ -4,7 +4,7 @@ from numbers import Integral, Real
 
 from sklearn.base import ClassifierMixin, RegressorMixin
 
-from .._validation import Interval, StrOptions
+from .._utils.validation import Interval, StrOptions
 from ._base import BaseFineTuner
 from ._targets import ClassTarget, NumberTarget
 

@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.exceptions import DataConversionWarning
 
-from .._runners import ActivationRunner, InputRunner
-from .._validation import (
+from .._extraction.runners import ActivationRunner, InputRunner
+from .._utils.validation import (
     check_sample_domain,
     is_integer,
     plain,

@@ -2,10 +2,10 @@
 
 from numbers import Integral
 
-from .._column_estimator import ImageColumn
-from .._images import SOURCES
+from .._cells.images import SOURCES
+from .._extraction.estimator import ImageColumn
 from .._utils.names import set_module
-from .._validation import Interval, StrOptions
+from .._utils.validation import Interval, StrOptions
 from ._augment import AUGMENTS
 from ._base import POLICIES
 from ._estimators import BaseClassifier, BaseRegressor

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .._pooling import pool
 from .._utils.names import on_disk
 from ..backbones import State
+from ..backbones._pooling import pool
 
 BATCH_NORMS = ("frozen", "eval", "train", "target")
 

@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
 
-from .._torch import autocast
+from .._utils.devices import autocast
 from .._utils.names import on_disk
 from ..exceptions import NonFiniteLossError
 from ._batches import RowsLoader

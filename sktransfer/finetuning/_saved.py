@@ -60,8 +60,8 @@ def rebuild_net(estimator, backbone, record, tensors, device):
     ValueError
         If the tensors do not fit.
     """
-    from .._pooling import POOLINGS
-    from .._torch import seeded
+    from .._utils.devices import seeded
+    from ..backbones._pooling import POOLINGS
     from ._heads import HEADS, make_head
     from ._module import BATCH_NORMS, Trained
     from ._net import Loss, idle_net

@@ -5,7 +5,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
 
 from .._utils.names import on_disk
-from .._validation import dense, plain
+from .._utils.validation import dense, plain
 
 
 @on_disk

@@ -1,8 +1,8 @@
 """TextClassifier and TextRegressor: fine-tuning on a column of texts."""
 
-from .._column_estimator import TextColumn
+from .._extraction.estimator import TextColumn
 from .._utils.names import set_module
-from .._validation import StrOptions
+from .._utils.validation import StrOptions
 from ._base import POLICIES
 from ._estimators import BaseClassifier, BaseRegressor
 

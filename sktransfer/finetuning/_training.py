@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._allocator import hand_back
+from .._utils.allocator import hand_back
 from ._prefix import Prefix
 
 PREDICT_BATCH = 32

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sktransfer import load_backbone
-from sktransfer._torch import seeded
+from sktransfer._utils.devices import seeded
 from sktransfer.backbones._blocks import Apply
 from sktransfer.backbones._engine import TOLERANCE, prepare_for_inference
 from sktransfer.backbones._packed import PackedLinear, pack_children

@@ -23,7 +23,7 @@ from sktransfer import (
     check_backbone,
     load_backbone,
 )
-from sktransfer._torch import seeded
+from sktransfer._utils.devices import seeded
 from sktransfer.backbones import _huggingface_clip
 from sktransfer.backbones._huggingface import _module_classes
 from sktransfer.backbones._huggingface_load import quiet

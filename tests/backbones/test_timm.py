@@ -6,7 +6,7 @@ import timm
 import torch
 
 from sktransfer import check_backbone
-from sktransfer._torch import seeded
+from sktransfer._utils.devices import seeded
 from sktransfer.backbones import _timm, _timm_convnets, _timm_transformers
 from sktransfer.backbones._recipe import with_last
 

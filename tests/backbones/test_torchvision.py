@@ -20,7 +20,7 @@ from sktransfer import (
     check_backbone,
     load_backbone,
 )
-from sktransfer._torch import seeded
+from sktransfer._utils.devices import seeded
 from sktransfer.backbones import _registry, _torchvision, _torchvision_families
 from sktransfer.backbones._preprocess import ImagePreprocess
 from sktransfer.exceptions import (

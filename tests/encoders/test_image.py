@@ -206,7 +206,7 @@ def test_a_timm_network_computes_what_timm_computes(pixels):
     import torch
 
     from sktransfer import BackboneSpec, load_backbone
-    from sktransfer._torch import seeded
+    from sktransfer._utils.devices import seeded
 
     spec = BackboneSpec("resnet10t", pretrained=False)
     out = ImageEncoder(spec, cache=None).fit_transform(pixels)
@@ -229,7 +229,7 @@ def test_urls_are_fetched_with_limits(pixels, monkeypatch):
     import threading
     from http.server import BaseHTTPRequestHandler, HTTPServer
 
-    from sktransfer import _images
+    from sktransfer._cells import images
 
     content = encoded(pixels[0])
 
@@ -257,7 +257,7 @@ def test_urls_are_fetched_with_limits(pixels, monkeypatch):
         want = ImageEncoder("tiny-cnn").fit_transform(pixels[:1])
         np.testing.assert_array_equal(out[:1], want)
         assert np.isnan(out[1:]).all()
-        monkeypatch.setattr(_images, "MAX_DOWNLOAD_BYTES", 100)
+        monkeypatch.setattr(images, "MAX_DOWNLOAD_BYTES", 100)
         assert np.isnan(encoder.fit_transform([f"{root}/b"])).all()
     finally:
         server.shutdown()

@@ -19,7 +19,7 @@ from sktransfer import (
     TextRegressor,
     load_backbone,
 )
-from sktransfer._torch import seeded
+from sktransfer._utils.devices import seeded
 from sktransfer.exceptions import MissingRowError
 from sktransfer.finetuning import _domain_losses as losses
 from sktransfer.finetuning._batches import RowsDataset

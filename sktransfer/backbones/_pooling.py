@@ -1,6 +1,6 @@
 """From activations to one vector a row."""
 
-from .exceptions import PoolingError
+from ..exceptions import PoolingError
 
 POOLINGS = ("auto", "mean", "max", "cls", "last")
 

@@ -8,7 +8,7 @@ from mmap import mmap
 import numpy as np
 import pytest
 
-from sktransfer import _allocator
+from sktransfer._utils import allocator
 
 
 class FakeLibc:
@@ -27,24 +27,24 @@ class FakeLibc:
 @pytest.fixture
 def libc(monkeypatch):
     fake = FakeLibc()
-    monkeypatch.setattr(_allocator, "_glibc", lambda: fake)
+    monkeypatch.setattr(allocator, "_glibc", lambda: fake)
     return fake
 
 
-HAND_BACK = [(_allocator.M_TRIM_THRESHOLD, _allocator.GLIBC_TRIM_BYTES), "trim"]
+HAND_BACK = [(allocator.M_TRIM_THRESHOLD, allocator.GLIBC_TRIM_BYTES), "trim"]
 
 
 def test_pages_are_handed_back_at_the_end(libc):
-    with _allocator.kept_pages():
-        assert (_allocator.M_TRIM_THRESHOLD, _allocator.KEEP_BYTES) in libc.calls
+    with allocator.kept_pages():
+        assert (allocator.M_TRIM_THRESHOLD, allocator.KEEP_BYTES) in libc.calls
         assert "trim" not in libc.calls
     assert libc.calls[-2:] == HAND_BACK
 
 
 def test_holes_are_handed_back_when_the_process_has_grown(libc, monkeypatch):
-    sizes = iter([0, 1, _allocator.GROWTH_BYTES + 1, 100, 200])
-    monkeypatch.setattr(_allocator, "_resident", lambda: next(sizes))
-    with _allocator.kept_pages() as tidy:
+    sizes = iter([0, 1, allocator.GROWTH_BYTES + 1, 100, 200])
+    monkeypatch.setattr(allocator, "_resident", lambda: next(sizes))
+    with allocator.kept_pages() as tidy:
         tidy()
         assert "trim" not in libc.calls
         tidy()
@@ -54,24 +54,24 @@ def test_holes_are_handed_back_when_the_process_has_grown(libc, monkeypatch):
 
 
 def test_pages_are_handed_back_after_an_error(libc):
-    with pytest.raises(ZeroDivisionError), _allocator.kept_pages():
+    with pytest.raises(ZeroDivisionError), allocator.kept_pages():
         _ = 1 / 0
     assert libc.calls[-2:] == HAND_BACK
-    assert _allocator._n_users == 0
+    assert allocator._n_users == 0
 
 
 def test_the_last_thread_hands_back(libc):
     inside, leave = threading.Event(), threading.Event()
 
     def other():
-        with _allocator.kept_pages():
+        with allocator.kept_pages():
             inside.set()
             leave.wait()
 
     thread = threading.Thread(target=other)
     thread.start()
     inside.wait()
-    with _allocator.kept_pages():
+    with allocator.kept_pages():
         pass
     assert "trim" not in libc.calls
     leave.set()
@@ -81,24 +81,24 @@ def test_the_last_thread_hands_back(libc):
 
 def test_a_switch_turns_it_off(libc, monkeypatch):
     monkeypatch.setenv("SKTRANSFER_KEEP_PAGES", "0")
-    with _allocator.kept_pages():
+    with allocator.kept_pages():
         pass
     assert libc.calls == []
 
 
 def test_without_glibc_nothing_happens(monkeypatch):
-    monkeypatch.setattr(_allocator, "_glibc", lambda: None)
-    with _allocator.kept_pages():
+    monkeypatch.setattr(allocator, "_glibc", lambda: None)
+    with allocator.kept_pages():
         pass
 
 
 def test_glibc_is_looked_for_on_linux_only(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert _allocator._glibc.__wrapped__() is None
+    assert allocator._glibc.__wrapped__() is None
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(_allocator._glibc() is None, reason="needs glibc")
+@pytest.mark.skipif(allocator._glibc() is None, reason="needs glibc")
 def test_it_spares_page_faults(bundled_weights, monkeypatch):
     code = (
         "import resource, numpy as np; from sktransfer import ImageEncoder\n"
@@ -112,12 +112,12 @@ def test_it_spares_page_faults(bundled_weights, monkeypatch):
 
     def faults(switch):
         # A process each: glibc never goes back to how it was before the first call.
-        monkeypatch.setenv(_allocator.SWITCH, switch)
+        monkeypatch.setenv(allocator.SWITCH, switch)
         command = [sys.executable, "-c", code]
         return int(subprocess.run(command, capture_output=True, check=True).stdout)
 
     kept, handed_back = faults("1"), faults("0")
-    monkeypatch.delenv(_allocator.SWITCH)
+    monkeypatch.delenv(allocator.SWITCH)
     assert kept < handed_back / 2
 
 
@@ -126,7 +126,7 @@ def test_it_spares_page_faults(bundled_weights, monkeypatch):
 def test_arrays_apart_are_equal_copies(n_values, dtype):
     wanted = [np.random.default_rng(i).random((2, n_values, i + 1)) for i in range(2)]
     wanted = [array.astype(dtype) for array in wanted]
-    got = _allocator.apart([array.T.copy().T for array in wanted], np.dtype(dtype))
+    got = allocator.apart([array.T.copy().T for array in wanted], np.dtype(dtype))
     for copy, array in zip(got, wanted, strict=True):
         np.testing.assert_array_equal(copy, array)
         assert copy.flags.c_contiguous
@@ -137,15 +137,15 @@ def test_arrays_apart_stay_in_the_heap_where_no_map_is_left(monkeypatch):
     def refuse(*args, **kwargs):
         raise OSError("too many maps")
 
-    monkeypatch.setattr(_allocator.mmap, "mmap", refuse)
-    (copy,) = _allocator.apart([np.ones(2**20)], np.dtype("float32"))
+    monkeypatch.setattr(allocator.mmap, "mmap", refuse)
+    (copy,) = allocator.apart([np.ones(2**20)], np.dtype("float32"))
     assert (copy == 1).all()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="maps memory")
 def test_activations_that_stay_lie_outside_the_heap():
     """Between those that pass they made holes; `benchmarks.run fit_memory` measures."""
-    (copy,) = _allocator.apart([np.ones(2**20)], np.dtype("float32"))
+    (copy,) = allocator.apart([np.ones(2**20)], np.dtype("float32"))
     owner = copy
     while isinstance(owner, np.ndarray):
         owner = owner.base

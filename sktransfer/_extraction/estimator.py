@@ -7,11 +7,11 @@ import sys
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from . import _images, _texts
-from ._extraction import extract
-from ._readers import ImageReader, TextReader
-from ._validation import as_column, is_null, shorten
-from .exceptions import MissingRowError, UnreadableRowError
+from .._cells import images, texts
+from .._utils.validation import as_column, is_null, shorten
+from ..exceptions import MissingRowError, UnreadableRowError
+from .loop import extract
+from .readers import ImageReader, TextReader
 
 
 class ColumnEstimator(BaseEstimator):
@@ -185,7 +185,7 @@ class ImageColumn:
     """A column of pictures; the estimator has `image_size`, `source` and `on_error`."""
 
     _modality = "image"
-    _cells = _images.CELLS
+    _cells = images.CELLS
     _allow_arrays = True
 
     @property
@@ -203,7 +203,7 @@ class TextColumn:
     """A column of texts; the estimator has `max_length` and `prompt`."""
 
     _modality = "text"
-    _cells = _texts.CELLS
+    _cells = texts.CELLS
     _allow_arrays = False
 
     def _reader(self, backbone):

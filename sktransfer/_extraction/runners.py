@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._allocator import apart
-from ._readers import activation_batches, image_batch_size, is_small
-from ._torch import autocast, each_on_a_core, halving, turn
-from .backbones._engine import prepare_for_inference
-from .backbones._engines import EngineKey, known, settle
-from .cache import new_scan
+from .._utils.allocator import apart
+from .._utils.devices import autocast, each_on_a_core, halving, turn
+from ..backbones._engine import prepare_for_inference
+from ..backbones._engines import EngineKey, known, settle
+from ..cache import new_scan
+from .readers import activation_batches, image_batch_size, is_small
 
 
 class Request(NamedTuple):

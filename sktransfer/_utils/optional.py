@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 
-from .exceptions import MissingDependencyError
+from ..exceptions import MissingDependencyError
 
 
 def import_optional(module, *, extra, purpose):

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from ._validation import CellError
+from .._utils.validation import CellError
 
 CELLS = "strings"
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sktransfer._pooling import pool
+from sktransfer.backbones._pooling import pool
 from sktransfer.exceptions import PoolingError
 
 TOKENS = torch.tensor([[[9.0], [1.0], [5.0], [-7.0]], [[2.0], [4.0], [-7.0], [-7.0]]])

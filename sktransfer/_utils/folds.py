@@ -11,7 +11,7 @@ from sklearn.model_selection import (
     check_cv,
 )
 
-from .._validation import is_integer
+from .validation import is_integer
 
 
 def make_folds(cv, y, *, is_classes, groups, random_state, caller):

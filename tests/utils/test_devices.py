@@ -11,9 +11,10 @@ import pytest
 import torch
 from joblib import Parallel, delayed
 
-from sktransfer import TextClassifier, TextEncoder, _torch
-from sktransfer._readers import padded_length
-from sktransfer._torch import (
+from sktransfer import TextClassifier, TextEncoder
+from sktransfer._extraction.readers import padded_length
+from sktransfer._utils import devices
+from sktransfer._utils.devices import (
     device_lock,
     each_on_a_core,
     load_onto,
@@ -24,7 +25,7 @@ from sktransfer.backbones._base import State
 CPU = torch.device("cpu")
 HOLD = """
 import sys, time, torch
-from sktransfer._torch import device_lock
+from sktransfer._utils.devices import device_lock
 with device_lock(torch.device("cpu")):
     print("held", flush=True)
     {then}
@@ -35,7 +36,7 @@ with device_lock(torch.device("cpu")):
 def own_folder(tmp_path, monkeypatch):
     """Keep the lock files of these tests apart from those in use."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(_torch, "LOAD_PAUSE_S", 0.01)
+    monkeypatch.setattr(devices, "LOAD_PAUSE_S", 0.01)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
 
 
@@ -71,7 +72,7 @@ def test_a_killed_process_leaves_no_lock(tmp_path):
 
 
 def test_devices_have_locks_of_their_own(monkeypatch):
-    name = _torch._physical_name
+    name = devices._physical_name
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert name(torch.device("cuda:0")) == "cuda-0"
@@ -97,7 +98,7 @@ def test_weights_wait_for_room():
 
 
 def test_without_room_the_error_says_what_to_do(monkeypatch):
-    monkeypatch.setattr(_torch, "LOAD_PATIENCE_S", 0.05)
+    monkeypatch.setattr(devices, "LOAD_PATIENCE_S", 0.05)
 
     def load():
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -296,10 +297,10 @@ def test_others_get_a_turn_between_the_items(two_threads):
 
     def ask():
         start = time.monotonic()
-        with _torch.turn(CPU):
+        with devices.turn(CPU):
             waited.append(time.monotonic() - start)
 
-    items = list(range(10 * 2 * _torch.ITEMS_A_TURN))
+    items = list(range(10 * 2 * devices.ITEMS_A_TURN))
     results = each_on_a_core(lambda item: time.sleep(0.002), items, CPU)
     next(results)
     thread = threading.Thread(target=ask)
@@ -311,9 +312,9 @@ def test_others_get_a_turn_between_the_items(two_threads):
 
 
 def test_a_long_text_runs_on_all_cores_and_keeps_its_place(two_threads, monkeypatch):
-    from sktransfer import _readers
+    from sktransfer._extraction import readers
 
-    monkeypatch.setattr(_readers, "CPU_TOKENS", 16)
+    monkeypatch.setattr(readers, "CPU_TOKENS", 16)
     texts = ["word " * 60 + str(i) for i in range(3)] + [f"word {i}" for i in range(40)]
     encoder = TextEncoder("tiny-bert", cache=None).fit(texts)
     together = encoder.transform(texts)
@@ -378,11 +379,11 @@ def test_the_generator_of_a_gpu_is_seeded_and_left_as_found(monkeypatch):
     fake = FakeGpu()
     monkeypatch.setattr(torch, "get_device_module", lambda device: fake)
     with pytest.raises(RuntimeError, match="stop"):  # noqa: PT012
-        with _torch.seeded(7, torch.device("cuda", 0)):
+        with devices.seeded(7, torch.device("cuda", 0)):
             assert fake.state == 7
             raise RuntimeError("stop")
     assert fake.state == 5
-    with _torch.seeded(7, CPU):
+    with devices.seeded(7, CPU):
         assert fake.state == 5
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ._optional import import_optional
+from .optional import import_optional
 
 
 class RowTable(Sequence):

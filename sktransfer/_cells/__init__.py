@@ -1,0 +1,1 @@
+"""Cells: one column of images or texts, read as they come."""

@@ -1,0 +1,1 @@
+"""The one pass of rows through a network: read, look up, run, keep."""
