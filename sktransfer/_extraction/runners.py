@@ -9,8 +9,8 @@ import numpy as np
 
 from .._utils.allocator import apart
 from .._utils.devices import autocast, each_on_a_core, halving, turn
-from ..backbones._engine import prepare_for_inference
-from ..backbones._engines import EngineKey, known, settle
+from ..backbones._engines.choose import EngineKey, known, settle
+from ..backbones._engines.prepare import prepare_for_inference
 from ..cache import new_scan
 from .readers import activation_batches, image_batch_size, is_small
 

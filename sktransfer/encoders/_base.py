@@ -11,7 +11,7 @@ from .._extraction.runners import Request, VectorRunner
 from .._utils.devices import PRECISIONS
 from .._utils.validation import Interval, StrOptions
 from ..backbones import load_backbone
-from ..backbones._engines import ENGINES, engine_device
+from ..backbones._engines.choose import ENGINES, engine_device
 from ..backbones._pooling import POOLINGS
 from ..cache import resolve_cache
 

@@ -4,7 +4,7 @@ import dataclasses
 import threading
 
 from ..backbones import load_backbone
-from ..backbones._engine import prepare_for_inference
+from ..backbones._engines.prepare import prepare_for_inference
 
 
 class Counter:

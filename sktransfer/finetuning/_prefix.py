@@ -9,7 +9,7 @@ class Prefix:
     """Maps inputs to activations; left out of pickles."""
 
     def __init__(self, request):
-        from ..backbones._engine import prepare_for_inference
+        from ..backbones._engines.prepare import prepare_for_inference
 
         self.ready, _ = prepare_for_inference(request.backbone, request.device)
         self.depth, self.pooling = request.depth, request.pooling

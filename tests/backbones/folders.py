@@ -5,7 +5,7 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from sktransfer._utils.devices import seeded
-from sktransfer.backbones._huggingface_load import quiet
+from sktransfer.backbones._huggingface.load import quiet
 
 WORDS = "a photo of the cat dog query passage small red one two three four".split()
 WORDS += ["words", "here", "in", "many", ":", "."]

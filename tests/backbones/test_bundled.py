@@ -90,7 +90,7 @@ def test_preprocessing_is_that_of_the_record(bundled_weights):
 def test_minilm_computes_what_sentence_transformers_computes(bundled_weights):
     from sentence_transformers import SentenceTransformer
 
-    from sktransfer.backbones._huggingface_load import quiet
+    from sktransfer.backbones._huggingface.load import quiet
 
     folder = _bundled._installed_file("all-MiniLM-L6-v2").parent
     with quiet():

@@ -11,8 +11,8 @@ from torch import nn
 from sktransfer import load_backbone
 from sktransfer._utils.devices import seeded
 from sktransfer.backbones._blocks import Apply
-from sktransfer.backbones._engine import TOLERANCE, prepare_for_inference
-from sktransfer.backbones._packed import PackedLinear, pack_children
+from sktransfer.backbones._engines.packed import PackedLinear, pack_children
+from sktransfer.backbones._engines.prepare import TOLERANCE, prepare_for_inference
 
 CPU = torch.device("cpu")
 
@@ -209,12 +209,12 @@ def test_a_layer_that_several_blocks_share_is_packed_once():
 
 
 def test_without_onednn_layers_stay_as_they_are():
-    from sktransfer.backbones import _packed
+    from sktransfer.backbones._engines import packed
 
     toy = load_backbone("tiny-bert")
     backbone = dataclasses.replace(toy, name="unpacked")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_packed, "is_available", lambda: False)
+        patch.setattr(packed, "is_available", lambda: False)
         assert prepare_for_inference(backbone, CPU) == (backbone, "torch:cpu:plain")
 
 

@@ -6,7 +6,7 @@ import transformers
 
 from sktransfer import Backbone, check_backbone
 from sktransfer._utils.devices import seeded
-from sktransfer.backbones import _huggingface, _huggingface_families
+from sktransfer.backbones._huggingface import text_families, texts
 from sktransfer.backbones._preprocess import TextPreprocess
 from sktransfer.backbones._toy import hash_words
 
@@ -66,7 +66,7 @@ def network(name):
 @pytest.mark.parametrize("pooling", ["mean", "last"])
 def test_a_family_can_be_cut_anywhere(name, pooling):
     model = network(name)
-    cut = _huggingface.cut_network(model, pooling)
+    cut = texts.cut_network(model, pooling)
     assert len(cut.blocks) == 4
     preprocess = TextPreprocess(hash_words, max_length=64, tokenizer_id="hash-words")
     backbone = Backbone(name, "text", preprocess=preprocess, **cut._asdict())
@@ -89,13 +89,13 @@ class DropsTheMask(torch.nn.Module):
 
 
 def drop_the_mask(model):
-    cut = _huggingface_families.bert(model)
+    cut = text_families.bert(model)
     layers = {n: DropsTheMask(b.layer) for n, b in list(cut.blocks.items())[1:]}
     return cut._replace(blocks={"embeddings": cut.blocks["embeddings"]} | layers)
 
 
 def forget_the_position_bias(model):
-    return _huggingface_families.bert(model)
+    return text_families.bert(model)
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def forget_the_position_bias(model):
 )
 def test_a_wrong_recipe_is_refused(name, wrong, monkeypatch):
     model = network(name)
-    assert len(_huggingface.cut_network(model, "mean").blocks) == 4
-    monkeypatch.setitem(_huggingface.RECIPES, type(model).__name__, wrong)
-    assert list(_huggingface.cut_network(model, "mean").blocks) == ["model"]
+    assert len(texts.cut_network(model, "mean").blocks) == 4
+    monkeypatch.setitem(texts.RECIPES, type(model).__name__, wrong)
+    assert list(texts.cut_network(model, "mean").blocks) == ["model"]
 
 
 def test_a_network_without_a_recipe_runs_as_a_whole():
@@ -116,4 +116,4 @@ def test_a_network_without_a_recipe_runs_as_a_whole():
     )
     with seeded(0):
         model = transformers.AlbertModel(config).eval()
-    assert list(_huggingface.cut_network(model, "mean").blocks) == ["model"]
+    assert list(texts.cut_network(model, "mean").blocks) == ["model"]

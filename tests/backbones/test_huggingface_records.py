@@ -24,9 +24,9 @@ from sktransfer import (
     load_backbone,
 )
 from sktransfer._utils.devices import seeded
-from sktransfer.backbones import _huggingface_clip
-from sktransfer.backbones._huggingface import _module_classes
-from sktransfer.backbones._huggingface_load import quiet
+from sktransfer.backbones._huggingface import clip
+from sktransfer.backbones._huggingface.load import quiet
+from sktransfer.backbones._huggingface.texts import _module_classes
 from sktransfer.backbones._preprocess import HuggingFaceTokenize, identity_of
 from sktransfer.exceptions import UnknownBackboneError, WeightsMismatchError
 
@@ -214,9 +214,7 @@ def end_has_the_highest_id():
 
 def test_a_tokenizer_that_is_not_clips_is_refused():
     with pytest.raises(UnknownBackboneError, match="is not the end token"):
-        _huggingface_clip.as_backbone(
-            tiny_clip(eos_token_id=2), word_tokenizer(), name="some"
-        )
+        clip.as_backbone(tiny_clip(eos_token_id=2), word_tokenizer(), name="some")
 
 
 def static_folder(path, dense=False):

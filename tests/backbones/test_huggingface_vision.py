@@ -17,12 +17,9 @@ from sktransfer import (
     check_backbone,
     load_backbone,
 )
-from sktransfer.backbones import (
-    State,
-    _huggingface_vision,
-    _huggingface_vision_families,
-)
-from sktransfer.backbones._huggingface_processor import as_preprocess
+from sktransfer.backbones import State
+from sktransfer.backbones._huggingface import vision, vision_families
+from sktransfer.backbones._huggingface.processor import as_preprocess
 from sktransfer.exceptions import (
     DepthError,
     UnknownBackboneError,
@@ -213,7 +210,7 @@ def test_a_missing_pooler_is_not_used(tmp_path):
     folder = save(tmp_path, model, processor, state_dict=state)
     assert len(load_backbone(folder, modality="image").blocks) == 4
     config = transformers.ViTConfig(**TINY_VISION)
-    whole = _huggingface_vision.as_backbone(
+    whole = vision.as_backbone(
         randomised(type("Other", (transformers.DeiTModel,), {}), as_deit(config)),
         load_backbone(folder, modality="image").preprocess,
         name="deit",
@@ -289,7 +286,7 @@ def test_a_folder_that_is_changed_loads_anew(tmp_path):
 
 
 def swap_two_layers(model):
-    cut = _huggingface_vision_families.vit(model)
+    cut = vision_families.vit(model)
     names = list(cut.blocks)
     names[1], names[2] = names[2], names[1]
     swapped = (cut.blocks[name] for name in names)
@@ -297,7 +294,7 @@ def swap_two_layers(model):
 
 
 def forget_the_projection(model):
-    cut = _huggingface_vision_families.clip(model)
+    cut = vision_families.clip(model)
     return cut._replace(post_pool=cut.post_pool[0])
 
 
@@ -309,10 +306,10 @@ def forget_the_projection(model):
 def test_a_wrong_recipe_is_refused(make, wrong, monkeypatch):
     model, processor = make()
     preprocess = as_preprocess(processor.to_dict(), name="some")
-    right = _huggingface_vision.as_backbone(model, preprocess, name="some")
+    right = vision.as_backbone(model, preprocess, name="some")
     assert len(right.blocks) == 4
-    monkeypatch.setitem(_huggingface_vision.RECIPES, type(model).__name__, wrong)
-    refused = _huggingface_vision.as_backbone(model, preprocess, name="some")
+    monkeypatch.setitem(vision.RECIPES, type(model).__name__, wrong)
+    refused = vision.as_backbone(model, preprocess, name="some")
     assert refused.block_names == ("model",)
     assert "differ from the network's own" in refused.why_whole
 

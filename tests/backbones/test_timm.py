@@ -7,8 +7,8 @@ import torch
 
 from sktransfer import check_backbone
 from sktransfer._utils.devices import seeded
-from sktransfer.backbones import _timm, _timm_convnets, _timm_transformers
 from sktransfer.backbones._recipe import with_last
+from sktransfer.backbones._timm import convnets, networks, transformers
 
 EVERYDAY = {
     "resnet10t": {},
@@ -63,7 +63,7 @@ def network(name, **options):
 
 def check(name, options):
     model = network(name, **options)
-    backbone = _timm.as_backbone(model, name=name)
+    backbone = networks.as_backbone(model, name=name)
 
     def own_vectors(rows):
         pixels = backbone.preprocess.to_input(backbone.batch(rows)).hidden
@@ -94,21 +94,21 @@ def test_the_group_matcher_cuts_what_has_no_recipe(name):
 
 def test_what_cannot_be_cut_runs_as_a_whole():
     for name in ("poolformer_s12", "efficientformer_l1"):
-        backbone = _timm.as_backbone(network(name), name=name)
+        backbone = networks.as_backbone(network(name), name=name)
         assert backbone.block_names == ("model",)
     with pytest.warns(
         RuntimeWarning, match="XCiT is not cut into blocks|Xcit is not cut"
     ):
-        backbone = _timm.as_backbone(network("xcit_nano_12_p16_224"), name="xcit")
+        backbone = networks.as_backbone(network("xcit_nano_12_p16_224"), name="xcit")
     assert backbone.block_names == ("model",)
 
 
 def forget_the_norm(model):
-    return _timm_convnets.convnext(model)._replace(post_pool=None)
+    return convnets.convnext(model)._replace(post_pool=None)
 
 
 def swap_two_blocks(model):
-    cut = _timm_transformers.vit(model)
+    cut = transformers.vit(model)
     names = list(cut.blocks)
     names[1], names[2] = names[2], names[1]
     return cut._replace(
@@ -117,7 +117,7 @@ def swap_two_blocks(model):
 
 
 def run_the_last_norm_twice(model):
-    cut = _timm_transformers.vit(model)
+    cut = transformers.vit(model)
     blocks = dict(cut.blocks)
     from sktransfer.backbones._blocks import Apply
 
@@ -135,9 +135,9 @@ def run_the_last_norm_twice(model):
 )
 def test_a_wrong_recipe_is_refused(name, options, wrong, monkeypatch):
     model = network(name, **options)
-    assert len(_timm.as_backbone(model, name=name).blocks) > 2
-    monkeypatch.setitem(_timm.RECIPES, type(model).__name__, wrong)
-    assert _timm.as_backbone(model, name=name).block_names == ("model",)
+    assert len(networks.as_backbone(model, name=name).blocks) > 2
+    monkeypatch.setitem(networks.RECIPES, type(model).__name__, wrong)
+    assert networks.as_backbone(model, name=name).block_names == ("model",)
 
 
 def test_a_grid_over_networks_and_depths_loads_each_once(monkeypatch):

@@ -21,8 +21,9 @@ from sktransfer import (
     load_backbone,
 )
 from sktransfer._utils.devices import seeded
-from sktransfer.backbones import _registry, _torchvision, _torchvision_families
+from sktransfer.backbones import _registry
 from sktransfer.backbones._preprocess import ImagePreprocess
+from sktransfer.backbones._torchvision import families, networks
 from sktransfer.exceptions import (
     DepthError,
     UnknownBackboneError,
@@ -114,7 +115,7 @@ def network(make):
 
 def backbone_of(model, side=SIDE):
     preprocess = ImagePreprocess((side, side), mean=(0.5,) * 3, std=(0.5,) * 3)
-    return _torchvision.as_backbone(model, preprocess, name=type(model).__name__)
+    return networks.as_backbone(model, preprocess, name=type(model).__name__)
 
 
 @pytest.mark.parametrize("family", EVERYDAY)
@@ -156,9 +157,7 @@ def test_features_are_what_enters_the_last_linear(family):
 def test_a_network_without_a_recipe_runs_as_a_whole_and_says_why(name):
     side = 299 if name == "inception_v3" else 224
     with seeded(0):
-        model = models.get_model(
-            name, weights=None, **_torchvision.OPTIONS.get(name, {})
-        )
+        model = models.get_model(name, weights=None, **networks.OPTIONS.get(name, {}))
     backbone = backbone_of(model, side)
     assert backbone.block_names == ("model",)
     assert backbone.widths[-1] in (1024, 2048, 4096)
@@ -172,18 +171,18 @@ def test_a_network_that_does_not_end_with_a_linear_is_refused():
 
 
 def forget_the_norm(model):
-    return _torchvision_families.convnext(model)._replace(post_pool=None)
+    return families.convnext(model)._replace(post_pool=None)
 
 
 def forget_the_last_norm(model):
-    cut = _torchvision_families.vit(model)
+    cut = families.vit(model)
     blocks = dict(cut.blocks)
     blocks["encoder.layers.1"].module = model.encoder.layers[1]
     return cut._replace(blocks=blocks)
 
 
 def leave_out_a_block(model):
-    cut = _torchvision_families.resnet(model)
+    cut = families.resnet(model)
     return cut._replace(blocks={k: v for k, v in cut.blocks.items() if k != "layer3.1"})
 
 
@@ -199,7 +198,7 @@ def leave_out_a_block(model):
 def test_a_wrong_recipe_is_refused(family, wrong, monkeypatch):
     model = network(EVERYDAY[family])
     assert len(backbone_of(model).blocks) > 2
-    monkeypatch.setitem(_torchvision.RECIPES, type(model).__name__, wrong)
+    monkeypatch.setitem(networks.RECIPES, type(model).__name__, wrong)
     refused = backbone_of(model)
     assert refused.block_names == ("model",)
     with pytest.raises(DepthError, match="differ from the network's own output"):
@@ -208,9 +207,7 @@ def test_a_wrong_recipe_is_refused(family, wrong, monkeypatch):
 
 def entries():
     return [
-        entry
-        for name in _torchvision.names()
-        for entry in models.get_model_weights(name)
+        entry for name in networks.names() for entry in models.get_model_weights(name)
     ]
 
 
@@ -218,7 +215,7 @@ def test_every_preset_is_resized_to_its_own_size():
     assert len(entries()) > 100
     for entry in entries():
         preset = entry.transforms()
-        got = _torchvision.as_preprocess(preset)
+        got = networks.as_preprocess(preset)
         assert int(got.size[0] / got.crop_pct) == preset.resize_size[0], entry
         assert got.size == (preset.crop_size[0],) * 2
 
@@ -240,7 +237,7 @@ def test_pixels_are_those_of_torchvisions_preset(crop, resized, interpolation, s
         resize_size=resized,
         interpolation=InterpolationMode(interpolation),
     )
-    preprocess = _torchvision.as_preprocess(preset)
+    preprocess = networks.as_preprocess(preset)
     pixels = preprocess.prepare(image)
     want = preset(image)
     std = torch.tensor(preset.std)[:, None, None]
@@ -253,7 +250,7 @@ def test_pixels_are_those_of_torchvisions_preset(crop, resized, interpolation, s
 def test_a_network_takes_other_sizes_unless_it_says_so():
     for family, make in EVERYDAY.items():
         model = network(make)
-        is_fixed = type(model).__name__ in _torchvision.FIXED_SIZE
+        is_fixed = type(model).__name__ in networks.FIXED_SIZE
         pixels = torch.zeros(1, 3, 96, 96)
         try:
             with torch.inference_mode():

@@ -18,7 +18,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 import sktransfer
 from sktransfer import ImageEncoder, TextEncoder, cache_info, load_backbone
-from sktransfer.backbones import _engine_builders, _engines
+from sktransfer.backbones._engines import builders, choose
 from sktransfer.exceptions import MissingDependencyError
 
 TOLERANCE = 1e-3
@@ -42,7 +42,7 @@ def rows_of(modality, n=23, seed=0):
 
 def installed(engine):
     """Skip where an engine's packages are not here."""
-    for package in _engines.PACKAGES.get(engine, ()):
+    for package in choose.PACKAGES.get(engine, ()):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f'{package} is missing: pip install "sktransfer[{engine}]"')
     return engine
@@ -148,11 +148,11 @@ def test_a_wrong_name_is_refused():
 
 @pytest.mark.parametrize(
     ("engine", "package"),
-    [(e, p) for e, packages in _engines.PACKAGES.items() for p in packages],
+    [(e, p) for e, packages in choose.PACKAGES.items() for p in packages],
 )
 def test_a_missing_package_is_named_with_its_pip_line(engine, package, monkeypatch):
-    for other in _engines.PACKAGES[engine]:
-        monkeypatch.setattr(_engines, "PACKAGES", {engine: ("sktransfer", package)})
+    for other in choose.PACKAGES[engine]:
+        monkeypatch.setattr(choose, "PACKAGES", {engine: ("sktransfer", package)})
         monkeypatch.setitem(sys.modules, other, None)
     line = rf'{package!r}.*pip install "sktransfer\[{engine}\]"'
     encoder = TextEncoder("tiny-bert", engine=engine)
@@ -167,7 +167,7 @@ def fake(monkeypatch):
 
     It returns the list of modules that were built.
     """
-    monkeypatch.setattr(_engines, "PACKAGES", {"onnxruntime": ("sktransfer",)})
+    monkeypatch.setattr(choose, "PACKAGES", {"onnxruntime": ("sktransfer",)})
 
     def install(change):
         built = []
@@ -176,7 +176,7 @@ def fake(monkeypatch):
             built.append(module)
             return lambda *tensors: change(module(*tensors).numpy(), *tensors)
 
-        monkeypatch.setitem(_engine_builders.BUILDERS, "onnxruntime", build)
+        monkeypatch.setitem(builders.BUILDERS, "onnxruntime", build)
         return built
 
     return install
@@ -199,8 +199,8 @@ def test_engines_of_the_cpu_refuse_what_they_cannot_do(fake, monkeypatch):
     encoder = TextEncoder("tiny-bert", engine="onnxruntime", device="cuda")
     with pytest.raises(ValueError, match="runs on the CPU, got device='cuda'"):
         encoder.fit(["a"])
-    assert _engines.engine_device("onnxruntime", "auto", "float32").type == "cpu"
-    assert _engines.engine_device("torch", "auto", "float32").type == "cuda"
+    assert choose.engine_device("onnxruntime", "auto", "float32").type == "cpu"
+    assert choose.engine_device("torch", "auto", "float32").type == "cuda"
 
 
 def nan_somewhere(vectors, *tensors):
@@ -310,9 +310,9 @@ def test_few_networks_are_kept(fake):
     for size in range(20, 27):
         encoder = ImageEncoder(backbone, image_size=size, engine="onnxruntime")
         encoder.fit_transform(rows_of("image", 2))
-    keys = [k for k in backbone._prepared if isinstance(k, _engines.EngineKey)]
+    keys = [k for k in backbone._prepared if isinstance(k, choose.EngineKey)]
     assert len(built) == 7
-    assert len(keys) == _engines.MAX_KEPT
+    assert len(keys) == choose.MAX_KEPT
 
 
 def test_clones_and_pickles_keep_the_engine_and_carry_no_network(case, fake):

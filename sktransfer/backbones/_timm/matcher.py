@@ -2,9 +2,9 @@
 
 from torch import nn
 
-from .._utils.names import on_disk
-from ._blocks import Apply
-from ._recipe import Recipe, bare
+from ..._utils.names import on_disk
+from .._blocks import Apply
+from .._recipe import Recipe, bare
 
 # What comes after forward_features.
 HEAD_NAMES = ("head", "fc", "classifier", "global_pool", "head_drop", "drop", "flatten")

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .._utils.names import on_disk
+from ..._utils.names import on_disk
 
 ROWS = 256  # in a batch: what the layout is chosen for
 

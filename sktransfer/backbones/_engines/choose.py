@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._utils.devices import autocast, is_fork, resolve_device, turn
-from .._utils.optional import require
-from ._engine import prepare_for_inference
+from ..._utils.devices import autocast, is_fork, resolve_device, turn
+from ..._utils.optional import require
+from .prepare import prepare_for_inference
 
 ENGINES = ("torch", "compile", "onnxruntime", "openvino")
 PACKAGES = {  # engine -> what it imports; the extra has the engine's name
@@ -132,8 +132,8 @@ def _proved(backbone, preprocess, key, device):
     if key.engine in NOT_IN_FORKS and is_fork():
         return None, "it cannot run in a forked process"
     try:
-        from ._engine_builders import BUILDERS, quiet
-        from ._pooled import PooledVectors
+        from .builders import BUILDERS, quiet
+        from .pooled import PooledVectors
 
         ready, _ = prepare_for_inference(backbone, device, packed=False)
         module = PooledVectors(ready, key.depths, key.pooling)

@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from .._utils.names import on_disk
-from ._blocks import Apply, AttentionBlock
-from ._recipe import Recipe, bare, with_last
+from ..._utils.names import on_disk
+from .._blocks import Apply, AttentionBlock
+from .._recipe import Recipe, bare, with_last
 
 
 @on_disk

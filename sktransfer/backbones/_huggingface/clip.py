@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from ..exceptions import UnknownBackboneError
-from ._base import Backbone
-from ._hub import from_hub
-from ._huggingface import cut_network
-from ._huggingface_load import load_model
-from ._preprocess import HuggingFaceTokenize, TextPreprocess, identity_of
+from ...exceptions import UnknownBackboneError
+from .._base import Backbone
+from .._hub import from_hub
+from .._preprocess import HuggingFaceTokenize, TextPreprocess, identity_of
+from .load import load_model
+from .texts import cut_network
 
 
 def build(spec):

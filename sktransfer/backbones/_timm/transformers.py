@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from .._utils.names import on_disk
-from ._blocks import Apply, Nhwc
-from ._recipe import Recipe, bare, with_first, with_last
+from ..._utils.names import on_disk
+from .._blocks import Apply, Nhwc
+from .._recipe import Recipe, bare, with_first, with_last
 
 POOLING_NAMES = {"token": "cls", "avg": "mean", "max": "max", "map": "none"}
 

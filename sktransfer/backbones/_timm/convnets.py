@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from ._blocks import Apply, DenseStep, OnMap
-from ._recipe import Recipe, with_first, with_last
+from .._blocks import Apply, DenseStep, OnMap
+from .._recipe import Recipe, with_first, with_last
 
 
 def efficientnet(model):

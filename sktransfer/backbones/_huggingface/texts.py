@@ -3,15 +3,15 @@
 import re
 from pathlib import Path
 
-from ..exceptions import UnknownBackboneError
-from . import _huggingface_static as static
-from ._base import Backbone, State
-from ._blocks import Tail, WholeTransformer
-from ._hub import from_hub
-from ._huggingface_families import RECIPES
-from ._huggingface_load import check_complete, load_report, quiet
-from ._preprocess import HuggingFaceTokenize, TextPreprocess, identity_of
-from ._recipe import find_recipe, is_same, whole
+from ...exceptions import UnknownBackboneError
+from .._base import Backbone, State
+from .._blocks import Tail, WholeTransformer
+from .._hub import from_hub
+from .._preprocess import HuggingFaceTokenize, TextPreprocess, identity_of
+from .._recipe import find_recipe, is_same, whole
+from . import static
+from .load import check_complete, load_report, quiet
+from .text_families import RECIPES
 
 POOLING_NAMES = {"mean": "mean", "max": "max", "cls": "cls", "lasttoken": "last"}
 

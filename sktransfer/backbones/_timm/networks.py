@@ -3,15 +3,15 @@
 import warnings
 from pathlib import Path
 
-from . import _timm_convnets, _timm_transformers
-from ._base import Backbone, State
-from ._blocks import WholeTimm
-from ._hub import check_safetensors, from_hub
-from ._preprocess import ImagePreprocess
-from ._recipe import find_recipe, is_same, run_recipe, whole
-from ._timm_matcher import by_group_matcher
+from .._base import Backbone, State
+from .._blocks import WholeTimm
+from .._hub import check_safetensors, from_hub
+from .._preprocess import ImagePreprocess
+from .._recipe import find_recipe, is_same, run_recipe, whole
+from . import convnets, transformers
+from .matcher import by_group_matcher
 
-RECIPES = _timm_convnets.RECIPES | _timm_transformers.RECIPES
+RECIPES = convnets.RECIPES | transformers.RECIPES
 
 
 def names():

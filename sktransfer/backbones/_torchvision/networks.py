@@ -5,13 +5,13 @@ import re
 from collections import OrderedDict
 from pathlib import Path
 
-from ..exceptions import UnknownBackboneError, WeightsMismatchError
-from ._base import Backbone, State
-from ._blocks import Apply
-from ._hub import from_hub
-from ._preprocess import ImagePreprocess, crop_share
-from ._recipe import find_recipe, is_same, run_recipe, swapped, whole
-from ._torchvision_families import RECIPES
+from ...exceptions import UnknownBackboneError, WeightsMismatchError
+from .._base import Backbone, State
+from .._blocks import Apply
+from .._hub import from_hub
+from .._preprocess import ImagePreprocess, crop_share
+from .._recipe import find_recipe, is_same, run_recipe, swapped, whole
+from .families import RECIPES
 
 PREFIX = "torchvision/"
 # Networks that refuse pictures of another size than their own.

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from .._utils.names import on_disk
-from ._base import State, token_mask
+from ..._utils.names import on_disk
+from .._base import State, token_mask
 
 
 @on_disk

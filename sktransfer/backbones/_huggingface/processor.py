@@ -6,9 +6,9 @@ and torchvision, whose transforms run here, at the even side: one pixel's shift.
 
 from pathlib import Path
 
-from ..exceptions import UnknownBackboneError
-from ._hub import from_hub
-from ._preprocess import ImagePreprocess, crop_share
+from ...exceptions import UnknownBackboneError
+from .._hub import from_hub
+from .._preprocess import ImagePreprocess, crop_share
 
 # By Pillow's number.
 INTERPOLATIONS = {

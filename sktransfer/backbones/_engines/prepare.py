@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import itertools
 
-from .._utils.devices import load_onto, turn
+from ..._utils.devices import load_onto, turn
 
 TOLERANCE = 1e-4
 
@@ -43,7 +43,7 @@ def prepare_for_inference(backbone, device, *, packed=True):
 
 
 def _pack(backbone, device):
-    from ._packed import is_available, pack_children
+    from .packed import is_available, pack_children
 
     ready, tag = prepare_for_inference(backbone, device, packed=False)
     if device.type != "cpu" or not is_available():

@@ -3,10 +3,10 @@
 import torch
 from torch import nn
 
-from .._utils.names import on_disk
-from ._base import Backbone
-from ._blocks import Apply
-from ._preprocess import TextPreprocess, identity_of
+from ..._utils.names import on_disk
+from .._base import Backbone
+from .._blocks import Apply
+from .._preprocess import TextPreprocess, identity_of
 
 MAX_TOKENS = 1_000_000  # there are no positions to run out of
 

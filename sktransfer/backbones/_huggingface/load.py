@@ -5,7 +5,7 @@ import logging
 import re
 from pathlib import Path
 
-from ._hub import check_safetensors, from_hub, mismatch
+from .._hub import check_safetensors, from_hub, mismatch
 
 
 def load_model(spec, *, optional=()):

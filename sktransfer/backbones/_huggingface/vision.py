@@ -2,12 +2,12 @@
 
 import dataclasses
 
-from ._base import Backbone, State
-from ._blocks import WholeVision
-from ._huggingface_load import load_model
-from ._huggingface_processor import as_preprocess, read_processor
-from ._huggingface_vision_families import RECIPES
-from ._recipe import find_recipe, is_same, run_recipe, whole
+from .._base import Backbone, State
+from .._blocks import WholeVision
+from .._recipe import find_recipe, is_same, run_recipe, whole
+from .load import load_model
+from .processor import as_preprocess, read_processor
+from .vision_families import RECIPES
 
 # A pooler after the class token is trained with a head of its own, and many
 # checkpoints come without it.

@@ -2,9 +2,9 @@
 
 from torch import nn
 
-from .._utils.names import on_disk
-from ._blocks import Apply
-from ._recipe import Recipe, with_last
+from ..._utils.names import on_disk
+from .._blocks import Apply
+from .._recipe import Recipe, with_last
 
 
 @on_disk

@@ -1,0 +1,1 @@
+"""What computes pooled vectors: torch, prepared for it, or another engine."""
