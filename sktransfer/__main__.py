@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from ._commands import _cache, _demo, _encode
+from ._commands import cache, demo, encode
 
-COMMANDS = (_demo, _encode, _cache)
+COMMANDS = (demo, encode, cache)
 
 
 def main(argv=None):

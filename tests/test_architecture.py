@@ -15,28 +15,16 @@ PACKAGE = Path(sktransfer.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = {
     "exceptions": 0,
-    "_utils": 0,
-    "_optional": 1,
-    "_validation": 1,
-    "_torch": 1,
-    "_allocator": 1,
-    "_whole_file": 1,
-    "_row_table": 2,
-    "_images": 2,
-    "_texts": 2,
-    "_pooling": 2,
-    "_stores": 1,
-    "cache": 3,
+    "_utils": 1,
+    "_cells": 2,
+    "cache": 2,
     "backbones": 3,
-    "_readers": 3,
-    "_runners": 4,
     "_extraction": 4,
-    "_column_estimator": 5,
-    "encoders": 6,
-    "finetuning": 6,
-    "domain_adaptation": 6,
+    "encoders": 5,
+    "finetuning": 5,
+    "domain_adaptation": 5,
 }
-TOP = 7  # every other module
+TOP = 6  # every other module
 SIBLINGS = {"encoders", "finetuning", "domain_adaptation"}
 HEAVY = (
     "torch",

@@ -65,7 +65,7 @@ def _reading_rows(folder, n_rows, n_computed, name):
 
 
 def _reading_activations(folder, n_activations):
-    from sktransfer._stores._folder import FolderStore
+    from sktransfer.cache._folder import FolderStore
 
     rng = np.random.default_rng(0)
     keys = [i.to_bytes(40) for i in range(n_activations)]

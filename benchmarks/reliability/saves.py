@@ -429,7 +429,7 @@ def _foreign_types(save, rng, names):
 
 def _trusted_types_elsewhere(save, rng, names):
     """Put a type that is trusted where another one stood."""
-    from sktransfer._saving._trust import TRUSTED
+    from sktransfer.persistence._trust import TRUSTED
 
     module, _, name = rng.choice(TRUSTED).rpartition(".")
 

@@ -136,7 +136,7 @@ def _write_until_killed(store, log, texts, seed):
 
 def _check_after_kill(store, texts, want, finished):
     from sktransfer import FeatureCache
-    from sktransfer._stores._care import verify
+    from sktransfer.cache._care import verify
 
     if (store / "features.sqlite").exists():
         health = verify(store)

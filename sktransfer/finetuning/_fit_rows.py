@@ -14,7 +14,7 @@ from .._utils.validation import (
     plain_labels,
     shorten,
 )
-from ..cache import DEFAULT_MEMORY_BUDGET, new_scan, resolve_cache
+from ..cache._feature_cache import DEFAULT_MEMORY_BUDGET, new_scan, resolve_cache
 from ._rows import Rows
 
 

@@ -30,11 +30,12 @@ from sktransfer import (
     ZeroShotClassifier,
     load,
     load_backbone,
+    persistence,
     save,
 )
-from sktransfer._saving import _names
 from sktransfer._utils.names import FILES
 from sktransfer.exceptions import UntrustedTypeError
+from sktransfer.persistence import _names
 
 PRIVATE = re.compile(rb"sktransfer(?:\.\w+)*\._\w*")
 MODULES = [
@@ -224,16 +225,16 @@ def test_the_table_of_names_is_whole():
         for module in MODULES
         for name, obj in vars(module).items()
         if getattr(obj, "__module__", None) == FILES and hasattr(obj, "__qualname__")
-    } - set(vars(sktransfer.persistence))
+    } - set(vars(persistence))
     assert marked == set(_names.ON_DISK)
     for name in _names.ON_DISK:
-        obj = getattr(sktransfer.persistence, name)
+        obj = getattr(persistence, name)
         assert (obj.__module__, obj.__qualname__) == (FILES, name)
 
 
 def test_an_unknown_name_of_persistence_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'Tokenn'"):
-        _ = sktransfer.persistence.Tokenn
+        _ = persistence.Tokenn
 
 
 def test_a_save_with_a_name_that_has_moved_loads(tmp_path, monkeypatch):

@@ -438,7 +438,7 @@ def test_a_folder_that_is_there_is_not_touched(tmp_path):
 
 
 def test_a_save_that_fails_leaves_nothing_and_keeps_the_old_one(tmp_path, monkeypatch):
-    from sktransfer._saving import _files
+    from sktransfer.persistence import _files
 
     encoder = TextEncoder("tiny-bert").fit(TEXTS)
     save(encoder, tmp_path / "model")
@@ -455,7 +455,7 @@ def test_a_save_that_fails_leaves_nothing_and_keeps_the_old_one(tmp_path, monkey
 
 
 def test_other_versions_are_one_warning_that_names_them(tmp_path, monkeypatch):
-    from sktransfer._saving import _files
+    from sktransfer.persistence import _files
 
     real = _files.versions()
     monkeypatch.setattr(_files, "versions", lambda: {**real, "torch": "1.0.0"})
@@ -619,7 +619,7 @@ def test_a_card_of_a_tuned_model_has_its_training():
 
 
 def test_licences_of_timm_come_from_its_records():
-    from sktransfer._saving._card import UNKNOWN_LICENCE, licence_of
+    from sktransfer.persistence._card import UNKNOWN_LICENCE, licence_of
 
     assert licence_of("resnet18.a1_in1k") == "apache-2.0"
     assert licence_of("efficientnet_lite0") == "Apache-2.0"
@@ -663,7 +663,7 @@ def test_a_link_to_a_save_is_followed_and_stays(tmp_path):
 def test_the_old_save_comes_back_where_the_new_one_cannot_be_renamed(
     tmp_path, monkeypatch
 ):
-    from sktransfer._saving import _files
+    from sktransfer.persistence import _files
 
     encoder = TextEncoder("tiny-bert").fit(TEXTS)
     digest = save(encoder, tmp_path / "model")

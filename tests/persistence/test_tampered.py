@@ -325,7 +325,7 @@ def forge(array):
 
 
 def test_foreign_modules_in_the_files_of_a_network_are_refused(model):
-    from sktransfer._saving._weights import _check_modules
+    from sktransfer.persistence._weights import _check_modules
 
     good = [{"type": "sentence_transformers.models.Transformer"}]
     _check_modules("modules.json", json.dumps(good).encode())

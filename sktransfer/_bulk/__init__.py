@@ -1,1 +1,0 @@
-"""Bulk jobs: sources of cells, finished parts, workers of a cluster."""

@@ -1,1 +1,0 @@
-"""The demo: its steps and its figures."""

@@ -1,1 +1,0 @@
-"""How `sktransfer.persistence` saves: files, trusted types, networks."""

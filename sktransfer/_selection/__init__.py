@@ -1,1 +1,0 @@
-"""Choosing networks and judging models: candidates, scores, folds, curves."""

@@ -1,0 +1,22 @@
+"""FeatureCache: one row through the network once, whoever asks again.
+
+A row is found again by its content, never by a name, an index or a fold. The key
+also holds everything that the vector depends on: the weights' fingerprint, the
+preprocessing, the pooling, the precision and how it was computed.
+"""
+
+from ._feature_cache import (
+    CacheInfo,
+    FeatureCache,
+    cache_info,
+    clear_cache,
+    set_cache_dir,
+)
+
+__all__ = [
+    "CacheInfo",
+    "FeatureCache",
+    "cache_info",
+    "clear_cache",
+    "set_cache_dir",
+]

@@ -1,0 +1,17 @@
+"""Choose a backbone, a depth and a pooling before paying for a search.
+
+`rank_backbones` scores candidates on your rows without training them,
+`layer_profile` every depth of one network, and `label_efficiency_curve` estimators at
+some numbers of labels.
+"""
+
+from ._label_efficiency import LabelEfficiencyCurves, label_efficiency_curve
+from ._ranking import BackboneRanking, layer_profile, rank_backbones
+
+__all__ = [
+    "BackboneRanking",
+    "LabelEfficiencyCurves",
+    "label_efficiency_curve",
+    "layer_profile",
+    "rank_backbones",
+]

@@ -1,0 +1,477 @@
+"""Choose a backbone, a depth and a pooling before paying for a search.
+
+`rank_backbones` scores candidates on your rows without training them,
+`layer_profile` every depth of one network, and `label_efficiency_curve` estimators at
+some numbers of labels.
+"""
+
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from .._utils.folds import among, make_folds
+from .._utils.names import set_module
+from .._utils.row_table import RowTable
+from .._utils.validation import as_column, dense, is_null
+from ..backbones import Backbone, load_backbone
+from ..cache import FeatureCache
+from ..exceptions import UnreadableRowError
+from ._candidates import ENCODERS, check_options, modality_of, triples_of
+from ._transferability import SCORE_NAMES, Target, as_target, h_score, knn, logme, probe
+
+COLUMNS = (
+    "backbone",
+    "depth",
+    "pooling",
+    "score",
+    "rank",
+    "embed_seconds",
+    "score_seconds",
+    "rows_per_second",
+    "n_features",
+    "megabytes",
+)
+
+
+@set_module("sktransfer.model_selection")
+class BackboneRanking(RowTable):
+    """Scores and costs of candidates: a sequence of dicts, and a table.
+
+    Made by `rank_backbones`, best first, and by `layer_profile`, shallow first.
+
+    Parameters
+    ----------
+    rows : list of dict
+        With the keys of a table row, below.
+    score_name : str
+        What the scores are, for figures.
+    by_depth : bool, default=False
+        Whether the rows are the depths of one network.
+
+    Attributes
+    ----------
+    best_ : dict
+        The row of rank 1.
+
+    Notes
+    -----
+    A row has these keys:
+
+    ``backbone`` (str or Backbone), ``depth`` (str), ``pooling`` (str)
+        As an encoder takes them. ``depth`` is the name of the last block that runs.
+    ``score`` (float), ``rank`` (int)
+        Greater is better; rank 1 is best.
+    ``embed_seconds``, ``score_seconds`` (float)
+        Spent in this call. Candidates that differ in depth only share one pass, whose
+        seconds stand at the first of them; what the cache had costs next to nothing.
+    ``rows_per_second`` (float)
+        Of the network up to that depth, measured on a few rows without the cache; NaN
+        if it was not.
+    ``n_features`` (int)
+        Width of the vectors.
+    ``megabytes`` (float)
+        Weights of the blocks that run, in 10**6 bytes.
+
+    Examples
+    --------
+    >>> from sktransfer.model_selection import rank_backbones
+    >>> texts = [f"{word} {i}" for i in range(10) for word in ("good", "bad")]
+    >>> ranking = rank_backbones(texts, ["+", "-"] * 10, ["tiny-bert"], n_timed=0)
+    >>> len(ranking), ranking.best_["rank"], ranking[0]["n_features"]
+    (1, 1, 16)
+    """
+
+    _columns = COLUMNS
+
+    def __init__(self, rows, *, score_name, by_depth=False):
+        super().__init__(rows)
+        self.score_name, self.by_depth = score_name, by_depth
+
+    @property
+    def best_(self):
+        """The row of rank 1."""
+        return min(self._rows, key=lambda row: row["rank"])
+
+    def __repr__(self):
+        """Show a table."""
+        head = ("rank", "score", "rows/s", "features", "MB", "candidate")
+        lines = ["{:>4} {:>9} {:>8} {:>8} {:>7}  {}".format(*head)]
+        for row in self._rows:
+            lines.append(
+                f"{row['rank']:4d} {row['score']:9.4f} {row['rows_per_second']:8.1f} "
+                f"{row['n_features']:8d} {row['megabytes']:7.1f}  {self.label(row)}"
+            )
+        return "\n".join(lines)
+
+    @staticmethod
+    def label(row):
+        """Name a candidate in a few words.
+
+        Parameters
+        ----------
+        row : dict
+            One of the ranking.
+
+        Returns
+        -------
+        str
+        """
+        backbone = row["backbone"]
+        name = backbone.name if hasattr(backbone, "name") else backbone
+        return f"{name}, {row['depth']}, {row['pooling']}"
+
+    def plot(self, *, cost="milliseconds", ax=None, **options):
+        """Draw score against cost, or against depth.
+
+        Parameters
+        ----------
+        cost : {"milliseconds", "megabytes", "n_features"}, default="milliseconds"
+            Of one row through the network, of the weights, or the width. The depths of
+            one network are drawn in order instead.
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+        **options
+            As matplotlib's ``plot`` takes them.
+
+        Returns
+        -------
+        BackboneRankingDisplay
+        """
+        from ..inspection import BackboneRankingDisplay
+
+        return BackboneRankingDisplay.from_ranking(self, cost=cost, ax=ax, **options)
+
+
+@set_module("sktransfer.model_selection")
+def rank_backbones(
+    X,
+    y,
+    candidates="installed",
+    *,
+    method="logme",
+    task="auto",
+    modality=None,
+    missing="drop",
+    cv=5,
+    groups=None,
+    n_neighbors=5,
+    n_timed=16,
+    encoder_params=None,
+    random_state=0,
+):
+    """Rank networks by how well their features suit a target, without training them.
+
+    Every candidate is run once over the rows, through the cache, so that a search over
+    the best of them pays nothing for their features.
+
+    Parameters
+    ----------
+    X : list, 1-D array, Series, one-column frame or Arrow array of n_samples cells
+        Images or texts, as the encoders take them.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Classes of any kind, an indicator matrix of labels, or numbers.
+    candidates : "installed", or list of candidate, default="installed"
+        A candidate is what an encoder takes as ``backbone``, or a triple
+        ``(backbone, depth, pooling)``. "installed" takes the names of
+        ``list_backbones`` whose weights are at hand.
+    method : {"logme", "hscore", "knn", "probe"}, default="logme"
+        "logme" is the evidence of a Bayesian linear model [1]_, in nats a row;
+        "hscore" the spread of the classes' means in the features' shrunk covariance
+        [2]_ [3]_, for classes and labels; "knn" the leave-one-out score of the nearest
+        rows; "probe" that of a cross-validated linear model at its best penalty, which
+        costs most. The last two give accuracy, mean average precision of labels, or
+        R2.
+    task : {"auto", "classes", "labels", "numbers"}, default="auto"
+        "auto" reads whole numbers as classes, as scikit-learn does.
+    modality : {"image", "text"}, default=None
+        What `X` holds. None asks the candidates, and else the cells.
+    missing : {"drop", "raise"}, default="drop"
+        Whether rows whose cell is null take no part, or are an error. Unreadable
+        images follow ``on_error`` of `encoder_params`.
+    cv : int, splitter or iterable, default=5
+        Folds of "probe", the same for all candidates; an int makes shuffled ones,
+        stratified by class. Positions of an iterable count the rows of `X`.
+    groups : array-like of shape (n_samples,), default=None
+        Rows of a group stay in one fold of "probe".
+    n_neighbors : int, default=5
+        Of "knn".
+    n_timed : int, default=16
+        Rows on which the speed of each candidate is measured, without the cache; 0
+        measures nothing.
+    encoder_params : dict, default=None
+        Further parameters of `ImageEncoder` or `TextEncoder`, such as ``source``,
+        ``cache`` or ``device``. Without a cache of theirs, features are kept for the
+        call.
+    random_state : int, default=0
+        Seed of the folds.
+
+    Returns
+    -------
+    BackboneRanking
+        Best first; candidates of equal scores have the same rank.
+
+    Raises
+    ------
+    ValueError
+        If there is no candidate, if rows and targets differ in number, or a method
+        cannot do with the target.
+    MissingRowError
+        If a cell is null and ``missing="raise"``.
+
+    See Also
+    --------
+    layer_profile : The depths of one network.
+
+    References
+    ----------
+    .. [1] K. You et al., "LogME: Practical Assessment of Pre-trained Models for
+       Transfer Learning", ICML 2021, https://arxiv.org/abs/2102.11005
+    .. [2] Y. Bao et al., "An Information-Theoretic Approach to Transferability in Task
+       Transfer Learning", ICIP 2019.
+    .. [3] S. Ibrahim et al., "Newer is not always better: Rethinking transferability
+       metrics, their peculiarities, stability and performance", ECML 2022,
+       https://arxiv.org/abs/2110.06893
+
+    Examples
+    --------
+    >>> from sktransfer.model_selection import rank_backbones
+    >>> texts = [f"{word} {i}" for i in range(10) for word in ("good", "bad")]
+    >>> candidates = ["tiny-bert", ("tiny-bert", "embeddings", "max")]
+    >>> ranking = rank_backbones(texts, ["+", "-"] * 10, candidates, method="knn")
+    >>> [row["rank"] for row in ranking], ranking.best_["score"]
+    ([1, 2], 1.0)
+    """
+    column, kept, target, groups = _read(X, y, groups, task, missing)
+    if isinstance(candidates, Iterator):
+        candidates = list(candidates)
+    modality = modality or modality_of(candidates, column)
+    check_options(method, modality, missing, encoder_params, n_timed, n_neighbors)
+    triples = triples_of(candidates, modality)
+    folds = None
+    if method == "probe":
+        folds = _folds(cv, target, groups, kept, len(column.cells), random_state)
+    scorer = _scorer(method, folds, n_neighbors)
+    params = {"missing": "raise"} | (encoder_params or {})
+    if params.get("cache", "auto") is None:
+        params["cache"] = FeatureCache()
+    cells = column.cells
+    if len(kept) < len(cells):
+        if isinstance(cells, np.ndarray):
+            cells = cells[kept]
+        else:
+            cells = [cells[row] for row in kept]
+    rows = []
+    for backbone, depth, pooling in triples:
+        encoder = ENCODERS[modality](backbone, depth=depth, pooling=pooling, **params)
+        try:
+            rows.append(_row(encoder, cells, target, scorer, modality, n_timed))
+        except UnreadableRowError as err:
+            row = int(kept[err.row])
+            why = str(err).split(" cannot be used: ", 1)[-1]
+            raise UnreadableRowError(
+                f"rank_backbones: {column.describe(row)} cannot be used: {why}",
+                row=row,
+                label=column.label(row),
+                source=err.source,
+            ) from err.__cause__
+    scores = np.array([row["score"] for row in rows])
+    for row in rows:
+        row["rank"] = 1 + int((scores > row["score"]).sum())
+    rows = [{name: row[name] for name in COLUMNS} for row in rows]
+    rows.sort(key=lambda row: row["rank"])
+    name = {"logme": "LogME (nats a row)", "hscore": "H-score"}.get(method)
+    name = name or f"{SCORE_NAMES[target.task]} of {method}"
+    return BackboneRanking(rows, score_name=name)
+
+
+@set_module("sktransfer.model_selection")
+def layer_profile(
+    X,
+    y,
+    backbone,
+    *,
+    pooling="auto",
+    method="logme",
+    task="auto",
+    missing="drop",
+    cv=5,
+    groups=None,
+    n_neighbors=5,
+    n_timed=16,
+    encoder_params=None,
+    random_state=0,
+):
+    """Score every depth of one network, from one pass over the rows.
+
+    Parameters
+    ----------
+    X : list, 1-D array, Series, one-column frame or Arrow array of n_samples cells
+        Images or texts.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+    backbone : str, BackboneSpec or Backbone
+        The network.
+    pooling : {"auto", "mean", "max", "cls", "last"}, default="auto"
+        As an encoder takes it.
+    method, task, missing, cv, groups, n_neighbors
+        As `rank_backbones` takes them.
+    n_timed, encoder_params, random_state
+        As `rank_backbones` takes them.
+
+    Returns
+    -------
+    BackboneRanking
+        A row for each block, shallow first.
+
+    See Also
+    --------
+    rank_backbones : Several networks.
+
+    Examples
+    --------
+    >>> from sktransfer.model_selection import layer_profile
+    >>> texts = [f"{word} {i}" for i in range(10) for word in ("good", "bad")]
+    >>> profile = layer_profile(texts, ["+", "-"] * 10, "tiny-bert")
+    >>> [row["depth"] for row in profile]
+    ['embeddings', 'layers.0', 'layers.1']
+    """
+    modality = None
+    if not isinstance(backbone, Backbone):
+        modality = modality_of([backbone], _as_column(X))
+    network = load_backbone(backbone, modality=modality)
+    names = network.block_names
+    ranking = rank_backbones(
+        X,
+        y,
+        [(backbone, name, pooling) for name in names],
+        method=method,
+        task=task,
+        modality=network.modality,
+        missing=missing,
+        cv=cv,
+        groups=groups,
+        n_neighbors=n_neighbors,
+        n_timed=n_timed,
+        encoder_params=encoder_params,
+        random_state=random_state,
+    )
+    rows = sorted(ranking, key=lambda row: names.index(row["depth"]))
+    return BackboneRanking(rows, score_name=ranking.score_name, by_depth=True)
+
+
+# -- reading ---------------------------------------------------------------------------
+
+
+def _as_column(X):
+    return as_column(
+        X, caller="rank_backbones", cells="images or texts", allow_arrays=True
+    )
+
+
+def _read(X, y, groups, task, missing):
+    """Return the column, the rows that take part, their target and their groups."""
+    column = _as_column(X)
+    cells, y = column.cells, dense(y)
+    groups = None if groups is None else np.asarray(groups)
+    for name, values in (("y", y), ("groups", groups)):
+        if values is not None and (not values.ndim or len(values) != len(cells)):
+            raise ValueError(
+                f"rank_backbones: X has {len(cells)} rows and {name} has shape "
+                f"{values.shape}; expected one entry a row."
+            )
+    kept = np.arange(len(cells))
+    is_pixels = isinstance(cells, np.ndarray) and cells.dtype == np.uint8
+    if missing == "drop" and not is_pixels:
+        kept = np.flatnonzero([not is_null(cell) for cell in cells])
+    if len(kept) < 2:
+        raise ValueError(
+            f"rank_backbones needs at least 2 rows that are there; got {len(kept)} of "
+            f"{len(cells)}."
+        )
+    target = as_target(y[kept], task=task, caller="rank_backbones")
+    return column, kept, target, None if groups is None else groups[kept]
+
+
+# -- scoring ---------------------------------------------------------------------------
+
+
+def _folds(cv, target, groups, kept, n_rows, random_state):
+    """Return folds of the rows that take part, the same for all candidates."""
+    folds = make_folds(
+        cv,
+        target.values,
+        is_classes=target.task == "classes",
+        groups=groups,
+        random_state=random_state,
+        caller="rank_backbones",
+    )
+    is_given = isinstance(cv, Iterable) and not hasattr(cv, "split")
+    return among(folds, kept, n_rows) if is_given else folds  # those count rows of X
+
+
+def _scorer(method, folds, n_neighbors):
+    """Return a function of features, a target, and which rows these are of how many."""
+
+    def score(features, target, rows, n_rows):
+        if method == "logme":
+            return logme(features, target)
+        if method == "hscore":
+            return h_score(features, target)
+        if method == "knn":
+            return knn(features, target, n_neighbors=n_neighbors)
+        return probe(features, target, folds=among(folds, rows, n_rows))
+
+    return score
+
+
+def _row(encoder, cells, target, scorer, modality, n_timed):
+    start = time.perf_counter()
+    vectors = np.asarray(encoder.fit_transform(cells))
+    embedded = time.perf_counter()
+    rows = np.flatnonzero(np.isfinite(vectors).all(axis=1))
+    if len(rows) < len(vectors):
+        warnings.warn(
+            f"rank_backbones: {len(vectors) - len(rows)} of {len(vectors)} rows could "
+            "not be read and take no part.",
+            stacklevel=3,
+        )
+        if target.task == "classes":
+            _, values = np.unique(target.values[rows], return_inverse=True)
+            target = Target(target.task, values)
+        else:
+            target = Target(target.task, target.values[rows])
+    score = scorer(vectors[rows].astype(np.float64), target, rows, len(vectors))
+    scored = time.perf_counter()
+    backbone = load_backbone(encoder.backbone, modality=modality)
+    depth = backbone.resolve_depth(encoder.depth)
+    return {
+        "backbone": encoder.backbone,
+        "depth": backbone.block_names[depth - 1],
+        "pooling": encoder.pooling_,
+        "score": score,
+        "embed_seconds": embedded - start,
+        "score_seconds": scored - embedded,
+        "rows_per_second": _speed(encoder, cells, rows[:n_timed]),
+        "n_features": vectors.shape[1],
+        "megabytes": _megabytes(backbone, depth),
+    }
+
+
+def _speed(encoder, cells, rows):
+    """Rows a second, from cell to vector, without the cache."""
+    if len(rows) == 0:
+        return float("nan")
+    timed = type(encoder)(**encoder.get_params() | {"cache": None, "verbose": 0})
+    some = cells[rows] if isinstance(cells, np.ndarray) else [cells[i] for i in rows]
+    start = time.perf_counter()
+    timed.fit_transform(some)
+    return len(rows) / (time.perf_counter() - start)
+
+
+def _megabytes(backbone, depth):
+    modules = list(backbone.blocks.values())[:depth]
+    if depth == len(backbone.blocks) and backbone.post_pool is not None:
+        modules.append(backbone.post_pool)
+    tensors = [t for module in modules for t in module.state_dict().values()]
+    return sum(t.numel() * t.element_size() for t in tensors) / 1e6

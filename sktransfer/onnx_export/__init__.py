@@ -1,0 +1,8 @@
+"""A fitted pipeline as one ONNX graph, for programs without Python or torch."""
+
+from ._export import prepare_inputs, to_onnx
+
+__all__ = [
+    "prepare_inputs",
+    "to_onnx",
+]

@@ -1,0 +1,207 @@
+"""A fitted pipeline as one ONNX graph, for programs without Python or torch."""
+
+import contextlib
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from .._extraction.estimator import ColumnEstimator
+from .._utils.names import set_module
+from .._utils.optional import import_optional
+from .._utils.validation import CellError
+from .._utils.whole_file import write_whole
+from ..encoders._base import BaseEncoder
+from ..exceptions import ExportError, MissingRowError
+from ..finetuning._base import BaseFineTuner
+from ._graph import END, compare, network_graph, own_outputs, sample, step_graph
+
+OPSET = 18
+TOLERANCE = 1e-3
+PACKAGES = ("onnx", "onnxscript", "skl2onnx", "onnxruntime")
+PROPERTY = "sktransfer"
+
+
+@set_module("sktransfer.onnx_export")
+def to_onnx(pipeline, path, X=None, *, tolerance=TOLERANCE):
+    """Write a fitted pipeline as one ONNX graph, checked with onnxruntime.
+
+    The graph takes what `prepare_inputs` gives: for images ``pixels``, uint8 of shape
+    ``(rows, height, width, 3)``, resized and cropped; for texts ``input_ids`` and
+    ``attention_mask``, int64 of shape ``(rows, tokens)``. Rows and tokens are free. It
+    gives ``label`` and ``probabilities``, ``variable`` (a regressor), or ``features``.
+
+    Parameters
+    ----------
+    pipeline : Pipeline, encoder, fine-tuning estimator or search
+        Fitted. An encoder, and behind it steps that skl2onnx knows: scalers, PCA,
+        linear models, MLPs, trees and more. Of a search the best estimator is taken.
+    path : str or Path
+        The file. It is written beside and renamed.
+    X : column of cells, default=None
+        Rows of yours for the check. None takes seeded noise, or short texts.
+    tolerance : float, default=1e-3
+        Largest difference between graph and pipeline, of numbers above 1 relative to
+        the largest.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ExportError
+        If a step has no form in ONNX or computes something else there; the message
+        names the step.
+    MissingDependencyError
+        If a package of the extra ``onnx`` is not installed.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sktransfer import TextEncoder
+    >>> from sktransfer.onnx_export import to_onnx
+    >>> model = make_pipeline(TextEncoder("tiny-bert"), LogisticRegression())
+    >>> _ = model.fit(["good", "bad"], [1, 0])
+    >>> to_onnx(model, "model.onnx").name
+    'model.onnx'
+    """
+    for package in PACKAGES:
+        import_optional(package, extra="onnx", purpose="sktransfer.onnx_export.to_onnx")
+    steps = _steps(pipeline)
+    name, first = steps[0]
+    request = _request(first)
+    if X is None:
+        inputs = sample(request)
+    else:
+        inputs = prepare_inputs(pipeline, X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporters' own, of no use to the caller
+        graph, features = network_graph(name, first, request, inputs, OPSET)
+        if isinstance(first, BaseFineTuner):
+            graph, wanted = own_outputs(graph, first._target, features)
+        else:
+            wanted = {END: features}
+        compare(name, graph, inputs, wanted, tolerance)
+        for name, step in steps[1:]:
+            last = wanted.get(END, next(iter(wanted.values())))
+            graph, wanted = step_graph(name, step, graph, last, OPSET)
+            compare(name, graph, inputs, wanted, tolerance)
+    record = {
+        "network": request.backbone.name,
+        "fingerprint": request.backbone.fingerprint,
+        "preprocess": request.preprocess.key,
+        "classes": [str(c) for c in getattr(pipeline, "classes_", ())],
+        "steps": [name for name, _ in steps],
+    }
+    prop = graph.metadata_props.add()
+    prop.key, prop.value = PROPERTY, json.dumps(record)
+    return _write(graph.SerializeToString(), Path(path))
+
+
+@set_module("sktransfer.onnx_export")
+def prepare_inputs(pipeline, X):
+    """Prepare cells as the exported graph takes them.
+
+    Parameters
+    ----------
+    pipeline : Pipeline, encoder, fine-tuning estimator or search
+        The one that was exported.
+    X : list, 1-D array, Series, one-column frame or Arrow array of n_samples cells
+        Every cell must be readable: the graph has no rule for those that are not.
+
+    Returns
+    -------
+    dict of str to ndarray
+        ``pixels``, uint8 of shape (n_samples, height, width, 3); or ``input_ids`` and
+        ``attention_mask``, int64 of shape (n_samples, n_tokens).
+
+    Raises
+    ------
+    MissingRowError
+        If a cell is missing; with ``missing="empty"`` it is an empty text.
+    UnreadableRowError
+        If a cell cannot be read.
+
+    Examples
+    --------
+    >>> from sktransfer import TextEncoder
+    >>> from sktransfer.onnx_export import prepare_inputs
+    >>> encoder = TextEncoder("tiny-bert").fit(["good", "bad"])
+    >>> prepare_inputs(encoder, ["one", "two words"])["input_ids"].shape
+    (2, 4)
+    """
+    first = _steps(pipeline)[0][1]
+    request = _request(first)
+    column = first._column(X)
+    nulls = set(first._nulls(column))
+    cells = list(column.cells)
+    if first.missing == "empty":  # as `transform` and `predict` do
+        cells = ["" if row in nulls else cell for row, cell in enumerate(cells)]
+    elif nulls:
+        row = min(nulls)
+        raise MissingRowError(
+            f"prepare_inputs: {column.describe(row)} is missing, and the graph has no "
+            "rule for missing cells; leave such rows out.",
+            row=row,
+            label=column.label(row),
+            source=repr(column.cells[row]),
+        )
+    reader = first._reader(request.backbone)
+    with contextlib.closing(reader):
+        contents = []
+        for row, result in enumerate(reader.read(cells)):
+            if isinstance(result, CellError):
+                raise first._unreadable(column, row, result)
+            contents.append(result[1])
+        prepared = reader.prepare(contents, request.preprocess)
+        rows = [r.result() if hasattr(r, "result") else r for r in prepared]
+    for row, value in enumerate(rows):
+        if isinstance(value, CellError):
+            raise first._unreadable(column, row, value)
+    state = request.backbone.batch(rows)
+    if request.backbone.modality == "image":
+        return {"pixels": state.hidden.numpy()}
+    mask = state.mask.numpy().astype(np.int64)
+    return {"input_ids": state.hidden.numpy(), "attention_mask": mask}
+
+
+def _steps(pipeline):
+    """Return the steps as (name, estimator), the network first."""
+    estimator = getattr(pipeline, "best_estimator_", pipeline)
+    steps = getattr(estimator, "steps", None)
+    if steps is None:
+        steps = [(type(estimator).__name__.lower(), estimator)]
+    steps = [(n, s) for n, s in steps if s is not None and s != "passthrough"]
+    name, first = steps[0]
+    if not isinstance(first, ColumnEstimator):
+        raise ExportError(
+            f"Step {name!r} is a {type(first).__name__}, but a graph starts with one "
+            "network: export an encoder, a fine-tuning estimator, or a Pipeline whose "
+            "first step is an encoder. Several columns are several graphs."
+        )
+    if getattr(first, "add_indicator", False):
+        raise ExportError(
+            f"Step {name!r} has add_indicator=True, and a graph sees prepared rows "
+            "only, never missing cells; fit with add_indicator=False."
+        )
+    return steps
+
+
+def _request(estimator):
+    from sklearn.utils.validation import check_is_fitted
+
+    if isinstance(estimator, BaseEncoder):
+        check_is_fitted(estimator, "n_features_out_")
+        return estimator._request()
+    check_is_fitted(estimator, "net_")
+    return estimator._fitted_request()
+
+
+def _write(content, path):
+    path = path.expanduser().absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, content)
+    return path

@@ -1,0 +1,245 @@
+"""Save a fitted estimator to a folder and load it elsewhere, without pickle."""
+
+import json
+import warnings
+
+from .._utils.names import set_module
+from .._utils.optional import import_optional
+from ..exceptions import (
+    DamagedSaveError,
+    SaveError,
+    SKTransferError,
+    UntrustedTypeError,
+)
+from . import _files, _names, _trust
+from ._swap import swap
+
+WEIGHTS = ("reference", "include")
+
+
+@set_module("sktransfer")
+def save(estimator, folder, *, weights="reference", trusted=(), overwrite=False):
+    """Save a fitted estimator, pipeline or search to a folder.
+
+    The folder has the structure (skops), tensors (safetensors), a manifest (JSON) with
+    the sha256 of every file, and no pickle. It is written beside `folder` and renamed,
+    so that it is there as a whole or not at all.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Of sktransfer's, of scikit-learn's, or made of both. `cache` is not saved but
+        becomes "auto", unless it is None: where features are kept is a matter of the
+        machine.
+    folder : str or Path
+        A new folder.
+    weights : {"reference", "include"}, default="reference"
+        What becomes of frozen pretrained networks: their name and fingerprint, which
+        `load` compares; or the weights themselves, so that the folder is all that is
+        needed. What was trained is saved in any case.
+    trusted : sequence of str, default=()
+        Dotted names of your own types and functions in it. `load` needs them too.
+    overwrite : bool, default=False
+        Replace a folder that `save` wrote.
+
+    Returns
+    -------
+    str
+        sha256 of the manifest, for ``load(folder, sha256=...)``.
+
+    Raises
+    ------
+    UntrustedTypeError
+        If there is a type that `load` would refuse; the message names it.
+    SaveError
+        If `folder` is there, or a network has no name.
+    NotFittedError
+        If the estimator is not fitted.
+    MissingDependencyError
+        If skops is not installed.
+
+    See Also
+    --------
+    load : The way back.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sktransfer import TextEncoder, load, save
+    >>> model = make_pipeline(TextEncoder("tiny-bert"), LogisticRegression())
+    >>> _ = model.fit(["good", "bad"], [1, 0])
+    >>> digest = save(model, "model")
+    >>> load("model", sha256=digest).predict(["good"])
+    array([1])
+    """
+    from ._parts import check_can_predict, take_apart
+    from ._weights import NetworkWriter, pack
+
+    if weights not in WEIGHTS:
+        raise ValueError(f"weights={weights!r} must be one of {WEIGHTS}.")
+    check_can_predict(estimator, "save")
+    skops = _skops("save")
+    with _files.new_folder(folder, overwrite=overwrite) as new:
+        networks = NetworkWriter(new, weights)
+        structure, nets = take_apart(estimator, networks)
+        content = _dump(skops, structure, trusted)
+        files = networks.files
+        files[_files.STRUCTURE] = _files.write(new, _files.STRUCTURE, content)
+        for number, (record, tensors) in enumerate(nets):
+            record["file"] = f"net{number}.safetensors"
+            files[record["file"]] = _files.write(new, record["file"], pack(tensors))
+        manifest = {
+            "format": _files.FORMAT,
+            "protocol": _files.PROTOCOL,
+            "estimator": type(estimator).__name__,
+            "weights": weights,
+            "versions": _files.versions(),
+            "networks": networks.records,
+            "nets": [record for record, _ in nets],
+            "trusted": sorted(trusted),
+            "files": dict(sorted(files.items())),
+        }
+        content = json.dumps(manifest, indent=1).encode()
+        return _files.write(new, _files.MANIFEST, content)["sha256"]
+
+
+@set_module("sktransfer")
+def load(folder, *, sha256=None, trusted=(), device=None):
+    """Load what `save` wrote.
+
+    Every file is compared with its sha256, every type with a list of exact names, and
+    weights by reference with their fingerprint, before anything is made of them.
+
+    Parameters
+    ----------
+    folder : str or Path
+    sha256 : str, default=None
+        What `save` returned. The manifest vouches for the other files; this vouches for
+        the manifest, and with it for where the folder comes from.
+    trusted : sequence of str, default=()
+        Dotted names of your own types and functions that may be made. Only you decide:
+        what the save says of itself is not asked.
+    device : str, default=None
+        ``device`` of every estimator of sktransfer's in it. None keeps what was saved,
+        and takes "auto" where the machine lacks that device.
+
+    Returns
+    -------
+    estimator
+        Its predictions on the same machine are bitwise those of the saved one.
+
+    Raises
+    ------
+    IncompleteSaveError
+        If files are missing, or the folder is no save.
+    DamagedSaveError
+        If bytes are not those that were written, or not those of `sha256`.
+    UnsafeSaveError
+        If there are names that leave the folder, links, other files or packed ones.
+    UntrustedTypeError
+        If a type is on no list.
+    NewerProtocolError
+        If a later version of sktransfer wrote it.
+    WeightsMismatchError
+        If the weights by reference are others here.
+
+    Warns
+    -----
+    VersionMismatchWarning
+        If it was saved with other versions of the packages that matter.
+
+    Examples
+    --------
+    >>> from sktransfer import TextClassifier, load, save
+    >>> model = TextClassifier("tiny-bert", max_epochs=1, random_state=0)
+    >>> _ = save(model.fit(["good", "bad"], [1, 0]), "tuned", weights="include")
+    >>> load("tuned").classes_
+    array([0, 1])
+    """
+    from ._parts import put_together
+
+    skops = _skops("load")
+    reader = _files.SaveReader(folder, sha256=sha256)
+    saved = reader.manifest.get("versions")
+    lines = _files.compare_versions(saved if isinstance(saved, dict) else {})
+    for name in reader.files:
+        reader.read(name)  # all are sound before one is used
+    structure = _read_structure(skops, reader, trusted, lines)
+    estimator = put_together(structure, reader, device)
+    _files.warn_of_versions(lines, reader.folder)
+    return estimator
+
+
+def _skops(caller):
+    import_optional("safetensors", extra="ship", purpose=f"sktransfer.{caller}")
+    return import_optional("skops.io", extra="ship", purpose=f"sktransfer.{caller}")
+
+
+def _dump(skops, structure, trusted):
+    from skops.io.exceptions import UnsupportedTypeException
+
+    try:
+        content = skops.dumps(structure)
+    except UnsupportedTypeException as err:
+        raise SaveError(
+            f"The estimator cannot be saved: {err} Replace that step by another."
+        ) from err
+    foreign = _foreign(skops, content, trusted)
+    if foreign:
+        raise UntrustedTypeError(
+            f"The estimator has {foreign}, which load() would refuse. Replace them by "
+            "types of scikit-learn's or sktransfer's; if they are your own, name them: "
+            f"save(..., trusted={foreign}) and load(..., trusted={foreign}).",
+            foreign,
+        )
+    return content
+
+
+def _foreign(skops, content, trusted):
+    found = skops.get_untrusted_types(data=content)
+    return sorted(set(found) - set(_trust.TRUSTED) - set(_dotted(trusted)))
+
+
+def _dotted(trusted):
+    if isinstance(trusted, str) or not all(isinstance(t, str) for t in trusted):
+        raise TypeError(f"trusted={trusted!r} must be a list of dotted names.")
+    return list(trusted)
+
+
+def _read_structure(skops, reader, trusted, lines):
+    content = reader.read(_files.STRUCTURE)
+    _files.check_archive(content)
+    names = [*_trust.TRUSTED, *_dotted(trusted)]
+    versions = f" Versions differ: {'; '.join(lines)}." if lines else ""
+    try:
+        content = _names.with_new_names(content)
+        foreign = _foreign(skops, content, trusted)
+        if foreign:
+            raise UntrustedTypeError(
+                f"{reader.folder} has {foreign}, which are on no list of "
+                "trusted types; nothing was loaded. If you know them and where the "
+                f"save comes from, pass trusted={foreign}.",
+                foreign,
+            )
+        with warnings.catch_warnings():
+            # One warning of ours says it for all estimators.
+            warnings.filterwarnings("ignore", message=".*unpickle estimator.*")
+            structure = skops.loads(content, trusted=names)
+        return swap(structure, _checked, in_place=True)
+    except SKTransferError:
+        raise
+    except Exception as err:
+        # skops and what it calls raise KeyError, TypeError, AttributeError and more on
+        # an archive that makes no sense.
+        raise DamagedSaveError(
+            f"{reader.folder / _files.STRUCTURE} cannot be read "
+            f"({type(err).__name__}: {err}).{versions}"
+        ) from err
+
+
+def _checked(obj, path):
+    """Look at what scikit-learn would follow blindly."""
+    _trust.check_indices(obj)
+    _trust.check_estimator(obj)
+    return obj

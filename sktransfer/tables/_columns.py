@@ -1,0 +1,271 @@
+"""Encoders of one column of a table each, into a few named columns of numbers."""
+
+import datetime
+import warnings
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+
+from .._utils.names import on_disk
+from .._utils.validation import dense, is_null, shorten
+
+CATEGORICAL = ("onehot", "ordinal")
+ROWS_A_COMPONENT = 4
+DATE_PARTS = ("days", "year", "month", "day", "weekday", "hour")
+DAY_S = 86400
+
+
+@on_disk
+class NetworkColumn:
+    """Images or texts through an encoder, then to fewer columns.
+
+    Parameters
+    ----------
+    encoder : transformer
+        Of one column of cells.
+    n_components : int or None
+        Columns to keep; None keeps all.
+    random_state : int or RandomState
+    """
+
+    def __init__(self, encoder, n_components, random_state):
+        self.encoder = clone(encoder)
+        self.n_components, self.random_state = n_components, random_state
+
+    def fit_transform(self, series, name, y):
+        """Fit, and return the columns."""
+        cells = series.to_list()
+        nulls = _nulls(cells)
+        self.is_empty = bool(nulls.all())
+        if self.is_empty:  # nothing to learn from, as in a fold of a rare column
+            self.names = [f"{name}_missing"]
+            return nulls[:, None].astype(np.float64)
+        vectors = _numbers(self.encoder.fit_transform(series, y))
+        self._check(vectors, name)
+        n_rows, width = vectors.shape
+        self.pca = None
+        if self.n_components is not None and n_rows > 1:
+            # A component that few rows speak for is noise.
+            wanted = min(self.n_components, max(1, n_rows // ROWS_A_COMPONENT))
+            if wanted < width:
+                self.pca, vectors = fit_pca(wanted, vectors, self.random_state)
+        self.has_nulls = bool(nulls.any())
+        self.names = [f"{name}_{i}" for i in range(vectors.shape[1])]
+        if self.has_nulls:
+            self.names.append(f"{name}_missing")
+        return self._beside(vectors, nulls)
+
+    def transform(self, series, name):
+        """Return the columns."""
+        if self.is_empty:
+            return _nulls(series.to_list())[:, None].astype(np.float64)
+        vectors = _numbers(self.encoder.transform(series))
+        self._check(vectors, name)
+        if self.pca is not None:
+            vectors = self.pca.transform(vectors)
+        return self._beside(vectors, _nulls(series.to_list()))
+
+    def _beside(self, vectors, nulls):
+        return np.column_stack([vectors, nulls]) if self.has_nulls else vectors
+
+    def _check(self, vectors, name):
+        if not np.isfinite(vectors).all():
+            row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
+            raise ValueError(
+                f"TableEncoder: row {row} of column {name!r} became NaN, which PCA "
+                "cannot take; give the column's encoder missing='mean' and, for "
+                "images, on_error='mean'."
+            )
+
+
+@on_disk
+class CategoricalColumn:
+    """Categories through an encoder of scikit-learn.
+
+    Parameters
+    ----------
+    encoder : "onehot", "ordinal" or transformer
+    max_categories : int
+        Of "onehot"; rarer ones share a column.
+    """
+
+    def __init__(self, encoder, max_categories):
+        if encoder == "onehot":
+            encoder = OneHotEncoder(
+                handle_unknown="infrequent_if_exist",
+                max_categories=max_categories,
+                sparse_output=False,
+            )
+        elif encoder == "ordinal":
+            encoder = OrdinalEncoder(
+                handle_unknown="use_encoded_value", unknown_value=np.nan
+            )
+        self.encoder = clone(encoder)
+
+    def fit_transform(self, series, name, y):
+        """Fit, and return the columns."""
+        out = _numbers(self.encoder.fit_transform(_as_categories(series), y))
+        self.names = list(self.encoder.get_feature_names_out([name]))
+        return out
+
+    def transform(self, series, name):
+        """Return the columns."""
+        with warnings.catch_warnings():
+            # A category that fit did not see is zeros in all columns, and no news.
+            warnings.filterwarnings("ignore", message="Found unknown categories")
+            return _numbers(self.encoder.transform(_as_categories(series)))
+
+
+@on_disk
+class NumericColumn:
+    """Numbers as they are, or through a transformer; null cells are NaN.
+
+    Parameters
+    ----------
+    encoder : "passthrough" or transformer
+    """
+
+    def __init__(self, encoder):
+        self.encoder = None if encoder == "passthrough" else clone(encoder)
+
+    def fit_transform(self, series, name, y):
+        """Fit, and return the columns."""
+        values = as_numbers(series.to_list(), name)[:, None]
+        self.names = [name]
+        if self.encoder is None:
+            return values
+        out = _numbers(self.encoder.fit_transform(values, y))
+        self.names = list(self.encoder.get_feature_names_out([name]))
+        return out
+
+    def transform(self, series, name):
+        """Return the columns."""
+        values = as_numbers(series.to_list(), name)[:, None]
+        return (
+            values if self.encoder is None else _numbers(self.encoder.transform(values))
+        )
+
+
+@on_disk
+class DateColumn:
+    """Days since 1970, and year, month, day, weekday and hour where they vary."""
+
+    def fit_transform(self, series, name, y):
+        """Fit, and return the columns."""
+        parts = date_parts(series.to_list(), name)
+        self.kept = ["days"]
+        for part in DATE_PARTS[1:]:
+            there = parts[part][~np.isnan(parts[part])]
+            if len(there) and np.ptp(there) > 0:
+                self.kept.append(part)
+        self.names = [f"{name}_{part}" for part in self.kept]
+        return np.column_stack([parts[part] for part in self.kept])
+
+    def transform(self, series, name):
+        """Return the columns."""
+        parts = date_parts(series.to_list(), name)
+        return np.column_stack([parts[part] for part in self.kept])
+
+
+def fit_pca(n_components, vectors, random_state):
+    """Return a fitted PCA, and what it makes of the vectors."""
+    pca = PCA(n_components, random_state=random_state)
+    with warnings.catch_warnings():
+        # Rows that are all alike have no variance to explain.
+        warnings.filterwarnings("ignore", "invalid value", RuntimeWarning)
+        return pca, pca.fit_transform(vectors)
+
+
+# -- cells -----------------------------------------------------------------------------
+
+
+def _nulls(cells):
+    return np.array([is_null(cell) for cell in cells], dtype=bool)
+
+
+def _numbers(out):
+    return dense(out).astype(np.float64)
+
+
+def _as_categories(series):
+    """Return strings, and NaN where a cell is null, as an array of one column."""
+    cells = [np.nan if is_null(cell) else _category(cell) for cell in series.to_list()]
+    return np.array(cells, dtype=object)[:, None]
+
+
+def _category(cell):
+    # One null cell makes floats of whole numbers.
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)
+    return str(cell)
+
+
+def as_numbers(cells, name):
+    """Return float64 numbers; null cells are NaN, and durations are seconds.
+
+    Raises
+    ------
+    ValueError
+        If a cell is no number.
+    """
+    out = np.full(len(cells), np.nan)
+    for row, cell in enumerate(cells):
+        if is_null(cell):
+            continue
+        if isinstance(cell, datetime.timedelta):
+            out[row] = cell.total_seconds()
+            continue
+        try:
+            out[row] = float(cell)
+        except (TypeError, ValueError) as err:
+            raise ValueError(
+                f"TableEncoder: row {row} of column {name!r} is no number: "
+                f"{shorten(cell)}. Repair it, or set kinds={{{name!r}: 'categorical'}}."
+            ) from err
+    return out
+
+
+def date_parts(cells, name):
+    """Return arrays of numbers by part of the date; null cells are NaN.
+
+    Times with a zone are taken at UTC.
+
+    Raises
+    ------
+    ValueError
+        If a cell is no date.
+    """
+    out = {part: np.full(len(cells), np.nan) for part in DATE_PARTS}
+    for row, cell in enumerate(cells):
+        if is_null(cell):
+            continue
+        date = _as_datetime(cell)
+        if date is None:
+            raise ValueError(
+                f"TableEncoder: row {row} of column {name!r} is no date: "
+                f"{shorten(cell)}. Expected a date or an ISO string such as "
+                f"'2024-05-01'; convert it, or set kinds={{{name!r}: 'categorical'}}."
+            )
+        out["days"][row] = (
+            date - datetime.datetime(1970, 1, 1)
+        ).total_seconds() / DAY_S
+        out["year"][row], out["month"][row], out["day"][row] = date.timetuple()[:3]
+        out["weekday"][row], out["hour"][row] = date.weekday(), date.hour
+    return out
+
+
+def _as_datetime(cell):
+    if isinstance(cell, str):
+        try:
+            cell = datetime.datetime.fromisoformat(cell.strip())
+        except ValueError:
+            return None
+    if isinstance(cell, datetime.datetime):
+        if cell.tzinfo is not None:
+            cell = cell.astimezone(datetime.UTC).replace(tzinfo=None)
+        return cell
+    if isinstance(cell, datetime.date):
+        return datetime.datetime(cell.year, cell.month, cell.day)
+    return None

@@ -1,0 +1,405 @@
+"""TableEncoder: a table with images and texts to a table of numbers."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from .._utils.names import set_module
+from .._utils.optional import import_optional
+from .._utils.validation import HasMethods, Interval, StrOptions, shorten
+from ..encoders import ImageEncoder, TextEncoder
+from ._columns import (
+    CATEGORICAL,
+    CategoricalColumn,
+    DateColumn,
+    NetworkColumn,
+    NumericColumn,
+)
+from ._kinds import FEW, KINDS, guess_kind, missing_file, sample_of
+
+LEFT_TO_SKRUB = ("categorical", "date", "numeric")
+
+
+@set_module("sktransfer.tables")
+def guess_kinds(X):
+    """Guess what each column of a table holds, by its type and its content.
+
+    Parameters
+    ----------
+    X : pandas or polars DataFrame
+
+    Returns
+    -------
+    dict of str to str
+        "image", "text", "categorical", "numeric", "date", or "drop" for a column
+        without content.
+
+    Raises
+    ------
+    TypeError
+        If `X` is no frame, or a column's cells are of another type.
+
+    Notes
+    -----
+    The data type decides where it can: numbers and booleans are "numeric". Otherwise
+    the cells do: names of image files, bytes and pictures are "image"; strings that
+    are all numbers without leading zeros "numeric"; ISO dates "date"; strings of more
+    than 30 values and two words on average, or of four words and mostly different,
+    "text"; and other strings "categorical". An address is never an image: no guess
+    opens one.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sktransfer.tables import guess_kinds
+    >>> guess_kinds(pd.DataFrame({"photo": ["a.jpg", "b.jpg"], "price": [1.5, 2.0]}))
+    {'photo': 'image', 'price': 'numeric'}
+    """
+    return {name: guess_kind(X[name]) for name in _names(X)}
+
+
+@set_module("sktransfer")
+class TableEncoder(TransformerMixin, BaseEstimator):
+    """A table with images and texts, as numbers with names.
+
+    Finds out what each column holds; runs images and texts through a pretrained
+    network and keeps their principal components; one-hot encodes categories, takes
+    dates apart, and passes numbers on. What comes out suits gradient boosting and
+    models of tables; null cells of numbers and dates are NaN.
+
+    Parameters
+    ----------
+    image_encoder : transformer, default=None
+        Of a column of images. None is ``ImageEncoder(missing="mean")``. A
+        `TargetAwareEncoder` will do: it gets `y`.
+    text_encoder : transformer, default=None
+        Of a column of texts. None is ``TextEncoder()``, to which a null cell is the
+        empty text.
+    kinds : dict of str to str, default=None
+        What columns hold, where the guess is wrong: "image", "text", "categorical",
+        "numeric", "date" or "drop".
+    n_components : int or None, default=30
+        Principal components of each image or text column; one for four rows where
+        rows are few. None keeps the vectors.
+    categorical : {"onehot", "ordinal"} or transformer, default="onehot"
+        What becomes of a categorical column. "ordinal" suits trees.
+    max_categories : int, default=30
+        Columns of "onehot"; rarer categories share one.
+    numeric : "passthrough" or transformer, default="passthrough"
+        What becomes of a numeric column, such as ``SimpleImputer()``.
+    rest : {"sklearn", "skrub"}, default="sklearn"
+        "skrub" hands categorical, numeric and date columns to skrub's
+        ``TableVectorizer``, but for those that `kinds` names; `categorical`,
+        `max_categories` and `numeric` are for these alone then.
+    random_state : int or RandomState, default=0
+        Of the principal components, and of skrub's for strings.
+
+    Attributes
+    ----------
+    kinds_ : dict of str to str
+        What each column was taken for.
+    columns_ : dict of str to object
+        The fitted encoder of each column. Those of images and texts have ``encoder``
+        and ``pca``.
+    feature_names_in_ : ndarray of shape (n_features_in,)
+    n_features_in_, n_features_out_ : int
+
+    See Also
+    --------
+    guess_kinds : What a table would be taken for.
+    TargetAwareEncoder : Outputs of a tuned model as features.
+
+    Notes
+    -----
+    An image or text column with null cells in `fit` gets a further column
+    ``photo_missing``. Columns of `transform` are found by name; further ones are
+    ignored.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sktransfer import TableEncoder, TextEncoder
+    >>> table = pd.DataFrame(
+    ...     {
+    ...         "review": ["a good one it is", "it broke at once", None, "not so good"],
+    ...         "color": ["red", "blue", "red", "green"],
+    ...         "price": [1.0, 2.0, 3.0, None],
+    ...     }
+    ... )
+    >>> encoder = TableEncoder(text_encoder=TextEncoder("tiny-bert"))
+    >>> encoder.fit_transform(table).shape
+    (4, 6)
+    >>> encoder.kinds_
+    {'review': 'text', 'color': 'categorical', 'price': 'numeric'}
+    >>> list(encoder.get_feature_names_out())[:3]
+    ['review_0', 'review_missing', 'color_blue']
+    """
+
+    _parameter_constraints = {
+        "image_encoder": [HasMethods(["fit_transform", "transform"]), None],
+        "text_encoder": [HasMethods(["fit_transform", "transform"]), None],
+        "kinds": [dict, None],
+        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "categorical": [StrOptions(set(CATEGORICAL)), HasMethods(["fit_transform"])],
+        "max_categories": [Interval(Integral, 2, None, closed="left")],
+        "numeric": [StrOptions({"passthrough"}), HasMethods(["fit_transform"])],
+        "rest": [StrOptions({"sklearn", "skrub"})],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        image_encoder=None,
+        text_encoder=None,
+        *,
+        kinds=None,
+        n_components=30,
+        categorical="onehot",
+        max_categories=FEW,
+        numeric="passthrough",
+        rest="sklearn",
+        random_state=0,
+    ):
+        self.image_encoder = image_encoder
+        self.text_encoder = text_encoder
+        self.kinds = kinds
+        self.n_components = n_components
+        self.categorical = categorical
+        self.max_categories = max_categories
+        self.numeric = numeric
+        self.rest = rest
+        self.random_state = random_state
+
+    def fit(self, X, y=None):
+        """Guess the kinds, and fit each column's encoder.
+
+        Parameters
+        ----------
+        X : pandas or polars DataFrame of shape (n_samples, n_features_in)
+        y : array-like of shape (n_samples,), default=None
+            For encoders that use it.
+
+        Returns
+        -------
+        self
+        """
+        self._fit(X, y)
+        return self
+
+    def fit_transform(self, X, y=None):
+        """Fit, and return the numbers of the same rows.
+
+        Parameters
+        ----------
+        X : pandas or polars DataFrame of shape (n_samples, n_features_in)
+        y : array-like of shape (n_samples,), default=None
+            For encoders that use it.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_out), float64
+            Or a frame, as ``set_output`` says.
+
+        Raises
+        ------
+        TypeError
+            If `X` is no frame, or a column's cells are of a type without a kind.
+        ValueError
+            If `kinds` names a column that is not there, or no column is left.
+        """
+        return self._fit(X, y)
+
+    def transform(self, X):
+        """Return the numbers of new rows.
+
+        Parameters
+        ----------
+        X : pandas or polars DataFrame
+            With the columns that `fit` saw, in any order.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_out), float64
+            Or a frame, as ``set_output`` says.
+        """
+        check_is_fitted(self, "columns_")
+        there = set(_names(X))
+        used = [name for name, kind in self.kinds_.items() if kind != "drop"]
+        gone = [name for name in used if name not in there]
+        if gone:
+            raise ValueError(
+                f"TableEncoder: columns that fit saw are missing: {shorten(gone)}; "
+                f"got {shorten(sorted(there))}."
+            )
+        parts = [
+            encoder.transform(X[name], name) for name, encoder in self.columns_.items()
+        ]
+        if self._vectorizer is not None:
+            parts.append(_as_matrix(self._vectorizer.transform(self._left(X))))
+        return np.column_stack(parts)
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the output columns.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Checked against ``feature_names_in_``, as scikit-learn does.
+
+        Returns
+        -------
+        ndarray of str objects
+            ``photo_0``, ``review_3``, ``color_red``, ``price``, ``sold_month``.
+        """
+        check_is_fitted(self, "columns_")
+        if input_features is not None and list(input_features) != list(
+            self.feature_names_in_
+        ):
+            raise ValueError("input_features is not equal to feature_names_in_.")
+        return np.asarray(self._names_out, dtype=object)
+
+    def __sklearn_tags__(self):
+        """Describe the input to scikit-learn: a frame of anything."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    # -- the work --------------------------------------------------------------------
+
+    def _fit(self, X, y):
+        self._validate_params()
+        names = _names(X)
+        if len(X) == 0:
+            raise ValueError(
+                "TableEncoder got an input with 0 sample(s); at least 1 is required."
+            )
+        self.kinds_ = self._resolve_kinds(X, names)
+        if set(self.kinds_.values()) <= {"drop"}:
+            raise ValueError(
+                f"TableEncoder: no column is left to encode: {self.kinds_}. Set kinds= "
+                "for those that are to stay."
+            )
+        self.n_features_in_ = len(names)
+        self.feature_names_in_ = np.asarray(names, dtype=object)
+        self.columns_, self._vectorizer = {}, None
+        parts, names_out = [], []
+        for name, kind in self.kinds_.items():
+            if kind == "drop" or self._is_left(name):
+                continue
+            encoder = self._encoder(X[name], name, kind)
+            parts.append(encoder.fit_transform(X[name], name, y))
+            names_out += encoder.names
+            self.columns_[name] = encoder
+        left = self._left(X) if self.rest == "skrub" else None
+        if left is not None and left.shape[1]:
+            skrub = import_optional(
+                "skrub", extra="tables", purpose="TableEncoder(rest='skrub')"
+            )
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            strings = skrub.StringEncoder(random_state=seed)
+            self._vectorizer = skrub.TableVectorizer(high_cardinality=strings)
+            frame = self._vectorizer.fit_transform(left, y)
+            parts.append(_as_matrix(frame))
+            names_out += list(frame.columns)
+        out = np.column_stack(parts)
+        self._names_out = _unique(names_out)
+        self.n_features_out_ = out.shape[1]
+        return out
+
+    def _resolve_kinds(self, X, names):
+        given = self.kinds or {}
+        unknown = [name for name in given if name not in names]
+        if unknown:
+            raise ValueError(
+                f"TableEncoder: kinds names columns that are not there: {unknown}; got "
+                f"{shorten(names)}."
+            )
+        for name, kind in given.items():
+            if kind not in KINDS:
+                raise ValueError(
+                    f"TableEncoder: kinds={{{name!r}: {kind!r}}} must be one of "
+                    f"{KINDS}."
+                )
+        return {
+            name: given[name] if name in given else guess_kind(X[name])
+            for name in names
+        }
+
+    def _encoder(self, series, name, kind):
+        if kind == "categorical":
+            return CategoricalColumn(self.categorical, self.max_categories)
+        if kind == "numeric":
+            return NumericColumn(self.numeric)
+        if kind == "date":
+            return DateColumn()
+        if kind == "text":
+            given = self.text_encoder
+            encoder = TextEncoder() if given is None else given
+        else:
+            given = self.image_encoder
+            encoder = ImageEncoder(missing="mean") if given is None else given
+            # A table often has names without their folder; say so for the column.
+            is_path = _sources(encoder) == {"path"}
+            absent = missing_file(sample_of(series.to_list())) if is_path else None
+            if absent is not None:
+                raise ValueError(
+                    f"TableEncoder: column {name!r} holds names of images, but there "
+                    f"is no file {absent}, nor any other of those looked at. Make the "
+                    "names full paths, give image_encoder another source=, or set "
+                    f"kinds={{{name!r}: 'drop'}}."
+                )
+        return NetworkColumn(encoder, self.n_components, self.random_state)
+
+    def _left(self, X):
+        """Return the columns that are skrub's."""
+        return X[[name for name in self.kinds_ if self._is_left(name)]]
+
+    def _is_left(self, name):
+        """Whether a column is skrub's, which makes guesses of its own."""
+        is_named = name in (self.kinds or {})
+        is_among = self.kinds_[name] in LEFT_TO_SKRUB
+        return self.rest == "skrub" and is_among and not is_named
+
+
+def _sources(encoder):
+    """Return the values of `source` of an encoder and of what is inside it."""
+    params = encoder.get_params() if hasattr(encoder, "get_params") else {}
+    names = [name for name in params if name.split("__")[-1] == "source"]
+    return {params[name] for name in names}
+
+
+def _names(X):
+    """Return the names of a frame's columns."""
+    if not (hasattr(X, "columns") and hasattr(X, "shape") and hasattr(X, "dtypes")):
+        raise TypeError(
+            "TableEncoder expects a pandas or polars DataFrame; got a "
+            f"{type(X).__name__}. Wrap an array in pandas.DataFrame(X, columns=[...])."
+        )
+    names = list(X.columns)
+    wrong = [name for name in names if not isinstance(name, str)]
+    if wrong or len(set(names)) < len(names):
+        raise ValueError(
+            f"TableEncoder: names of columns must be different strings; got "
+            f"{shorten(names)}. Rename them, for example with X.columns = [...]."
+        )
+    return names
+
+
+def _as_matrix(frame):
+    return np.asarray(frame.to_numpy(), dtype=np.float64)
+
+
+def _unique(names):
+    """Put underscores behind names that were there."""
+    seen = []
+    for name in names:
+        while name in seen:
+            name += "_"
+        seen.append(name)
+    return seen

@@ -1,0 +1,453 @@
+"""TargetAwareEncoder: what a supervised model says of rows that it has not seen."""
+
+from numbers import Integral
+from types import SimpleNamespace
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin, clone, is_classifier
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing, check_random_state, get_tags
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+
+from .._extraction.estimator import ImageColumn, TextColumn
+from .._utils.folds import make_folds
+from .._utils.names import set_module
+from .._utils.validation import Interval, StrOptions, dense, is_integer, n_rows_of
+from ..encoders import ImageEncoder, TextEncoder
+from ..tables._columns import fit_pca
+
+OUTPUTS = {"auto", "logits", "proba", "predictions"}
+SMALLEST_SHARE = 1e-3  # a forest's 0 is no certainty, and its logarithm no number
+MAX_SEED = 2**31 - 1
+
+
+@set_module("sktransfer")
+class TargetAwareEncoder(TransformerMixin, BaseEstimator):
+    """Outputs of a model of the target, out of fold where it was trained.
+
+    scikit-learn's ``TargetEncoder``, for images and texts: `fit_transform` trains the
+    estimator on all folds but one and returns what it says of that one, so that the
+    next step of a pipeline sees outputs as good, and as bad, as those it will get for
+    new rows. `transform` uses a model of all rows. Outputs of different folds are
+    comparable, which hidden features of separately tuned networks are not.
+
+    Parameters
+    ----------
+    estimator : classifier or regressor
+        Takes what `fit` is given: one of the fine-tuning estimators, or any
+        scikit-learn estimator, such as a pipeline that starts with an encoder.
+    cv : int, splitter or iterable, default=5
+        Folds. An int makes shuffled ones: stratified for classes, of whole groups
+        where `fit_transform` gets groups. Each row must be tested once.
+    output : {"auto", "logits", "proba", "predictions"}, default="auto"
+        What becomes of a row. "logits" are the ``decision_function``, or logarithms of
+        probabilities, and for three classes or more their mean is subtracted: one
+        column for two classes, else one for each. "proba" are probabilities, in the
+        same columns; "predictions" what ``predict`` gives, which must be numbers.
+        "auto" is "logits" for classifiers and "predictions" for regressors.
+    frozen : None, "auto" or transformer, default=None
+        Features to stand beside, by PCA: those of a transformer of the same rows, such
+        as `ImageEncoder`. "auto" makes the encoder that goes with a fine-tuning
+        estimator's untrained network.
+    n_components : int, default=30
+        Columns of the frozen features; fewer where there are fewer rows or features.
+    random_state : int, RandomState or None, default=None
+        Of the folds and the PCA.
+
+    Attributes
+    ----------
+    estimator_ : classifier or regressor
+        Fitted to all rows.
+    classes_ : ndarray of shape (n_classes,)
+        Of a classifier of one class a row.
+    output_ : str
+        The output in use.
+    n_features_out_ : int
+        Number of output columns.
+    frozen_ : Pipeline
+        The transformer and its PCA, where there is one.
+
+    See Also
+    --------
+    sklearn.preprocessing.TargetEncoder : The same for categories.
+    TableEncoder : Encodes a whole table.
+
+    Notes
+    -----
+    ``fit(X, y).transform(X)`` is not ``fit_transform(X, y)``: the former is what the
+    model says of its own training rows, and a next step that learns from it trusts it
+    too much. A pipeline calls `fit_transform`, so it is right by itself. It costs
+    ``cv + 1`` fits; the frozen blocks of our estimators run once for each row all the
+    same.
+
+    Examples
+    --------
+    >>> from sklearn.feature_extraction.text import TfidfVectorizer
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sktransfer import TargetAwareEncoder
+    >>> model = make_pipeline(TfidfVectorizer(), LogisticRegression())
+    >>> encoder = TargetAwareEncoder(model, cv=2, random_state=0)
+    >>> encoder.fit_transform(["good", "bad", "so good", "so bad"], list("+-+-")).shape
+    (4, 1)
+    """
+
+    _parameter_constraints = {
+        "estimator": "no_validation",
+        "cv": "no_validation",  # make_folds says more
+        "output": [StrOptions(OUTPUTS)],
+        "frozen": "no_validation",
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        cv=5,
+        output="auto",
+        frozen=None,
+        n_components=30,
+        random_state=None,
+    ):
+        self.estimator = estimator
+        self.cv = cv
+        self.output = output
+        self.frozen = frozen
+        self.n_components = n_components
+        self.random_state = random_state
+
+    def fit(self, X, y, *, sample_weight=None, groups=None):
+        """Fit the estimator to all rows.
+
+        Parameters
+        ----------
+        X : list, array, Series, frame or Arrow array of n_samples rows
+            As the estimator takes it.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+            For the estimator's `fit`.
+        groups : array-like of shape (n_samples,), default=None
+            For the estimator's `fit`, if it takes them.
+
+        Returns
+        -------
+        self
+        """
+        self._fit_all(X, y, sample_weight, groups)
+        return self
+
+    def fit_transform(self, X, y, *, sample_weight=None, groups=None):
+        """Fit, and return what models of the other folds say of each row.
+
+        Parameters
+        ----------
+        X : list, array, Series, frame or Arrow array of n_samples rows
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+        groups : array-like of shape (n_samples,), default=None
+            Rows of a group stay in one fold. The estimator's `fit` gets them too, if it
+            takes them.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_out)
+
+        Raises
+        ------
+        ValueError
+            If the folds do not test each row once.
+        """
+        y, groups, seed, beside = self._fit_all(X, y, sample_weight, groups)
+        n_rows = len(y)
+        folds = make_folds(
+            self.cv,
+            y,
+            is_classes=self._is_classes,
+            groups=groups,
+            random_state=seed,
+            caller="TargetAwareEncoder",
+        )
+        counts = np.zeros(n_rows, dtype=int)
+        for _, test in folds:
+            counts[test] += 1
+        if (counts != 1).any():
+            row = int(np.flatnonzero(counts != 1)[0])
+            raise ValueError(
+                f"TargetAwareEncoder: row {row} is in {counts[row]} test folds of cv; "
+                "expected 1. Use a splitter that tests each row once, such as KFold."
+            )
+        outputs = np.empty((n_rows, len(self._suffixes)))
+        for train, test in folds:
+            model = self._fitted(X, y, sample_weight, groups, train)
+            outputs[test] = self._outputs(model, _rows(X, test))
+        return outputs if beside is None else np.hstack([outputs, beside])
+
+    def transform(self, X):
+        """Return what the model of all rows says.
+
+        Parameters
+        ----------
+        X : list, array, Series, frame or Arrow array of n_samples rows
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_out)
+        """
+        check_is_fitted(self, "estimator_")
+        outputs = self._outputs(self.estimator_, X)
+        if self.frozen_ is None:
+            return outputs
+        return np.hstack([outputs, self.frozen_.transform(X)])
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the output columns.
+
+        Parameters
+        ----------
+        input_features : array-like of one str, default=None
+            The column's name; None takes the one that `fit` saw, else the class name
+            in lower case.
+
+        Returns
+        -------
+        ndarray of str objects
+            ``review_positive``, a name for each class or output, and
+            ``review_pca_0, ...`` for the frozen features.
+        """
+        check_is_fitted(self, "estimator_")
+        stem = self._stem
+        if input_features is not None:
+            if len(input_features) != self.n_features_in_:
+                raise ValueError(
+                    f"input_features should have length {self.n_features_in_}, got "
+                    f"{len(input_features)}."
+                )
+            if self.n_features_in_ == 1:
+                stem = input_features[0]
+        names = [f"{stem}_{suffix}" for suffix in self._suffixes]
+        n_beside = self.n_features_out_ - len(names)
+        names += [f"{stem}_pca_{i}" for i in range(n_beside)]
+        return np.asarray(names, dtype=object)
+
+    def __sklearn_tags__(self):
+        """Take what goes in from the estimator."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags = get_tags(self.estimator).input_tags
+        tags.target_tags.required = True
+        tags.transformer_tags.preserves_dtype = []
+        tags.non_deterministic = self.random_state is None
+        return tags
+
+    # -- the work --------------------------------------------------------------------
+
+    def _fit_all(self, X, y, sample_weight, groups):
+        """Fit to all rows; return the target, groups, a seed, what is beside."""
+        self._validate_params()
+        if y is None:
+            raise ValueError(
+                "TargetAwareEncoder requires y to be passed, but the target y is None."
+            )
+        y = dense(y)
+        n_rows = n_rows_of(X)
+        if not y.ndim or len(y) != n_rows:
+            raise ValueError(
+                f"TargetAwareEncoder: X has {n_rows} rows and y has shape {y.shape}; "
+                "expected one target a row."
+            )
+        if sample_weight is not None and len(sample_weight) != n_rows:
+            raise ValueError(
+                f"TargetAwareEncoder: X has {n_rows} rows and sample_weight has "
+                f"{len(sample_weight)}; expected one weight a row."
+            )
+        if groups is not None:
+            groups = np.asarray(groups)
+            if groups.shape != (n_rows,):
+                raise ValueError(
+                    f"TargetAwareEncoder: X has {n_rows} rows and groups has shape "
+                    f"{groups.shape}; expected one group a row."
+                )
+        seed = int(check_random_state(self.random_state).randint(MAX_SEED))
+        self._learn_outputs(y)
+        rows = np.arange(n_rows)
+        self.estimator_ = self._fitted(X, y, sample_weight, groups, rows)
+        self._stem = _name_of(X) or type(self).__name__.lower()
+        shape = getattr(X, "shape", (n_rows,))
+        self.n_features_in_ = shape[1] if len(shape) == 2 else 1
+        beside = self._fit_frozen(X, n_rows, seed)
+        self.n_features_out_ = len(self._suffixes)
+        if beside is not None:
+            self.n_features_out_ += beside.shape[1]
+        return y, groups, seed, beside
+
+    def _learn_outputs(self, y):
+        """Say which columns come out."""
+        can_classify = is_classifier(self.estimator)
+        self.output_ = self.output
+        if self.output == "auto":
+            self.output_ = "logits" if can_classify else "predictions"
+        if self.output_ != "predictions" and not can_classify:
+            raise ValueError(
+                f"TargetAwareEncoder: output={self.output!r} needs a classifier; got "
+                f"{type(self.estimator).__name__}. Use output='predictions'."
+            )
+        kind = type_of_target(y, input_name="y")
+        if kind == "multiclass-multioutput" and self.output_ != "predictions":
+            raise ValueError(
+                f"TargetAwareEncoder: y has {y.shape[1]} columns of several classes "
+                f"each, of which output={self.output_!r} can say nothing; use one "
+                "encoder for each, or output='predictions'."
+            )
+        self._is_classes = can_classify and kind in ("binary", "multiclass")
+        if hasattr(self, "classes_"):
+            del self.classes_
+        if self._is_classes:
+            self.classes_ = np.unique(y)
+            if self.output_ == "predictions":
+                if self.classes_.dtype.kind not in "biuf":
+                    raise ValueError(
+                        "TargetAwareEncoder: output='predictions' of classes that are "
+                        f"no numbers ({self.classes_[:3]}) cannot be features; use "
+                        "output='logits' or 'proba'."
+                    )
+                self._suffixes = ["prediction"]
+            elif len(self.classes_) == 2:
+                self._suffixes = [str(self.classes_[1])]
+            else:
+                self._suffixes = [str(label) for label in self.classes_]
+        elif y.ndim == 1:
+            self._suffixes = ["prediction"]
+        else:
+            self._suffixes = [str(i) for i in range(y.shape[1])]
+
+    def _fitted(self, X, y, sample_weight, groups, rows):
+        """Return a model of some rows."""
+        there = np.unique(y[rows]) if self._is_classes else ()
+        if len(there) == 1 < len(self.classes_):  # what most classifiers refuse
+            return SimpleNamespace(classes_=there)
+        given = {}
+        if sample_weight is not None:
+            given["sample_weight"] = np.asarray(sample_weight)[rows]
+        if groups is not None and has_fit_parameter(self.estimator, "groups"):
+            given["groups"] = groups[rows]
+        return clone(self.estimator).fit(_rows(X, rows), y[rows], **given)
+
+    def _outputs(self, model, X):
+        """Return one row of columns for each row."""
+        if self._is_classes and len(model.classes_) == 1:  # all that its fold had
+            n_rows = n_rows_of(X)
+            if self.output_ == "predictions":
+                return np.full((n_rows, 1), float(model.classes_[0]))
+            return np.tile(self._certain(model.classes_[0]), (n_rows, 1))
+        if self.output_ == "predictions":
+            outputs = np.asarray(model.predict(X), dtype=np.float64)
+            return outputs.reshape(len(outputs), -1)
+        if self.output_ == "logits" and hasattr(model, "decision_function"):
+            outputs = np.asarray(model.decision_function(X), dtype=np.float64)
+        elif hasattr(model, "predict_proba"):
+            outputs = model.predict_proba(X)
+            if isinstance(outputs, list):  # one table for each label
+                outputs = np.column_stack(
+                    [_positive(table, model, i) for i, table in enumerate(outputs)]
+                )
+            elif self._is_classes and len(model.classes_) == 2:
+                outputs = outputs[:, 1]
+            outputs = np.asarray(outputs, dtype=np.float64)
+            if self.output_ == "logits":
+                outputs = np.clip(outputs, SMALLEST_SHARE, 1 - SMALLEST_SHARE)
+                is_odds = outputs.ndim == 1 or not self._is_classes
+                outputs = np.log(outputs / (1 - outputs) if is_odds else outputs)
+        else:
+            raise TypeError(
+                f"TargetAwareEncoder: {type(model).__name__} has no predict_proba, "
+                f"which output={self.output_!r} needs; use another output or estimator."
+            )
+        return self._all_classes(model, outputs) if self._is_classes else outputs
+
+    def _certain(self, label):
+        """Return the columns of a row that is of a class for certain."""
+        share = (self.classes_ == label).astype(np.float64)
+        is_binary = len(share) == 2
+        if self.output_ == "logits":
+            share = np.clip(share, SMALLEST_SHARE, 1 - SMALLEST_SHARE)
+            share = np.log(share / (1 - share) if is_binary else share)
+            if not is_binary:
+                share -= share.mean()
+        return share[1:] if is_binary else share
+
+    def _all_classes(self, model, outputs):
+        """Put outputs into the columns of all classes; a fold may lack some."""
+        is_share = self.output_ == "proba"
+        if len(self.classes_) == 2:
+            return outputs.reshape(len(outputs), 1)
+        known = np.searchsorted(self.classes_, model.classes_)
+        if outputs.ndim == 1:  # this fold has two classes of several
+            first = 1 - outputs if is_share else -outputs / 2
+            outputs = np.column_stack([first, outputs if is_share else outputs / 2])
+        if outputs.shape[1] != len(known):
+            raise ValueError(
+                f"TargetAwareEncoder: {type(model).__name__} gives {outputs.shape[1]} "
+                f"columns for {len(known)} classes; use output='proba', or "
+                "decision_function_shape='ovr' of an SVC."
+            )
+        table = np.zeros((len(outputs), len(self.classes_)))
+        if not is_share:
+            table[:] = outputs.min(axis=1, keepdims=True)
+        table[:, known] = outputs
+        return table if is_share else table - table.mean(axis=1, keepdims=True)
+
+    def _fit_frozen(self, X, n_rows, seed):
+        """Fit what stands beside the outputs, and return it; None for nothing."""
+        self.frozen_ = None
+        if self.frozen is None:
+            return None
+        first = self.frozen
+        if isinstance(first, str):
+            first = _encoder_of(self.estimator, first)
+        features = clone(first)
+        vectors = dense(features.fit_transform(X))
+        n_components = min(self.n_components, len(vectors), vectors.shape[1])
+        pca, beside = fit_pca(n_components, vectors, seed)
+        self.frozen_ = Pipeline([("features", features), ("pca", pca)])
+        return beside
+
+
+def _encoder_of(estimator, frozen):
+    """Return the encoder of the network that a fine-tuning estimator starts from."""
+    for column, kind in ((ImageColumn, ImageEncoder), (TextColumn, TextEncoder)):
+        if frozen == "auto" and isinstance(estimator, column):
+            params = estimator.get_params(deep=False)
+            shared = set(kind().get_params()) & set(params) - {"batch_size", "verbose"}
+            params = {name: params[name] for name in shared}
+            for policy in ("missing", "on_error"):
+                if params.get(policy) == "prior":
+                    params[policy] = "mean"
+            return kind(**params)
+    raise ValueError(
+        f"TargetAwareEncoder: frozen={frozen!r} with {type(estimator).__name__}; "
+        "expected None, a transformer, or 'auto' with one of the fine-tuning "
+        "estimators."
+    )
+
+
+def _positive(table, model, label):
+    """Return the probability of a label, where all rows may have or lack it."""
+    if table.shape[1] > 1:
+        return table[:, 1]
+    return np.full(len(table), float(model.classes_[label][0] > 0))
+
+
+def _rows(X, rows):
+    if hasattr(X, "to_pylist"):  # pyarrow
+        return X.take(rows)
+    return _safe_indexing(X, rows)
+
+
+def _name_of(X):
+    names = getattr(X, "columns", None)
+    if names is not None and not is_integer(names):
+        return names[0] if len(names) == 1 and isinstance(names[0], str) else None
+    name = getattr(X, "name", None)
+    return name if isinstance(name, str) and name else None
