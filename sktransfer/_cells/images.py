@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._utils.validation import CellError
+from .column import CellError
 
 SOURCES = ("path", "base64", "url", "bytes")
 URL_TIMEOUT_S = 10.0

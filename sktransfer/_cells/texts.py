@@ -2,7 +2,7 @@
 
 import hashlib
 
-from .._utils.validation import CellError
+from .column import CellError
 
 CELLS = "strings"
 

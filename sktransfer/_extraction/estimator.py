@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from .._cells import images, texts
-from .._utils.validation import as_column, is_null, shorten
+from .._cells.column import as_column
+from .._utils.validation import is_null, shorten
 from ..exceptions import MissingRowError, UnreadableRowError
 from .loop import extract
 from .readers import ImageReader, TextReader

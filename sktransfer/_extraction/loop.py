@@ -11,8 +11,8 @@ from collections import deque
 
 import numpy as np
 
+from .._cells.column import CellError
 from .._utils.allocator import do_nothing, kept_pages
-from .._utils.validation import CellError
 
 # With a folder, processes share the work by chunks; smaller ones fill fewer batches
 # (5 % slower on 2,500 short texts).

@@ -3,9 +3,9 @@
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor, wait
 
+from .._cells.column import CellError
 from .._cells.images import decode_image, hash_image, read_image
 from .._cells.texts import hash_text, read_text
-from .._utils.validation import CellError
 
 IMAGES_A_CHUNK = 64
 TEXTS_A_CHUNK = 4096

@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 
 from ..exceptions import SKTransferError, WeightsMismatchError, WeightsNotFoundError
-from ._bundled import PIP_LINE, WHEELS
+from ._wheels import PIP_LINE, WHEELS
 
 CONNECT_TIMEOUT_S = 3.0
 MAX_KEYS = 6  # named in a message

@@ -4,7 +4,7 @@ import contextlib
 
 import numpy as np
 
-from .._utils.validation import CellError
+from .._cells.column import CellError
 from .._utils.whole_file import write_whole
 from ..backbones import load_backbone
 from ..encoders import TextEncoder

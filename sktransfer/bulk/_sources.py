@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from .._cells.guess import IMAGE_SUFFIXES
 from ..exceptions import BulkError
-from ..tables._kinds import IMAGE_SUFFIXES
 
 TABLE_SUFFIXES = (".csv", ".parquet")
 PLACE = ("source_file", "source_row")

@@ -63,8 +63,9 @@ def rebuild_net(estimator, backbone, record, tensors, device):
     from .._utils.devices import seeded
     from ..backbones._pooling import POOLINGS
     from ._heads import HEADS, make_head
+    from ._make_net import idle_net
     from ._module import BATCH_NORMS, Trained
-    from ._net import Loss, idle_net
+    from ._net import Loss
 
     if record["head"] not in HEADS or record["batch_norm"] not in BATCH_NORMS:
         raise ValueError(f"no such head or batch_norm: {record}")

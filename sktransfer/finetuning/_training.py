@@ -143,7 +143,7 @@ class Training:
 
     def _run_net(self, plan, module, loss, dataset, valid, *, domain=None, **options):
         """Make a net of the module and train it; return it and its whole epochs."""
-        from ._net import make_net, train
+        from ._make_net import make_net, train
         from ._optim import parameter_groups
 
         groups = parameter_groups(
@@ -177,7 +177,7 @@ class Training:
         return net, train(net, dataset, plan.max_epochs, type(self).__name__)
 
     def _idle_net(self, plan, module, loss, history):
-        from ._net import idle_net
+        from ._make_net import idle_net
 
         return idle_net(
             module,

@@ -1,11 +1,9 @@
 """Looking at what was fitted and what was ranked: displays."""
 
-from ._displays import (
-    BackboneRankingDisplay,
-    FreezeDepthDisplay,
-    LabelEfficiencyDisplay,
-)
+from ._backbone_ranking import BackboneRankingDisplay
 from ._domain_shift import DomainShiftDisplay
+from ._freeze_depth import FreezeDepthDisplay
+from ._label_efficiency import LabelEfficiencyDisplay
 
 __all__ = [
     "BackboneRankingDisplay",

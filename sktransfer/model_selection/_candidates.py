@@ -2,10 +2,10 @@
 
 from numbers import Integral
 
+from .._cells.guess import guess_modality
 from ..backbones import Backbone, BackboneSpec, list_backbones, load_backbone
 from ..encoders import ImageEncoder, TextEncoder
 from ..exceptions import MissingDependencyError, WeightsNotFoundError
-from ..tables._kinds import guess_modality
 from ._transferability import METHODS
 
 ENCODERS = {"image": ImageEncoder, "text": TextEncoder}

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from .._cells.column import as_column
 from .._utils.folds import among, make_folds
 from .._utils.names import set_module
 from .._utils.row_table import RowTable
-from .._utils.validation import as_column, dense, is_null
+from .._utils.validation import dense, is_null
 from ..backbones import Backbone, load_backbone
 from ..cache import FeatureCache
 from ..exceptions import UnreadableRowError

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from .._cells.column import CellError
 from .._extraction.estimator import ColumnEstimator
 from .._utils.names import set_module
 from .._utils.optional import import_optional
-from .._utils.validation import CellError
 from .._utils.whole_file import write_whole
 from ..encoders._base import BaseEncoder
 from ..exceptions import ExportError, MissingRowError

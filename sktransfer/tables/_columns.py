@@ -5,10 +5,10 @@ import warnings
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.decomposition import PCA
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from .._utils.names import on_disk
+from .._utils.pca import fit_pca
 from .._utils.validation import dense, is_null, shorten
 
 CATEGORICAL = ("onehot", "ordinal")
@@ -167,15 +167,6 @@ class DateColumn:
         """Return the columns."""
         parts = date_parts(series.to_list(), name)
         return np.column_stack([parts[part] for part in self.kept])
-
-
-def fit_pca(n_components, vectors, random_state):
-    """Return a fitted PCA, and what it makes of the vectors."""
-    pca = PCA(n_components, random_state=random_state)
-    with warnings.catch_warnings():
-        # Rows that are all alike have no variance to explain.
-        warnings.filterwarnings("ignore", "invalid value", RuntimeWarning)
-        return pca, pca.fit_transform(vectors)
 
 
 # -- cells -----------------------------------------------------------------------------

@@ -3,86 +3,12 @@
 import datetime
 import math
 import numbers
-import os
 import re
 
 import numpy as np
 
+from .._cells.guess import holds_images, sample_of
 from .._utils.validation import is_null, shorten
-
-IMAGE_SUFFIXES = tuple(
-    ".avif .bmp .gif .heic .jp2 .jpeg .jpg .png .ppm .tif .tiff .webp".split()
-)
-SAMPLE = 500  # non-null cells that a guess looks at
-SHARE = 0.9  # of them that must agree
-LONGEST_PATH = 1024
-
-
-def guess_modality(column):
-    """Guess whether cells are pictures or texts.
-
-    Parameters
-    ----------
-    column : Column
-
-    Returns
-    -------
-    {"image", "text"}
-    """
-    cells = column.cells
-    if isinstance(cells, np.ndarray) and cells.dtype == np.uint8:
-        return "image"
-    return "image" if holds_images(sample_of(cells)) else "text"
-
-
-def sample_of(cells):
-    """Return up to `SAMPLE` cells that are not null, spread over the column."""
-    there = [cell for cell in cells if not is_null(cell)]
-    return there[:: max(1, math.ceil(len(there) / SAMPLE))]
-
-
-def holds_images(cells):
-    """Whether nearly all cells are pictures, image files' bytes or image files' names.
-
-    Parameters
-    ----------
-    cells : list
-        Non-null.
-    """
-    if not cells:
-        return False
-    return sum(map(_is_image, cells)) >= SHARE * len(cells)
-
-
-def _is_image(cell):
-    if isinstance(cell, (bytes, bytearray, memoryview)):
-        return True
-    if isinstance(cell, np.ndarray):
-        return cell.dtype == np.uint8 and cell.ndim in (2, 3)
-    if isinstance(cell, str):
-        is_name = len(cell) <= LONGEST_PATH and "\n" not in cell
-        return is_name and not is_url(cell) and _has_image_suffix(cell)
-    if hasattr(cell, "__fspath__"):
-        return _has_image_suffix(str(cell))
-    return hasattr(cell, "convert") and hasattr(cell, "getbands")  # Pillow's
-
-
-def _has_image_suffix(name):
-    return name.lower().endswith(IMAGE_SUFFIXES)
-
-
-def is_url(cell):
-    """Whether a string is an address; no guess ever opens one."""
-    return cell.startswith(("http://", "https://", "data:"))
-
-
-def missing_file(cells):
-    """Return the first name, if these are names and not one of the files is there."""
-    names = [c for c in cells if isinstance(c, str) or hasattr(c, "__fspath__")]
-    if not names or any(os.path.isfile(name) for name in names):
-        return None
-    return shorten(str(names[0]))
-
 
 # -- kinds of columns of a table ------------------------------------------------------
 

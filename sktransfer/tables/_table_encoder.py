@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._cells.guess import missing_file, sample_of
 from .._utils.names import set_module
 from .._utils.optional import import_optional
 from .._utils.validation import HasMethods, Interval, StrOptions, shorten
@@ -18,7 +19,7 @@ from ._columns import (
     NetworkColumn,
     NumericColumn,
 )
-from ._kinds import FEW, KINDS, guess_kind, missing_file, sample_of
+from ._kinds import FEW, KINDS, guess_kind
 
 LEFT_TO_SKRUB = ("categorical", "date", "numeric")
 

@@ -13,9 +13,9 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from .._extraction.estimator import ImageColumn, TextColumn
 from .._utils.folds import make_folds
 from .._utils.names import set_module
+from .._utils.pca import fit_pca
 from .._utils.validation import Interval, StrOptions, dense, is_integer, n_rows_of
 from ..encoders import ImageEncoder, TextEncoder
-from ..tables._columns import fit_pca
 
 OUTPUTS = {"auto", "logits", "proba", "predictions"}
 SMALLEST_SHARE = 1e-3  # a forest's 0 is no certainty, and its logarithm no number

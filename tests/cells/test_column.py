@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 from scipy.sparse import csr_matrix
 
-from sktransfer._utils.validation import as_column, is_null, shorten
+from sktransfer._cells.column import as_column
+from sktransfer._utils.validation import is_null, shorten
 
 TEXTS = ["a", "b", "c"]
 

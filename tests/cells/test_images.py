@@ -9,13 +9,13 @@ import pytest
 from conftest import encoded
 from PIL import Image
 
+from sktransfer._cells.column import CellError
 from sktransfer._cells.images import (
     crop_to_aspect,
     decode_image,
     hash_image,
     read_image,
 )
-from sktransfer._utils.validation import CellError
 
 
 def decoded(content):

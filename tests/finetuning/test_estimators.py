@@ -16,8 +16,8 @@ from sktransfer import (
     TextClassifier,
     TextRegressor,
 )
+from sktransfer._cells.column import Column
 from sktransfer._extraction.readers import Batch
-from sktransfer._utils.validation import Column
 from sktransfer.estimator_checks import parametrize_with_checks
 from sktransfer.estimator_checks._watching import global_state_restored
 from sktransfer.finetuning._estimators import BaseClassifier, BaseRegressor

@@ -1,0 +1,151 @@
+"""One column of cells: what is read as one, and how its rows are named."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.sparse import issparse
+
+from .._utils.validation import plain, shorten
+
+
+class CellError(Exception):
+    """One cell cannot be used; the text is the cause, without the row."""
+
+
+class Column(NamedTuple):
+    """One column of cells.
+
+    Attributes
+    ----------
+    cells : sequence
+        The cells, in order; an array for image arrays.
+    labels : sequence or None
+        Index labels of the rows, where the input has an index.
+    name : str or None
+        Name of the column, where the input has one.
+    is_frame : bool
+        Whether the input was a frame or table, whose names have to be those of fit.
+    """
+
+    cells: Any
+    labels: Any
+    name: str | None
+    is_frame: bool = False
+
+    def label(self, row):
+        """Index label of `row`, or `row` itself without an index."""
+        return row if self.labels is None else self.labels[row]
+
+    def describe(self, row):
+        """Name `row` in an error message."""
+        text = f"row {row}"
+        if self.labels is not None and self.labels[row] != row:
+            text += f" (index label {plain(self.labels[row])!r})"
+        return text + (f" of column {self.name!r}" if self.name else "")
+
+
+def as_column(X, *, caller, cells, allow_arrays=False):
+    """Read `X` as one column.
+
+    Parameters
+    ----------
+    X : list, tuple, 1-D array, Series, one-column frame or Arrow array
+        pandas, polars and pyarrow objects are recognised by their methods, so
+        none of these packages is imported.
+    caller : str
+        Class name for messages.
+    cells : str
+        What the cells should be, for messages.
+    allow_arrays : bool, default=False
+        Accept uint8 arrays ``(n, h, w, 3)`` and ``(n, h, w)``.
+
+    Returns
+    -------
+    Column
+
+    Raises
+    ------
+    TypeError
+        If `X` is a single cell, sparse, or nothing that has rows.
+    ValueError
+        If `X` is empty or has more than one column.
+    """
+    column = _dispatch(X, caller, cells, allow_arrays)
+    if len(column.cells) == 0:
+        raise ValueError(
+            f"{caller} got an input with 0 sample(s); at least 1 is required."
+        )
+    return column
+
+
+def _dispatch(X, caller, cells, allow_arrays):
+    expected = f"{caller} expects one column of {cells}"
+    if isinstance(X, np.ndarray):
+        return Column(_array_cells(X, expected, allow_arrays), None, None)
+    if isinstance(X, (list, tuple)):
+        return Column(X, None, None)
+    if issparse(X):
+        raise TypeError(f"{expected}; got a sparse matrix.")
+    if hasattr(X, "to_pylist"):  # pyarrow Array, ChunkedArray, Table
+        if hasattr(X, "column_names"):
+            name = _only(X.column_names, expected)
+            return Column(X.column(0).to_pylist(), None, name, is_frame=True)
+        return Column(X.to_pylist(), None, None)
+    if hasattr(X, "columns") and hasattr(X, "shape"):  # pandas or polars frame
+        name = _only(list(X.columns), expected)
+        column = _series(X[name], getattr(X, "index", None), name)
+        return column._replace(is_frame=True)
+    if hasattr(X, "to_list") and hasattr(X, "dtype"):  # pandas or polars Series
+        return _series(X, getattr(X, "index", None), X.name)
+    hint = (
+        "wrap a single item in a list"
+        if isinstance(X, (str, bytes)) or not hasattr(X, "__iter__")
+        else "turn it into a list first"
+    )
+    raise TypeError(f"{expected}; got {type(X).__name__}: {hint}.")
+
+
+def _only(names, expected):
+    if len(names) != 1:
+        raise ValueError(
+            f"{expected}; got a frame with {len(names)} columns: "
+            f"{shorten(list(names))}. Pick one, or use a ColumnTransformer with one "
+            "encoder for each column."
+        )
+    return names[0]
+
+
+def _series(series, index, name):
+    # A RangeIndex from 0 says no more than the position.
+    trivial = index is None or (
+        getattr(index, "start", None) == 0 and getattr(index, "step", None) == 1
+    )
+    labels = None if trivial else index
+    return Column(series.to_list(), labels, name if isinstance(name, str) else None)
+
+
+def _array_cells(X, expected, allow_arrays):
+    is_image_array = X.ndim == 3 or (X.ndim == 4 and X.shape[-1] == 3)
+    if allow_arrays and is_image_array:
+        if X.dtype != np.uint8:
+            raise ValueError(
+                f"{expected}; got an array of shape {X.shape} with dtype {X.dtype}. "
+                "Image arrays must be uint8 with values 0 to 255: convert it, "
+                "for example with (255 * X).round().astype('uint8')."
+            )
+        return X
+    if X.dtype.kind == "S":
+        raise ValueError(
+            f"{expected}; got dtype {X.dtype}, which cuts trailing zero bytes off. "
+            "Use dtype=object for bytes."
+        )
+    if X.dtype.kind not in "OUT":
+        shapes = " or uint8 arrays (n, h, w, 3) and (n, h, w)" if allow_arrays else ""
+        raise ValueError(
+            f"{expected}{shapes}; got an array of shape {X.shape}, dtype {X.dtype}."
+        )
+    if X.ndim == 2 and X.shape[1] == 1:
+        X = X[:, 0]
+    if X.ndim != 1:
+        raise ValueError(f"{expected}; got an array of shape {X.shape}.")
+    return X

@@ -1,0 +1,225 @@
+"""Build a net for a training, and run it."""
+
+import warnings
+
+import torch
+from skorch.callbacks import (
+    EarlyStopping,
+    LRScheduler,
+    PassthroughScoring,
+)
+from skorch.helper import predefined_split
+from skorch.history import History
+from torch.optim.lr_scheduler import LambdaLR
+
+from ..exceptions import NonFiniteLossError
+from ._batches import RowsLoader
+from ._callbacks import Bar, Clip, KeepLastGood, Unscale
+from ._net import FineTuneNet
+from ._optim import Schedule
+
+OWN_PARAMS = {
+    "batch_size",
+    "callbacks",
+    "criterion",
+    "device",
+    "iterator_train",
+    "iterator_train__shuffle",
+    "iterator_valid",
+    "lr",
+    "max_epochs",
+    "module",
+    "optimizer__lr",
+    "optimizer__weight_decay",
+    "train_split",
+    "verbose",
+}
+
+
+def make_net(
+    module,
+    loss,
+    groups,
+    dataset,
+    valid,
+    *,
+    max_epochs,
+    batch_size,
+    lr,
+    lr_schedule,
+    gradient_clip_value,
+    n_iter_no_change,
+    device,
+    precision,
+    callbacks,
+    net_params,
+    verbose,
+    domain=None,
+    domain_loss_weight=1.0,
+    is_ramped=True,
+    loader=RowsLoader,
+    n_batches=None,
+):
+    """Return an initialised net, ready to train on a dataset.
+
+    With a `DomainLoss` as `domain` it is a `DomainNet`. `loader` makes the batches, and
+    with `n_batches` so many an epoch.
+    """
+    taken = sorted(OWN_PARAMS & set(net_params or ()))
+    if taken:
+        raise ValueError(
+            f"net_params has {taken}, which the estimator sets from parameters of its "
+            "own, such as lr, weight_decay, max_epochs, batch_size, callbacks, "
+            "objective and early_stopping. Set those, and leave these out."
+        )
+    own = [("unscale", Unscale()), ("keep_last_good", KeepLastGood())]
+    if gradient_clip_value is not None:
+        own.append(("gradient_clipping", Clip(gradient_clip_value)))
+    n_steps = max_epochs * (n_batches or len(loader(dataset, batch_size)))
+    if lr_schedule != "constant":
+        schedule = Schedule(lr_schedule, n_steps)
+        own.append(
+            (
+                "lr_schedule",
+                LRScheduler(LambdaLR, lr_lambda=schedule, step_every="batch"),
+            )
+        )
+    if valid is not None:
+        own.append(
+            (
+                "early_stopping",
+                EarlyStopping(patience=n_iter_no_change, load_best=True, sink=_silent),
+            )
+        )
+    if verbose:
+        own.append(("bar", Bar(max_epochs)))
+    options = {
+        "optimizer": torch.optim.AdamW,
+        "max_epochs": max_epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "train_split": None if valid is None else predefined_split(valid),
+        "iterator_train": loader,
+        "iterator_train__shuffle": True,
+        "iterator_valid": loader,
+        "callbacks": [*own, *(callbacks or [])],
+        "callbacks__print_log": None,
+        "device": str(device),
+        "verbose": 0,
+    }
+    if n_batches is not None:
+        options["iterator_train__n_batches"] = n_batches
+    net = FineTuneNet
+    if domain is not None:
+        from ._domain_net import DomainCriterion, DomainLoader, DomainNet
+
+        net, loss = DomainNet, DomainCriterion(loss, domain)
+        own.append(
+            (
+                "domain_loss",
+                PassthroughScoring("domain_loss", lower_is_better=None, on_train=True),
+            )
+        )
+        options |= {
+            "callbacks": [*own, *(callbacks or [])],
+            "iterator_train": DomainLoader,
+            "domain_loss_weight": domain_loss_weight,
+            "n_ramp_steps": n_steps if is_ramped else None,
+        }
+    net = net(
+        module,
+        loss,
+        parameter_groups=groups,
+        precision=precision,
+        **options | (net_params or {}),
+    )
+    return net.initialize()
+
+
+def idle_net(module, loss, *, device, precision, history):
+    """Return an initialised net around a trained module, to predict with.
+
+    Parameters
+    ----------
+    module : Trained
+    loss : Loss
+    device : torch.device
+    precision : str
+    history : list of dict
+        The epochs that were trained.
+    """
+    net = FineTuneNet(
+        module.to(device),
+        loss,
+        precision=precision,
+        optimizer=torch.optim.AdamW,
+        train_split=None,
+        iterator_train=RowsLoader,
+        iterator_valid=RowsLoader,
+        callbacks__print_log=None,
+        device=str(device),
+        verbose=0,
+    ).initialize()
+    net.history = History(history)
+    return net
+
+
+def train(net, dataset, max_epochs, name):
+    """Train for some epochs; return how many were whole.
+
+    A loss that is not finite and a KeyboardInterrupt end the training with a warning
+    and the weights of the last whole epoch (with early stopping, of the best one).
+
+    Raises
+    ------
+    NonFiniteLossError, KeyboardInterrupt
+        If there was no whole epoch.
+    """
+    callbacks = dict(net.callbacks_)
+    keeper, early = callbacks["keep_last_good"], callbacks.get("early_stopping")
+    net.notify("on_train_begin", X=dataset, y=None)
+    error = None
+    try:
+        net.fit_loop(dataset, None, epochs=max_epochs)
+    except (KeyboardInterrupt, NonFiniteLossError) as err:
+        # skorch's early stopping raises KeyboardInterrupt too.
+        if early is None or early.misses_ < early.patience:
+            error = err
+            if keeper.weights_ is not None:
+                net.module_.load_state_dict(keeper.weights_)
+    net.notify("on_train_end", X=dataset, y=None)
+    n_epochs, is_lost = keeper.n_epochs_, keeper.weights_ is None
+    keeper.weights_ = None
+    net.train_split = None  # holds the rows that were set aside
+    if early is not None:
+        early.best_model_weights_ = None
+    if isinstance(error, NonFiniteLossError):
+        if is_lost:
+            raise NonFiniteLossError(_advice(name, "in the first epoch")) from error
+        when = f"in epoch {n_epochs + 1}; the weights of the last whole epoch are kept"
+        _warn(_advice(name, when))
+    elif error is not None:
+        if is_lost:
+            raise error
+        _warn(
+            f"{name}: training was interrupted after {n_epochs} epochs; the weights "
+            "are those of the last whole epoch, or the best (early_stopping)."
+        )
+    return n_epochs
+
+
+def _advice(name, when):
+    return (
+        f"{name}: the loss or a weight was not finite {when}. Use a smaller lr (or "
+        "backbone_lr_scale), gradient_clip_value=1.0, or precision='float32'."
+    )
+
+
+def _warn(text):
+    from sklearn.exceptions import ConvergenceWarning
+
+    warnings.warn(text, ConvergenceWarning, stacklevel=2)
+
+
+def _silent(*args, **kwargs):
+    """Take what a callback would print."""

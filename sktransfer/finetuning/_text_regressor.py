@@ -1,0 +1,216 @@
+"""TextRegressor: fine-tuning on a column of texts, for numbers."""
+
+from .._extraction.estimator import TextColumn
+from .._utils.names import set_module
+from .._utils.validation import StrOptions
+from ._base import POLICIES
+from ._estimators import BaseRegressor
+
+
+@set_module("sktransfer")
+class TextRegressor(TextColumn, BaseRegressor):
+    """Fine-tune a pretrained network that turns texts into numbers.
+
+    The frozen blocks run once for each row, ever: their activations are kept across
+    epochs, folds, candidates and fits, so that a grid over `freeze_depth` and `lr`
+    costs little more than training what is trained.
+
+    Parameters
+    ----------
+    backbone : str, Path, BackboneSpec or Backbone, default="all-MiniLM-L6-v2"
+        The network.
+    freeze_depth : int or str, default=-1
+        How much of the network stays as it is: ``"all"`` is a linear probe, ``-1`` all
+        but the last block, ``-2`` all but two, the name of a block or stage up to and
+        including it, ``0`` nothing. What is frozen runs once for each row.
+    pooling : {"auto", "mean", "max", "cls", "last"}, default="auto"
+        How activations become one vector; "auto" is the network's own.
+    head : {"linear", "mlp", "cosine"}, default="linear"
+        What stands on the pooled vector.
+    head_init : {"auto", "probe", "random"}, default="auto"
+        "probe" sets a linear head to a ridge regression of the frozen
+        features before training [1]_; "auto" does so for a linear head.
+    probe_C : float, default=0.1
+        Inverse strength of that model's penalty, on standardised features.
+    dropout : float, default=0.0
+        Share of the pooled features that is dropped in training.
+    max_length : int, default=None
+        Tokens kept; None is the network's own limit.
+    prompt : str, default=None
+        Put in front of each text: a prompt's name in the network's record, or the text.
+    missing : {"empty", "raise", "prior"}, default="empty"
+        A null cell: the empty text, an error, or `fit` leaves the row out with a
+        warning and `predict` gives the mean.
+    lr : float, default=0.0001
+        Learning rate of the head.
+    backbone_lr_scale : float, default=1.0
+        The last block learns with ``lr * backbone_lr_scale``.
+    layer_decay : float, default=0.9
+        Each block before it learns with that times the rate of the one behind.
+    weight_decay : float, default=0.01
+        AdamW's; not for biases and norms.
+    lr_schedule : {"cosine", "one-cycle", "constant"}, default="cosine"
+        Course of the learning rate; "cosine" warms up over a tenth of the steps.
+    gradient_clip_value : float or None, default=1.0
+        Greatest norm of the gradient.
+    batch_norm : {"eval", "frozen", "train", "target"}, default="eval"
+        BatchNorm in the trained blocks: "eval" uses the network's own statistics and
+        trains weight and bias, "frozen" trains neither, "train" uses and updates the
+        statistics of the batches. "target" normalises each domain by its own batches
+        and ends with the statistics of the target rows, for predictions there [2]_.
+    domain_loss : {"coral", "mmd", "dann"}, default=None
+        What rows without labels (a negative `sample_domain` in `fit`) add to the loss.
+        "coral" brings the covariances of both domains' features together, "mmd" their
+        distributions, and "dann" makes them alike to a discriminator. None leaves such
+        rows out.
+    domain_loss_weight : float, default=1.0
+        Its weight, which rises from 0 over the training.
+    max_epochs : int, default=8
+        Passes over the training rows.
+    batch_size : int, default=32
+        Rows of a training step.
+    early_stopping : bool, default=False
+        Set rows aside (stratified; by `groups` where `fit` gets them), stop when their
+        loss no longer falls, and go back to the best epoch.
+    validation_fraction : float, default=0.1
+        Share of the rows that is set aside.
+    n_iter_no_change : int, default=5
+        Epochs without a lower loss before it stops.
+    activation_dtype : {"float32", "float16"}, default="float32"
+        What activations are kept as. float16 halves their size and is not exact.
+    cache : "auto", str, Path, FeatureCache or None, default="auto"
+        Where activations are kept between fits: memory, and the folder of
+        `set_cache_dir` if there is one; a folder; or nowhere.
+    callbacks : list of skorch callbacks, default=None
+        Used beside the estimator's own.
+    net_params : dict, default=None
+        Further parameters of the skorch net: ``{"optimizer": torch.optim.SGD}``.
+    warm_start : bool, default=False
+        Go on from the last fit instead of starting anew.
+    device : str, default="auto"
+        "auto" takes CUDA, else MPS, else the CPU.
+    precision : {"float32", "bfloat16", "float16"}, default="float32"
+        Precision of the forward passes.
+    random_state : int, RandomState or None, default=None
+        Seed of the head, the order of the rows and dropout.
+    verbose : int, default=0
+        1 shows progress bars.
+
+    Attributes
+    ----------
+    feature_names_in_ : ndarray of one str object
+        The name of the column, if `fit` saw a frame.
+    net_ : skorch.NeuralNet
+        The trained blocks and the head.
+    backbone_ : Backbone
+        The tuned network, for example for ``TextEncoder(backbone=model.backbone_)``.
+    freeze_depth_ : str
+        Name of the last frozen block; empty if nothing is frozen.
+    n_epochs_ : int
+        Epochs that were trained.
+    history_ : list of dict
+        One an epoch: ``train_loss``, ``valid_loss``, ``domain_loss`` (without its
+        weight), ``dur`` in seconds and more.
+
+    See Also
+    --------
+    TextEncoder : The features without training.
+
+    Notes
+    -----
+    The defaults come from a first comparison on a few splits of training parts;
+    ``python -m benchmarks.run finetuning_defaults`` compares them with others.
+
+    References
+    ----------
+    .. [1] A. Kumar et al., "Fine-Tuning can Distort Pretrained Features and
+       Underperform Out-of-Distribution", ICLR 2022, https://arxiv.org/abs/2202.10054
+    .. [2] Y. Li et al., "Adaptive Batch Normalization for practical domain adaptation",
+       Pattern Recognition 80, 2018, https://arxiv.org/abs/1603.04779
+
+    Examples
+    --------
+    >>> from sktransfer import TextRegressor
+    >>> X = ["good", "very good", "bad", "very bad"]
+    >>> model = TextRegressor("tiny-bert", freeze_depth=-1, random_state=0)
+    >>> model.fit(X, [4.0, 5.0, 2.0, 1.0]).predict(["good"]).shape
+    (1,)
+    """
+
+    _parameter_constraints = {
+        **BaseRegressor._parameter_constraints,
+        "max_length": "no_validation",  # TextPreprocess.shortened says more
+        "prompt": [str, None],
+        "missing": [StrOptions(POLICIES | {"empty"})],
+    }
+
+    def __init__(
+        self,
+        backbone="all-MiniLM-L6-v2",
+        *,
+        freeze_depth=-1,
+        pooling="auto",
+        head="linear",
+        head_init="auto",
+        probe_C=0.1,
+        dropout=0.0,
+        max_length=None,
+        prompt=None,
+        missing="empty",
+        lr=0.0001,
+        backbone_lr_scale=1.0,
+        layer_decay=0.9,
+        weight_decay=0.01,
+        lr_schedule="cosine",
+        gradient_clip_value=1.0,
+        batch_norm="eval",
+        domain_loss=None,
+        domain_loss_weight=1.0,
+        max_epochs=8,
+        batch_size=32,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=5,
+        activation_dtype="float32",
+        cache="auto",
+        callbacks=None,
+        net_params=None,
+        warm_start=False,
+        device="auto",
+        precision="float32",
+        random_state=None,
+        verbose=0,
+    ):
+        self.backbone = backbone
+        self.freeze_depth = freeze_depth
+        self.pooling = pooling
+        self.head = head
+        self.head_init = head_init
+        self.probe_C = probe_C
+        self.dropout = dropout
+        self.max_length = max_length
+        self.prompt = prompt
+        self.missing = missing
+        self.lr = lr
+        self.backbone_lr_scale = backbone_lr_scale
+        self.layer_decay = layer_decay
+        self.weight_decay = weight_decay
+        self.lr_schedule = lr_schedule
+        self.gradient_clip_value = gradient_clip_value
+        self.batch_norm = batch_norm
+        self.domain_loss = domain_loss
+        self.domain_loss_weight = domain_loss_weight
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.activation_dtype = activation_dtype
+        self.cache = cache
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.warm_start = warm_start
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+        self.verbose = verbose

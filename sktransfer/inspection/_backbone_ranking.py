@@ -1,0 +1,150 @@
+"""Score of candidates against their cost, or against depth."""
+
+import numpy as np
+
+from .._utils.names import set_module
+from ._axes import axes_of
+
+COST_LABELS = {
+    "milliseconds": "milliseconds a row",
+    "megabytes": "weights in MB",
+    "n_features": "features",
+}
+
+
+@set_module("sktransfer.inspection")
+class BackboneRankingDisplay:
+    """Score of candidates against what they cost, or against depth.
+
+    Made by `from_ranking`, or by `plot` of what `rank_backbones` and `layer_profile`
+    return; the parameters are what it draws.
+
+    Parameters
+    ----------
+    labels : list of str
+        Names of the candidates, or of the depths.
+    scores : ndarray of shape (n_candidates,)
+    costs : ndarray of shape (n_candidates,) or None
+        None draws the scores over the labels, in order.
+    score_name, cost_name : str
+        Labels of the axes.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    ax_ : matplotlib Axes
+
+    Examples
+    --------
+    >>> from sktransfer.inspection import BackboneRankingDisplay
+    >>> from sktransfer.model_selection import rank_backbones
+    >>> texts = [f"{word} {i}" for i in range(10) for word in ("good", "bad")]
+    >>> ranking = rank_backbones(texts, ["+", "-"] * 10, ["tiny-bert"])
+    >>> display = BackboneRankingDisplay.from_ranking(ranking, plot=False)
+    >>> display.labels
+    ['tiny-bert, layers.1, mean']
+    """
+
+    def __init__(self, labels, scores, costs, *, score_name, cost_name):
+        self.labels, self.scores, self.costs = labels, scores, costs
+        self.score_name, self.cost_name = score_name, cost_name
+
+    @classmethod
+    def from_ranking(
+        cls, ranking, *, cost="milliseconds", ax=None, plot=True, **options
+    ):
+        """Take the rows of a ranking, and draw them.
+
+        Parameters
+        ----------
+        ranking : BackboneRanking
+        cost : {"milliseconds", "megabytes", "n_features"}, default="milliseconds"
+            Not used for the depths of one network, which are drawn in order.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+        plot : bool, default=True
+            False draws nothing yet; call `plot`.
+        **options
+            As matplotlib's ``plot`` takes them.
+
+        Returns
+        -------
+        BackboneRankingDisplay
+
+        Raises
+        ------
+        ValueError
+            If there is no such cost, or the speed was not measured.
+        """
+        if cost not in COST_LABELS:
+            raise ValueError(f"cost={cost!r} must be one of {list(COST_LABELS)}.")
+        scores = np.array([row["score"] for row in ranking])
+        if ranking.by_depth:
+            labels, costs = [row["depth"] for row in ranking], None
+        else:
+            labels = [ranking.label(row) for row in ranking]
+            if cost == "milliseconds":
+                costs = np.array([1000 / row["rows_per_second"] for row in ranking])
+            else:
+                costs = np.array([row[cost] for row in ranking], dtype=float)
+            if np.isnan(costs).any():
+                raise ValueError(
+                    "The speed was not measured (n_timed=0); rank again with n_timed "
+                    "above 0, or plot cost='megabytes'."
+                )
+        display = cls(
+            labels,
+            scores,
+            costs,
+            score_name=ranking.score_name,
+            cost_name="depth" if ranking.by_depth else COST_LABELS[cost],
+        )
+        return display.plot(ax=ax, **options) if plot else display
+
+    def plot(self, *, ax=None, **options):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+        **options
+            As matplotlib's ``plot`` takes them.
+
+        Returns
+        -------
+        BackboneRankingDisplay
+            Itself.
+        """
+        ax = axes_of(ax, type(self).__name__)
+        if self.costs is None:
+            places = np.arange(len(self.labels))
+            ax.plot(places, self.scores, **{"marker": "o"} | options)
+            ax.set_xticks(places, self.labels, rotation=45, ha="right")
+        else:
+            # Names lie on each other where candidates are alike; numbers are short.
+            style = {"marker": "o", "linestyle": "none"}
+            ax.plot(self.costs, self.scores, **style | options)
+            places = zip(self.labels, self.costs, self.scores, strict=True)
+            for number, (label, cost, score) in enumerate(places, 1):
+                ax.plot([], [], linestyle="none", label=f"{number}: {label}")
+                ax.annotate(
+                    str(number),
+                    (cost, score),
+                    xytext=(4, 4),
+                    textcoords="offset points",
+                    fontsize="small",
+                )
+            if np.max(self.costs) > 10 * np.min(self.costs):
+                ax.set_xscale("log")
+            ax.legend(
+                loc="upper left",
+                bbox_to_anchor=(1.02, 1),
+                handlelength=0,
+                handletextpad=0,
+                fontsize="small",
+            )
+        ax.set_xlabel(self.cost_name)
+        ax.set_ylabel(self.score_name)
+        self.figure_, self.ax_ = ax.figure, ax
+        return self

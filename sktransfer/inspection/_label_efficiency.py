@@ -1,0 +1,102 @@
+"""Score against the number of labels."""
+
+from .._utils.names import set_module
+from ._axes import axes_of
+
+
+@set_module("sktransfer.inspection")
+class LabelEfficiencyDisplay:
+    """Score against labels per class, with intervals.
+
+    Made by `from_curves`, or by `plot` of what `label_efficiency_curve` returns; the
+    parameters are what it draws.
+
+    Parameters
+    ----------
+    curves : dict of str to list of dict
+        By estimator, points with ``labels_per_class``, ``score``, ``low`` and ``high``.
+    score_name : str, default="score"
+        Label of the axis.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    ax_ : matplotlib Axes
+
+    Examples
+    --------
+    >>> from sktransfer import TextClassifier
+    >>> from sktransfer.inspection import LabelEfficiencyDisplay
+    >>> from sktransfer.model_selection import label_efficiency_curve
+    >>> texts = [f"{word} {i}" for i in range(10) for word in ("good", "bad")]
+    >>> model = TextClassifier("tiny-bert", max_epochs=1, random_state=0)
+    >>> curves = label_efficiency_curve(
+    ...     model, texts, ["+", "-"] * 10, labels_per_class=[2, 5], cv=2
+    ... )
+    >>> list(LabelEfficiencyDisplay.from_curves(curves, plot=False).curves)
+    ['TextClassifier']
+    """
+
+    def __init__(self, curves, *, score_name="score"):
+        self.curves, self.score_name = curves, score_name
+
+    @classmethod
+    def from_curves(cls, curves, *, ax=None, plot=True, **options):
+        """Take the points of some curves, and draw them.
+
+        Parameters
+        ----------
+        curves : LabelEfficiencyCurves
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+        plot : bool, default=True
+            False draws nothing yet; call `plot`.
+        **options
+            As matplotlib's ``plot`` takes them.
+
+        Returns
+        -------
+        LabelEfficiencyDisplay
+        """
+        display = cls(
+            {name: curves.of(name) for name in curves.names},
+            score_name=curves.score_name,
+        )
+        return display.plot(ax=ax, **options) if plot else display
+
+    def plot(self, *, ax=None, **options):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+        **options
+            For the lines, as matplotlib's ``plot`` takes them.
+
+        Returns
+        -------
+        LabelEfficiencyDisplay
+            Itself.
+        """
+        ax = axes_of(ax, type(self).__name__)
+        sizes = sorted({p["labels_per_class"] for c in self.curves.values() for p in c})
+        for name, points in self.curves.items():
+            places, scores, lows, highs = (
+                [point[key] for point in points]
+                for key in ("labels_per_class", "score", "low", "high")
+            )
+            (line,) = ax.plot(
+                places, scores, **{"marker": "o", "label": name} | options
+            )
+            ax.fill_between(
+                places, lows, highs, color=line.get_color(), alpha=0.18, linewidth=0
+            )
+        ax.set_xscale("log")
+        ax.set_xticks(sizes, [str(size) for size in sizes])
+        ax.set_xticks([], minor=True)
+        ax.set_xlabel("labels per class")
+        ax.set_ylabel(f"{self.score_name} (bands: interval of the mean)")
+        ax.legend()
+        self.figure_, self.ax_ = ax.figure, ax
+        return self
