@@ -53,7 +53,7 @@ def add_parser(commands):
 def run(args):
     """Run ``cache``; return the exit code."""
     from ..cache import _care as care  # NumPy is not needed to print help
-    from ..cache._feature_cache import ENV_VARIABLE
+    from ..cache._default import ENV_VARIABLE
     from ..cache._file import FILE_ERRORS
 
     if args.folder is None and os.environ.get(ENV_VARIABLE):

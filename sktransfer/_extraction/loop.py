@@ -103,7 +103,7 @@ def extract(cells, reader, runner, out, *, on_error, on_progress):
     def run(rows):
         """Start rows chunk by chunk, and run what is to run."""
         size = reader.chunk_size
-        if cache is not None and cache.folder is not None:
+        if cache is not None and cache.is_shared:
             size = min(size, ROWS_A_CLAIM)
         starts = map(start, (rows[i : i + size] for i in range(0, len(rows), size)))
         if request.device.type != "cpu":

@@ -11,7 +11,7 @@ from .._utils.allocator import apart
 from .._utils.devices import autocast, each_on_a_core, halving, turn
 from ..backbones._engines.choose import EngineKey, known, settle
 from ..backbones._engines.prepare import prepare_for_inference
-from ..cache._feature_cache import new_scan
+from ..cache._memory import new_scan
 from .readers import activation_batches, image_batch_size, is_small
 
 

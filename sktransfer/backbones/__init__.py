@@ -1,6 +1,6 @@
 """Pretrained networks as lists of named blocks, by name."""
 
-from ._base import Backbone, State
+from ._base import Backbone
 from ._check import CutReport, check_backbone
 from ._preprocess import ArrayPreprocess, ImagePreprocess, TextPreprocess
 from ._registry import (
@@ -9,6 +9,7 @@ from ._registry import (
     load_backbone,
     register_backbone,
 )
+from ._state import State
 
 __all__ = [
     "ArrayPreprocess",

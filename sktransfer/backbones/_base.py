@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -12,59 +12,9 @@ from .._utils.names import set_module
 from .._utils.validation import is_integer
 from ..exceptions import DepthError, PoolingError
 from ._pooling import POOLINGS, pool
+from ._state import State, token_mask
 
 MODALITIES = ("image", "text", "array")
-
-
-@set_module("sktransfer.backbones")
-class State(NamedTuple):
-    """What a block takes and gives: the activations of a batch.
-
-    Attributes
-    ----------
-    hidden : Tensor
-        Before the first block the batch that `Backbone.batch` made; after it
-        ``(n, channels, height, width)``, ``(n, length, features)`` or
-        ``(n, features)``.
-    mask : bool Tensor of shape (n, length) or None
-        True where a token is real.
-    lengths : int64 Tensor of shape (n,) or None
-        Number of real tokens of each row.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sktransfer import load_backbone
-    >>> tokens = [np.array([5, 6, 7]), np.array([8])]
-    >>> load_backbone("tiny-bert").batch(tokens).lengths
-    tensor([3, 1])
-    """
-
-    hidden: Any
-    mask: Any = None
-    lengths: Any = None
-
-    def to(self, device):
-        """Move to a device; to CUDA from pinned memory, without waiting.
-
-        Parameters
-        ----------
-        device : torch.device
-
-        Returns
-        -------
-        State
-        """
-        if device.type == "cuda":
-            # torch keeps the pinned copy until the device has read it.
-            pinned = (t if t is None or t.is_cuda else t.pin_memory() for t in self)
-            return State(
-                *(
-                    None if t is None else t.to(device, non_blocking=True)
-                    for t in pinned
-                )
-            )
-        return State(*(None if t is None else t.to(device) for t in self))
 
 
 @set_module("sktransfer")
@@ -459,15 +409,6 @@ class Backbone:
                 flat = tensor.detach().cpu().contiguous().flatten()
                 digest.update(flat.view(_byte_type()).numpy())
         return digest.hexdigest()
-
-
-def token_mask(lengths, length):
-    """Return the bool mask ``(n, length)`` of real tokens."""
-    import torch
-
-    positions = torch.arange(length, device=lengths.device)
-    # A padding row attends to its first position, so that no softmax is empty.
-    return positions[None] < lengths.clamp(min=1)[:, None]
 
 
 def _byte_type():

@@ -5,17 +5,14 @@ also holds everything that the vector depends on: the weights' fingerprint, the
 preprocessing, the pooling, the precision and how it was computed.
 """
 
-from ._feature_cache import (
-    CacheInfo,
-    FeatureCache,
-    cache_info,
-    clear_cache,
-    set_cache_dir,
-)
+from ._default import cache_info, clear_cache, set_cache_dir
+from ._feature_cache import CacheInfo, FeatureCache
+from ._store import FeatureStore
 
 __all__ = [
     "CacheInfo",
     "FeatureCache",
+    "FeatureStore",
     "cache_info",
     "clear_cache",
     "set_cache_dir",

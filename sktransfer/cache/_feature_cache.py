@@ -5,8 +5,6 @@ also holds everything that the vector depends on: the weights' fingerprint, the
 preprocessing, the pooling, the precision and how it was computed.
 """
 
-import itertools
-import multiprocessing
 import os
 import threading
 import warnings
@@ -16,8 +14,8 @@ from typing import NamedTuple
 from .._utils.names import on_disk, set_module
 from ._folder import FolderStore
 from ._memory import MemoryStore
+from ._store import FeatureStore
 
-ENV_VARIABLE = "SKTRANSFER_CACHE"
 DEFAULT_MEMORY_BUDGET = 2**30
 DEFAULT_FOLDER_BUDGET = 10 * 2**30
 POLL_S = 0.05
@@ -62,6 +60,8 @@ class FeatureCache:
     folder : str or Path, default=None
         Folder on a local disk that keeps the vectors for other processes and later
         runs. None keeps them in memory only.
+    store : FeatureStore, default=None
+        A place of your own in place of a folder.
     memory_budget : int, default=2**30
         Bytes of vectors kept in memory. Beyond it, vectors of depths that nobody
         has asked for go first, then the least recently used ones. The rows of one
@@ -92,6 +92,7 @@ class FeatureCache:
         self,
         folder=None,
         *,
+        store=None,
         memory_budget=DEFAULT_MEMORY_BUDGET,
         folder_budget=DEFAULT_FOLDER_BUDGET,
     ):
@@ -101,10 +102,20 @@ class FeatureCache:
         ):
             if budget < 0:
                 raise ValueError(f"{name}={budget} must not be negative.")
+        if folder is not None and store is not None:
+            raise ValueError(
+                f"FeatureCache got folder={str(folder)!r} and store={store!r}; give "
+                "one of them."
+            )
+        if store is not None and not isinstance(store, FeatureStore):
+            raise TypeError(
+                f"store={store!r} must be a sktransfer.cache.FeatureStore, which says "
+                "what it must do."
+            )
         self.folder = None if folder is None else Path(folder).expanduser()
         self.memory_budget = memory_budget
         self.folder_budget = folder_budget
-        self._store = None
+        self._store = store
         if folder is not None:
             self._store = FolderStore(self.folder, folder_budget)
         self._lock = threading.RLock()
@@ -119,11 +130,18 @@ class FeatureCache:
 
     def __repr__(self):
         """Show the settings."""
-        folder = None if self.folder is None else str(self.folder)
+        place = repr(None if self.folder is None else str(self.folder))
+        if self.folder is None and self._store is not None:
+            place = f"store={self._store!r}"
         return (
-            f"FeatureCache({folder!r}, memory_budget={self.memory_budget}, "
+            f"FeatureCache({place}, memory_budget={self.memory_budget}, "
             f"folder_budget={self.folder_budget})"
         )
+
+    @property
+    def is_shared(self):
+        """Whether other processes may have its rows, or compute them now."""
+        return self._store is not None
 
     def __sklearn_clone__(self):
         """Return the cache itself: clones of an encoder share it."""
@@ -135,8 +153,9 @@ class FeatureCache:
 
     def __reduce__(self):
         """Pickle the settings; a folder is shared by whoever loads them."""
+        store = self._store if self.folder is None else None
         budgets = self.memory_budget, self.folder_budget
-        return rebuild_cache, (self.folder, *budgets)
+        return rebuild_cache, (self.folder, store, *budgets)
 
     def info(self):
         """Say what the cache did and holds.
@@ -161,7 +180,7 @@ class FeatureCache:
         Parameters
         ----------
         folder : bool, default=False
-            Also delete what the folder holds.
+            Also delete what the folder or the store holds.
         """
         with self._lock:
             self._reset()
@@ -178,7 +197,7 @@ class FeatureCache:
         part : slice, default=None
             The part of each row's record that is wanted: the depth. None is all.
         scan : int, default=None
-            Of `new_scan`: the call whose rows do not push each other out.
+            From `new_scan`: the call whose rows do not push each other out.
 
         Returns
         -------
@@ -324,121 +343,32 @@ class FeatureCache:
         )
 
 
-@on_disk
-def rebuild_cache(folder, memory_budget, folder_budget):
-    budgets = {"memory_budget": memory_budget, "folder_budget": folder_budget}
-    return FeatureCache(**budgets) if folder is None else _folder_cache(folder, budgets)
-
-
 _lock = threading.RLock()
-_scans = itertools.count()
-_memory = FeatureCache()
-_folders: dict[str, FeatureCache] = {}
-_warned_pids: set[int] = set()
+_folders: dict[Path, FeatureCache] = {}
 
 
-@set_module("sktransfer")
-def set_cache_dir(folder):
-    """Set the folder that ``cache="auto"`` uses in this process and its children.
+def folder_cache(folder, budgets=None):
+    """Return this process's one cache for a folder.
 
-    It sets the environment variable ``SKTRANSFER_CACHE``, which joblib's workers
-    inherit when they start.
+    Two would not see each other's rows in memory, and each would take its own budget.
 
     Parameters
     ----------
-    folder : str, Path or None
-        A folder on a local disk; None goes back to memory only.
-
-    Examples
-    --------
-    >>> import sktransfer
-    >>> sktransfer.set_cache_dir(None)
+    folder : str or Path
+    budgets : dict of str to int, default=None
+        Of a cache that is made now.
     """
-    if folder is None:
-        os.environ.pop(ENV_VARIABLE, None)
-    else:
-        os.environ[ENV_VARIABLE] = str(Path(folder).expanduser().absolute())
-
-
-@set_module("sktransfer")
-def cache_info():
-    """Say what the cache that ``cache="auto"`` uses now did and holds.
-
-    Returns
-    -------
-    CacheInfo
-
-    Examples
-    --------
-    >>> import sktransfer
-    >>> sktransfer.cache_info().memory_budget
-    1073741824
-    """
-    return resolve_cache("auto").info()
-
-
-@set_module("sktransfer")
-def clear_cache(*, folder=False):
-    """Empty the cache that ``cache="auto"`` uses now.
-
-    Parameters
-    ----------
-    folder : bool, default=False
-        Also delete what its folder holds.
-
-    Examples
-    --------
-    >>> import sktransfer
-    >>> sktransfer.clear_cache()
-    >>> sktransfer.cache_info().rows
-    0
-    """
-    resolve_cache("auto").clear(folder=folder)
-
-
-def new_scan():
-    """Return a number for a call that goes through rows."""
-    return next(_scans)
-
-
-def resolve_cache(cache):
-    """Turn an encoder's ``cache`` parameter into a `FeatureCache` or None."""
-    if cache is None or isinstance(cache, FeatureCache):
-        return cache
-    if isinstance(cache, (str, Path)) and cache != "auto":
-        return _folder_cache(cache)
-    if cache != "auto":
-        raise TypeError(
-            f"cache={cache!r} must be 'auto', a folder, a FeatureCache or None."
-        )
-    folder = os.environ.get(ENV_VARIABLE)
-    if folder:
-        return _folder_cache(folder)
-    _warn_worker()
-    return _memory
-
-
-def _warn_worker():
-    """Say once in a worker that what it computes is lost to the others."""
-    pid = os.getpid()
-    if multiprocessing.parent_process() is None or pid in _warned_pids:
-        return
-    _warned_pids.add(pid)
-    warnings.warn(
-        "This is a worker process, whose features other workers and later calls do not "
-        "see: each worker runs every row through the network again. Give the estimator "
-        "cache=FOLDER, and all workers share that folder; or call "
-        "sktransfer.set_cache_dir(FOLDER) before the first parallel call, since "
-        "workers that run already keep the setting that they started with.",
-        RuntimeWarning,
-        stacklevel=2,
-    )
-
-
-def _folder_cache(folder, budgets=None):
-    """Return this process's one cache for a folder."""
     path = Path(folder).expanduser().absolute()
     with _lock:
         if path not in _folders:
             _folders[path] = FeatureCache(path, **budgets or {})
         return _folders[path]
+
+
+@on_disk
+def rebuild_cache(folder, store, memory_budget, folder_budget):
+    """Return the cache that a pickle stands for."""
+    budgets = {"memory_budget": memory_budget, "folder_budget": folder_budget}
+    if folder is None:
+        return FeatureCache(store=store, **budgets)
+    return folder_cache(folder, budgets)

@@ -20,6 +20,7 @@ from ._file import (
     diagnose,
     transaction,
 )
+from ._store import FeatureStore
 
 KEYS_A_READ = 100  # rows of 1 MB stay below 100 MB
 WRITE_BYTES = 2**24  # written in one transaction
@@ -29,7 +30,7 @@ CHECK_BYTES = 2**25  # written between two looks at the file's size
 KEEP_SHARE = 0.9  # of the budget, after rows have been evicted
 
 
-class FolderStore:
+class FolderStore(FeatureStore):
     """Arrays by key in a folder, shared by whoever opens it.
 
     A store that cannot be used costs one warning, and its rows are computed: a damaged

@@ -5,9 +5,17 @@ if the least recently used ones left: each row would push out one that comes lat
 what a call has taken in or found stays until its end, and its next rows are let go.
 """
 
+import itertools
 from collections import OrderedDict
 
 ENTRY_OVERHEAD = 200  # bytes a dict entry and an array header cost beside the data
+
+_scans = itertools.count()
+
+
+def new_scan():
+    """Return a number for a call that goes through rows."""
+    return next(_scans)
 
 
 class MemoryStore:

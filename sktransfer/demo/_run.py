@@ -19,7 +19,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from .._utils.names import set_module
 from .._utils.optional import import_optional
-from ..cache._feature_cache import ENV_VARIABLE
+from ..cache._default import ENV_VARIABLE
 from ..datasets import load_elpv
 from ..encoders import ImageEncoder, TextEncoder
 from ._steps import N_FOLDS, PCA_SHARES, SEED, Run, Task, draw_rows, run_task

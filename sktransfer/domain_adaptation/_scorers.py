@@ -1,140 +1,24 @@
 """Scores of a fitted model in the target, without the target's labels."""
 
-import functools
 from numbers import Real
 
 import numpy as np
-import sklearn
 from scipy.special import entr
-from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.base import clone, is_classifier
 from sklearn.dummy import DummyClassifier
-from sklearn.metrics import get_scorer
-from sklearn.pipeline import Pipeline
 from sklearn.utils import gen_batches
-from sklearn.utils.metadata_routing import get_routing_for_object
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from .._utils.names import on_disk, set_module
-from .._utils.validation import Interval, n_rows_of, shorten, take_rows
+from .._utils.names import set_module
+from .._utils.validation import Interval, shorten, take_rows
 from ._base import unit_rows
 from ._domains import (
-    SAMPLE_DOMAIN,
-    check_routed_domain,
-    domain_request,
-    source_targets,
     spread_over_rows,
 )
+from ._scorer_base import BaseDomainScorer, InDomains, features_before_last, scored
 from ._weights import BaseWeights, DensityRatioWeights
 
 BATCH = 512  # rows of a matrix of similarities that are held at once
-
-
-class BaseDomainScorer(BaseEstimator):
-    """A callable for ``scoring=``, told the rows' domains by metadata routing.
-
-    A subclass has `_score(estimator, X, y, domain)`, and `_NEEDS`, the kinds of domain
-    of which it needs rows.
-    """
-
-    _NEEDS: tuple[str, ...] = ("target",)
-    _parameter_constraints: dict[str, list] = {}
-
-    def get_metadata_routing(self):
-        """Ask for ``sample_domain``, as scikit-learn's metadata routing wants it.
-
-        Returns
-        -------
-        MetadataRequest
-        """
-        return domain_request(self, "score")
-
-    def __call__(self, estimator, X, y=None, *, sample_domain=None):
-        """Score a fitted estimator.
-
-        Parameters
-        ----------
-        estimator : estimator
-            Fitted.
-        X : array-like of shape (n_samples, n_features), or what the estimator takes
-        y : array-like of shape (n_samples,), default=None
-            That of target rows is never read.
-        sample_domain : array-like of int of shape (n_samples,)
-            ``>= 0`` for rows of a source domain, ``< 0`` for rows of a target domain.
-
-        Returns
-        -------
-        float
-            Greater is better.
-
-        Raises
-        ------
-        ValueError
-            If the domains are missing, malformed, or of the wrong kinds.
-        TypeError
-            If the estimator lacks a method that the score needs.
-        """
-        self._validate_params()
-        name = type(self).__name__
-        domain = check_routed_domain(sample_domain, n_rows_of(X), name)
-        have = {"source": (domain >= 0).any(), "target": (domain < 0).any()}
-        for kind in self._NEEDS:
-            if not have[kind]:
-                raise ValueError(
-                    f"{name} got no {kind} rows among the {len(domain)} rows to score: "
-                    f"{SAMPLE_DOMAIN}. Use cv=SourceTargetKFold(), which puts rows of "
-                    "both kinds into every test part."
-                )
-        # Called by hand, where routing is off, a pipeline would not hand it on.
-        with sklearn.config_context(enable_metadata_routing=True):
-            return float(self._score(estimator, X, y, domain))
-
-    def _source_targets(self, y, domain):
-        name = type(self).__name__
-        if y is None:
-            raise ValueError(f"{name} needs y, of which it reads that of source rows.")
-        return source_targets(y, domain, name)
-
-    def _target_probabilities(self, estimator, X, domain):
-        if not hasattr(estimator, "predict_proba"):
-            raise TypeError(
-                f"{type(self).__name__} needs predict_proba, which "
-                f"{type(estimator).__name__} lacks. Use an estimator that has it, such "
-                "as LogisticRegression, or CircularValidationScorer."
-            )
-        rows = np.flatnonzero(domain < 0)
-        bound = InDomains(estimator, domain[rows])
-        return np.asarray(bound.predict_proba(take_rows(X, rows)), dtype=float)
-
-
-@on_disk
-class InDomains:
-    """A fitted estimator whose methods are told the domains of the rows they get.
-
-    Parameters
-    ----------
-    estimator : estimator
-        One that takes no ``sample_domain`` is called without.
-    domain : ndarray of shape (n_samples,)
-    """
-
-    _METHODS = ("predict", "predict_proba", "decision_function", "transform")
-
-    def __init__(self, estimator, domain):
-        self._estimator, self._domain = estimator, domain
-
-    def __getattr__(self, name):
-        attribute = getattr(self._estimator, name)
-        if name not in self._METHODS:
-            return attribute
-        routing = get_routing_for_object(self._estimator)
-        if not routing.consumes(name, ["sample_domain"]):
-            return attribute
-
-        @functools.wraps(attribute)  # scikit-learn's scorers look at the name
-        def call(X):
-            return attribute(X, sample_domain=self._domain)
-
-        return call
 
 
 @set_module("sktransfer")
@@ -425,31 +309,3 @@ class CircularValidationScorer(BaseDomainScorer):
             back = clone(estimator).fit(X, labels, sample_domain=backward)
         X, there = take_rows(X, source), ~domain[source]
         return scored(back, X, known, there, self.scoring)
-
-
-def scored(estimator, X, y, domain, scoring, **options):
-    """Return what a scorer of scikit-learn makes of rows of known domains."""
-    if scoring is None:
-        scoring = "accuracy" if is_classifier(estimator) else "r2"
-    scorer = get_scorer(scoring)
-    return scorer(InDomains(estimator, domain), X, y, **options)
-
-
-def features_before_last(estimator, X, domain, name):
-    """Return what the last step of a pipeline gets, or `X` where there are no steps.
-
-    Raises
-    ------
-    ValueError
-        If that is not a matrix of numbers.
-    """
-    if isinstance(estimator, Pipeline) and len(estimator) > 1:
-        X = InDomains(estimator[:-1], domain).transform(X)
-    try:
-        return check_array(X, dtype=np.float64)
-    except (TypeError, ValueError) as err:
-        raise ValueError(
-            f"{name} weighs rows by their features, and cannot by these: {err} Put "
-            "what makes numbers of the rows, such as an encoder, before the last step "
-            "of a Pipeline."
-        ) from err

@@ -13,7 +13,7 @@ from .._utils.validation import Interval, StrOptions
 from ..backbones import load_backbone
 from ..backbones._engines.choose import ENGINES, engine_device
 from ..backbones._pooling import POOLINGS
-from ..cache._feature_cache import resolve_cache
+from ..cache._default import resolve_cache
 
 POLICIES = {"raise", "nan", "zero", "mean"}
 

@@ -15,7 +15,7 @@ from .._utils.devices import PRECISIONS, resolve_device, seeded, turn
 from .._utils.validation import Interval, StrOptions
 from ..backbones import State, load_backbone
 from ..backbones._pooling import POOLINGS
-from ..cache._feature_cache import resolve_cache
+from ..cache._default import resolve_cache
 from ._fit_rows import FitRows
 from ._rows import Forward
 from ._training import PREDICT_BATCH, Plan, Training

@@ -14,7 +14,9 @@ from .._utils.validation import (
     plain_labels,
     shorten,
 )
-from ..cache._feature_cache import DEFAULT_MEMORY_BUDGET, new_scan, resolve_cache
+from ..cache._default import resolve_cache
+from ..cache._feature_cache import DEFAULT_MEMORY_BUDGET
+from ..cache._memory import new_scan
 from ._rows import Rows
 
 

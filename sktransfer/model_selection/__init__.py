@@ -6,7 +6,8 @@ some numbers of labels.
 """
 
 from ._label_efficiency import LabelEfficiencyCurves, label_efficiency_curve
-from ._ranking import BackboneRanking, layer_profile, rank_backbones
+from ._ranking import layer_profile, rank_backbones
+from ._table import BackboneRanking
 
 __all__ = [
     "BackboneRanking",

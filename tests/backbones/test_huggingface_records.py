@@ -27,7 +27,7 @@ from sktransfer._utils.devices import seeded
 from sktransfer.backbones._huggingface import clip
 from sktransfer.backbones._huggingface.load import quiet
 from sktransfer.backbones._huggingface.texts import _module_classes
-from sktransfer.backbones._preprocess import HuggingFaceTokenize, identity_of
+from sktransfer.backbones._huggingface.tokenizer import HuggingFaceTokenize, identity_of
 from sktransfer.exceptions import UnknownBackboneError, WeightsMismatchError
 
 models = _module_classes()

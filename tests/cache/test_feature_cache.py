@@ -11,7 +11,7 @@ from sklearn.base import clone
 
 import sktransfer
 from sktransfer import FeatureCache, TextEncoder
-from sktransfer.cache._feature_cache import resolve_cache
+from sktransfer.cache._default import resolve_cache
 from sktransfer.cache._memory import ENTRY_OVERHEAD
 
 ALL = slice(0, 6)
@@ -223,7 +223,7 @@ def test_a_thread_that_fails_gives_its_rows_back():
 
 
 def test_a_worker_without_a_folder_is_told_once(monkeypatch, tmp_path):
-    from sktransfer.cache import _feature_cache as module
+    from sktransfer.cache import _default as module
 
     monkeypatch.setattr(module.multiprocessing, "parent_process", lambda: "parent")
     monkeypatch.setattr(module, "_warned_pids", set())

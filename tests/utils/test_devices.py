@@ -20,7 +20,7 @@ from sktransfer._utils.devices import (
     load_onto,
     resolve_device,
 )
-from sktransfer.backbones._base import State
+from sktransfer.backbones._state import State
 
 CPU = torch.device("cpu")
 HOLD = """

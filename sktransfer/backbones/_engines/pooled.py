@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from ..._utils.names import on_disk
-from .._base import State, token_mask
+from .._state import State, token_mask
 
 
 @on_disk

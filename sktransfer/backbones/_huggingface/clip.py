@@ -5,9 +5,10 @@ from pathlib import Path
 from ...exceptions import UnknownBackboneError
 from .._base import Backbone
 from .._hub import from_hub
-from .._preprocess import HuggingFaceTokenize, TextPreprocess, identity_of
+from .._preprocess import TextPreprocess
 from .load import load_model
 from .texts import cut_network
+from .tokenizer import HuggingFaceTokenize, identity_of
 
 
 def build(spec):

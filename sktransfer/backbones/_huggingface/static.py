@@ -6,7 +6,8 @@ from torch import nn
 from ..._utils.names import on_disk
 from .._base import Backbone
 from .._blocks import Apply
-from .._preprocess import TextPreprocess, identity_of
+from .._preprocess import TextPreprocess
+from .tokenizer import identity_of
 
 MAX_TOKENS = 1_000_000  # there are no positions to run out of
 

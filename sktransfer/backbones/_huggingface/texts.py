@@ -4,14 +4,16 @@ import re
 from pathlib import Path
 
 from ...exceptions import UnknownBackboneError
-from .._base import Backbone, State
+from .._base import Backbone
 from .._blocks import Tail, WholeTransformer
 from .._hub import from_hub
-from .._preprocess import HuggingFaceTokenize, TextPreprocess, identity_of
+from .._preprocess import TextPreprocess
 from .._recipe import find_recipe, is_same, whole
+from .._state import State
 from . import static
 from .load import check_complete, load_report, quiet
 from .text_families import RECIPES
+from .tokenizer import HuggingFaceTokenize, identity_of
 
 POOLING_NAMES = {"mean": "mean", "max": "max", "cls": "cls", "lasttoken": "last"}
 

@@ -2,9 +2,10 @@
 
 import dataclasses
 
-from .._base import Backbone, State
+from .._base import Backbone
 from .._blocks import WholeVision
 from .._recipe import find_recipe, is_same, run_recipe, whole
+from .._state import State
 from .load import load_model
 from .processor import as_preprocess, read_processor
 from .vision_families import RECIPES

@@ -3,11 +3,12 @@
 import warnings
 from pathlib import Path
 
-from .._base import Backbone, State
+from .._base import Backbone
 from .._blocks import WholeTimm
 from .._hub import check_safetensors, from_hub
 from .._preprocess import ImagePreprocess
 from .._recipe import find_recipe, is_same, run_recipe, whole
+from .._state import State
 from . import convnets, transformers
 from .matcher import by_group_matcher
 

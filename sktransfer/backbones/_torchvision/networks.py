@@ -6,11 +6,12 @@ from collections import OrderedDict
 from pathlib import Path
 
 from ...exceptions import UnknownBackboneError, WeightsMismatchError
-from .._base import Backbone, State
+from .._base import Backbone
 from .._blocks import Apply
 from .._hub import from_hub
 from .._preprocess import ImagePreprocess, crop_share
 from .._recipe import find_recipe, is_same, run_recipe, swapped, whole
+from .._state import State
 from .families import RECIPES
 
 PREFIX = "torchvision/"

@@ -1,0 +1,65 @@
+"""The state between blocks: activations, mask and lengths of a batch."""
+
+from typing import Any, NamedTuple
+
+from .._utils.names import set_module
+
+
+@set_module("sktransfer.backbones")
+class State(NamedTuple):
+    """What a block takes and gives: the activations of a batch.
+
+    Attributes
+    ----------
+    hidden : Tensor
+        Before the first block the batch that `Backbone.batch` made; after it
+        ``(n, channels, height, width)``, ``(n, length, features)`` or
+        ``(n, features)``.
+    mask : bool Tensor of shape (n, length) or None
+        True where a token is real.
+    lengths : int64 Tensor of shape (n,) or None
+        Number of real tokens of each row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktransfer import load_backbone
+    >>> tokens = [np.array([5, 6, 7]), np.array([8])]
+    >>> load_backbone("tiny-bert").batch(tokens).lengths
+    tensor([3, 1])
+    """
+
+    hidden: Any
+    mask: Any = None
+    lengths: Any = None
+
+    def to(self, device):
+        """Move to a device; to CUDA from pinned memory, without waiting.
+
+        Parameters
+        ----------
+        device : torch.device
+
+        Returns
+        -------
+        State
+        """
+        if device.type == "cuda":
+            # torch keeps the pinned copy until the device has read it.
+            pinned = (t if t is None or t.is_cuda else t.pin_memory() for t in self)
+            return State(
+                *(
+                    None if t is None else t.to(device, non_blocking=True)
+                    for t in pinned
+                )
+            )
+        return State(*(None if t is None else t.to(device) for t in self))
+
+
+def token_mask(lengths, length):
+    """Return the bool mask ``(n, length)`` of real tokens."""
+    import torch
+
+    positions = torch.arange(length, device=lengths.device)
+    # A padding row attends to its first position, so that no softmax is empty.
+    return positions[None] < lengths.clamp(min=1)[:, None]

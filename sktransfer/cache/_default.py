@@ -1,0 +1,108 @@
+"""The cache that `cache="auto"` stands for, and what a `cache` parameter means."""
+
+import multiprocessing
+import os
+import warnings
+from pathlib import Path
+
+from .._utils.names import set_module
+from ._feature_cache import FeatureCache, folder_cache
+
+ENV_VARIABLE = "SKTRANSFER_CACHE"
+
+
+_memory = FeatureCache()
+_warned_pids: set[int] = set()
+
+
+@set_module("sktransfer")
+def set_cache_dir(folder):
+    """Set the folder that ``cache="auto"`` uses in this process and its children.
+
+    It sets the environment variable ``SKTRANSFER_CACHE``, which joblib's workers
+    inherit when they start.
+
+    Parameters
+    ----------
+    folder : str, Path or None
+        A folder on a local disk; None goes back to memory only.
+
+    Examples
+    --------
+    >>> import sktransfer
+    >>> sktransfer.set_cache_dir(None)
+    """
+    if folder is None:
+        os.environ.pop(ENV_VARIABLE, None)
+    else:
+        os.environ[ENV_VARIABLE] = str(Path(folder).expanduser().absolute())
+
+
+@set_module("sktransfer")
+def cache_info():
+    """Say what the cache that ``cache="auto"`` uses now did and holds.
+
+    Returns
+    -------
+    CacheInfo
+
+    Examples
+    --------
+    >>> import sktransfer
+    >>> sktransfer.cache_info().memory_budget
+    1073741824
+    """
+    return resolve_cache("auto").info()
+
+
+@set_module("sktransfer")
+def clear_cache(*, folder=False):
+    """Empty the cache that ``cache="auto"`` uses now.
+
+    Parameters
+    ----------
+    folder : bool, default=False
+        Also delete what its folder holds.
+
+    Examples
+    --------
+    >>> import sktransfer
+    >>> sktransfer.clear_cache()
+    >>> sktransfer.cache_info().rows
+    0
+    """
+    resolve_cache("auto").clear(folder=folder)
+
+
+def resolve_cache(cache):
+    """Turn an encoder's ``cache`` parameter into a `FeatureCache` or None."""
+    if cache is None or isinstance(cache, FeatureCache):
+        return cache
+    if isinstance(cache, (str, Path)) and cache != "auto":
+        return folder_cache(cache)
+    if cache != "auto":
+        raise TypeError(
+            f"cache={cache!r} must be 'auto', a folder, a FeatureCache or None."
+        )
+    folder = os.environ.get(ENV_VARIABLE)
+    if folder:
+        return folder_cache(folder)
+    _warn_worker()
+    return _memory
+
+
+def _warn_worker():
+    """Say once in a worker that what it computes is lost to the others."""
+    pid = os.getpid()
+    if multiprocessing.parent_process() is None or pid in _warned_pids:
+        return
+    _warned_pids.add(pid)
+    warnings.warn(
+        "This is a worker process, whose features other workers and later calls do not "
+        "see: each worker runs every row through the network again. Give the estimator "
+        "cache=FOLDER, and all workers share that folder; or call "
+        "sktransfer.set_cache_dir(FOLDER) before the first parallel call, since "
+        "workers that run already keep the setting that they started with.",
+        RuntimeWarning,
+        stacklevel=2,
+    )

@@ -1,0 +1,126 @@
+"""BackboneRanking: scores and costs of candidates as a table."""
+
+from .._utils.names import set_module
+from .._utils.row_table import RowTable
+
+COLUMNS = (
+    "backbone",
+    "depth",
+    "pooling",
+    "score",
+    "rank",
+    "embed_seconds",
+    "score_seconds",
+    "rows_per_second",
+    "n_features",
+    "megabytes",
+)
+
+
+@set_module("sktransfer.model_selection")
+class BackboneRanking(RowTable):
+    """Scores and costs of candidates: a sequence of dicts, and a table.
+
+    Made by `rank_backbones`, best first, and by `layer_profile`, shallow first.
+
+    Parameters
+    ----------
+    rows : list of dict
+        With the keys of a table row, below.
+    score_name : str
+        What the scores are, for figures.
+    by_depth : bool, default=False
+        Whether the rows are the depths of one network.
+
+    Attributes
+    ----------
+    best_ : dict
+        The row of rank 1.
+
+    Notes
+    -----
+    A row has these keys:
+
+    ``backbone`` (str or Backbone), ``depth`` (str), ``pooling`` (str)
+        As an encoder takes them. ``depth`` is the name of the last block that runs.
+    ``score`` (float), ``rank`` (int)
+        Greater is better; rank 1 is best.
+    ``embed_seconds``, ``score_seconds`` (float)
+        Spent in this call. Candidates that differ in depth only share one pass, whose
+        seconds stand at the first of them; what the cache had costs next to nothing.
+    ``rows_per_second`` (float)
+        Of the network up to that depth, measured on a few rows without the cache; NaN
+        if it was not.
+    ``n_features`` (int)
+        Width of the vectors.
+    ``megabytes`` (float)
+        Weights of the blocks that run, in 10**6 bytes.
+
+    Examples
+    --------
+    >>> from sktransfer.model_selection import rank_backbones
+    >>> texts = [f"{word} {i}" for i in range(10) for word in ("good", "bad")]
+    >>> ranking = rank_backbones(texts, ["+", "-"] * 10, ["tiny-bert"], n_timed=0)
+    >>> len(ranking), ranking.best_["rank"], ranking[0]["n_features"]
+    (1, 1, 16)
+    """
+
+    _columns = COLUMNS
+
+    def __init__(self, rows, *, score_name, by_depth=False):
+        super().__init__(rows)
+        self.score_name, self.by_depth = score_name, by_depth
+
+    @property
+    def best_(self):
+        """The row of rank 1."""
+        return min(self._rows, key=lambda row: row["rank"])
+
+    def __repr__(self):
+        """Show a table."""
+        head = ("rank", "score", "rows/s", "features", "MB", "candidate")
+        lines = ["{:>4} {:>9} {:>8} {:>8} {:>7}  {}".format(*head)]
+        for row in self._rows:
+            lines.append(
+                f"{row['rank']:4d} {row['score']:9.4f} {row['rows_per_second']:8.1f} "
+                f"{row['n_features']:8d} {row['megabytes']:7.1f}  {self.label(row)}"
+            )
+        return "\n".join(lines)
+
+    @staticmethod
+    def label(row):
+        """Name a candidate in a few words.
+
+        Parameters
+        ----------
+        row : dict
+            One of the ranking.
+
+        Returns
+        -------
+        str
+        """
+        backbone = row["backbone"]
+        name = backbone.name if hasattr(backbone, "name") else backbone
+        return f"{name}, {row['depth']}, {row['pooling']}"
+
+    def plot(self, *, cost="milliseconds", ax=None, **options):
+        """Draw score against cost, or against depth.
+
+        Parameters
+        ----------
+        cost : {"milliseconds", "megabytes", "n_features"}, default="milliseconds"
+            Of one row through the network, of the weights, or the width. The depths of
+            one network are drawn in order instead.
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+        **options
+            As matplotlib's ``plot`` takes them.
+
+        Returns
+        -------
+        BackboneRankingDisplay
+        """
+        from ..inspection import BackboneRankingDisplay
+
+        return BackboneRankingDisplay.from_ranking(self, cost=cost, ax=ax, **options)
