@@ -1,8 +1,10 @@
-"""The house: layers, file lengths, lazy imports, sorted names."""
+"""The house: layers, circles, file lengths, lazy imports, private and sorted names."""
 
 import ast
+import functools
 import importlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,19 +15,24 @@ import sktransfer
 
 PACKAGE = Path(sktransfer.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-LAYERS = {
-    "exceptions": 0,
-    "_utils": 1,
-    "_cells": 2,
-    "cache": 2,
-    "backbones": 3,
-    "_extraction": 4,
-    "encoders": 5,
-    "finetuning": 5,
-    "domain_adaptation": 5,
+# Each folder or module at the top imports only from layers above its own line.
+LAYERS = (
+    {"exceptions"},
+    {"_utils"},
+    {"_cells", "cache"},
+    {"backbones"},
+    {"_extraction"},
+    {"encoders", "finetuning", "domain_adaptation"},
+)
+SIBLINGS = LAYERS[-1]  # they do not know each other
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+TOP = len(LAYERS)  # every other folder or module; these may import each other
+# Private names of other packages, and the only files that may import or touch them.
+# "Private" is a name or a part of a path with one leading underscore.
+MAY_USE_PRIVATE_NAMES = {
+    "sklearn": "_utils/validation.py",
+    "torch": "backbones/_engines/packed.py",  # oneDNN's packed linear layer
 }
-TOP = 6  # every other module
-SIBLINGS = {"encoders", "finetuning", "domain_adaptation"}
 HEAVY = (
     "torch",
     "skorch",
@@ -35,66 +42,195 @@ HEAVY = (
     "PIL",
     "ot",
 )
+by_file = pytest.mark.parametrize(
+    "path", FILES, ids=lambda path: str(path.relative_to(PACKAGE))
+)
 
 
-def room(path):
-    """Name of the module or subpackage that a file belongs to."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def room(module):
+    """The folder or module at the top that a dotted name belongs to."""
+    return module.split(".")[1] if "." in module else "__init__"
 
 
-def imported_rooms(path):
-    """Rooms of the package that a file imports, wherever in the file."""
-    package = ("sktransfer", *path.relative_to(PACKAGE).parent.parts)
-    for node in ast.walk(ast.parse(path.read_text())):
+def module_of(path):
+    parts = ("sktransfer", *path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for path in FILES}
+
+
+def is_for_checkers_only(node):
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def nodes_of(tree):
+    """Every node but those below ``if TYPE_CHECKING``."""
+    todo = [tree]
+    while todo:
+        node = todo.pop()
+        yield node
+        if not is_for_checkers_only(node):
+            todo.extend(ast.iter_child_nodes(node))
+
+
+@functools.cache
+def parsed(path):
+    return ast.parse(path.read_text())
+
+
+def imported_modules(path):
+    """Modules of the package that a file imports, wherever in the file."""
+    here = module_of(path)
+    package = here if path.name == "__init__.py" else here.rpartition(".")[0]
+    for node in nodes_of(parsed(path)):
         if isinstance(node, ast.ImportFrom) and node.level:
-            base = package[: len(package) - node.level + 1]
-            parts = (*base, *(node.module.split(".") if node.module else ()))
-            names = parts[1:2] or [alias.name for alias in node.names]
-            yield from names
+            parts = package.split(".")
+            base = ".".join(parts[: len(parts) - node.level + 1])
+            base = f"{base}.{node.module}" if node.module else base
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+            "sktransfer"
+        ):
+            base = node.module
+        else:
+            continue
+        for alias in node.names:
+            inner = f"{base}.{alias.name}"
+            yield inner if inner in MODULES else base
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+@by_file
 def test_imports_only_point_down(path):
-    here = room(path)
-    if here == "__init__":
+    here = room(module_of(path))
+    if here in ("__init__", "__main__"):
         return
-    level = LAYERS.get(here, TOP)
-    for other in imported_rooms(path):
+    level = LEVEL.get(here, TOP)
+    for module in imported_modules(path):
+        other = room(module)
         if other == here:
             continue
         assert not (here in SIBLINGS and other in SIBLINGS), f"{here} -> {other}"
-        other_level = LAYERS.get(other, TOP)
+        other_level = LEVEL.get(other, TOP)
         assert other_level < level or level == other_level == TOP, (
             f"{here} (layer {level}) imports {other} (layer {other_level})"
         )
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_no_file_is_above_500_lines(path):
-    assert len(path.read_text().splitlines()) <= 500
+def test_every_layer_is_there():
+    for name in LEVEL:
+        assert (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_private_names_of_sklearn_are_imported_in_one_place(path):
-    if path.name == "_utils/validation.py":
-        return
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
-            "sklearn"
-        ):
-            assert "._" not in node.module
+def circles(edges):
+    """Return the groups of modules that import each other, by Tarjan's algorithm."""
+    index, low, stack, found = {}, {}, [], []
+
+    def visit(module):
+        index[module] = low[module] = len(index)
+        stack.append(module)
+        for other in edges.get(module, ()):
+            if other not in index:
+                visit(other)
+                low[module] = min(low[module], low[other])
+            elif other in stack:
+                low[module] = min(low[module], index[other])
+        if low[module] == index[module]:
+            group = set()
+            while module not in group:
+                group.add(stack.pop())
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for module in edges:
+        if module not in index:
+            visit(module)
+    return found
+
+
+def test_no_modules_import_each_other_even_inside_functions():
+    edges = {
+        module: set(imported_modules(path)) - {module}
+        for module, path in MODULES.items()
+    }
+    assert circles(edges) == []
+
+
+def test_a_circle_would_be_found():
+    edges = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}
+    assert circles(edges) == [["b", "c"]]
+
+
+@by_file
+def test_no_file_is_above_420_lines(path):
+    assert len(path.read_text().splitlines()) <= 420
+
+
+def is_private(name):
+    return name.startswith("_") and not name.startswith("__")
+
+
+def private_names(tree):
+    """Yield (package, dotted name) of what is private in another package.
+
+    Imports are looked at by path and by name, and attributes of what was imported.
+    """
+    local = {}  # local name -> dotted name of a module of another package
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                local[alias.asname or top] = alias.name if alias.asname else top
+                if any(map(is_private, alias.name.split("."))):
+                    yield top, alias.name
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                local[alias.asname or alias.name] = full
+                if any(map(is_private, full.split("."))):
+                    yield full.partition(".")[0], full
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and is_private(node.attr):
+            name = ast.unparse(node)
+            first, _, rest = name.partition(".")
+            if first in local and re.fullmatch(r"[\w.]+", name):
+                full = f"{local[first]}.{rest}"
+                yield full.partition(".")[0], full
+
+
+@by_file
+def test_private_names_of_other_packages_stand_where_the_table_says(path):
+    here = path.relative_to(PACKAGE).as_posix()
+    wrong = [
+        name
+        for package, name in private_names(parsed(path))
+        if package != "sktransfer" and MAY_USE_PRIVATE_NAMES.get(package) != here
+    ]
+    assert not wrong, f"{here} uses private names: {wrong}"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from sklearn.utils._tags import get_tags",
+        "from sklearn.utils import _safe_indexing",
+        "from sklearn.utils import _safe_indexing as take",
+        "import torch._dynamo",
+        "import torch\ntorch._C._get_tracing_state()",
+        "import torch as t\nt.nn.modules._functions",
+        "from torch import nn\nnn.Module._load",
+    ],
+)
+def test_a_private_name_of_another_package_would_be_found(code):
+    assert list(private_names(ast.parse(code)))
 
 
 def test_public_names_are_sorted_and_exist():
-    for name in (
-        "sktransfer",
-        "sktransfer.backbones",
-        "sktransfer.domain_adaptation",
-        "sktransfer.encoders",
-    ):
+    for name in MODULES:
+        if any(part.startswith("_") for part in name.split(".")):
+            continue
         module = importlib.import_module(name)
-        assert module.__all__ == sorted(module.__all__)
-        assert all(hasattr(module, public) for public in module.__all__)
+        assert module.__all__ == sorted(module.__all__), name
+        assert all(hasattr(module, public) for public in module.__all__), name
     assert set(sktransfer.__all__) <= set(dir(sktransfer))
 
 

@@ -1,11 +1,13 @@
 """Docstrings of the public API have the sections that numpydoc asks for."""
 
 import inspect
+import re
 import sys
 import warnings
 
 import pytest
 from conftest import REPOSITORY
+from sklearn.utils._param_validation import StrOptions
 
 sys.path.insert(0, str(REPOSITORY / "docs" / "_extensions"))
 
@@ -15,6 +17,7 @@ import sktransfer  # noqa: E402
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of Sphinx's imports
+    from numpydoc.docscrape import FunctionDoc
     from numpydoc.validate import validate
 
 # What numpydoc calls them: no docstring; a parameter that is not documented, or is not
@@ -81,3 +84,41 @@ def test_pages_of_modules_that_are_gone_are_deleted(tmp_path):
     (tmp_path / "sktransfer.gone.rst").write_text("")
     public_api.write_pages(tmp_path)
     assert not (tmp_path / "sktransfer.gone.rst").exists()
+
+
+def parameter_types(cls):
+    """Type of each documented parameter, as it is written."""
+    for parameter in FunctionDoc(cls)["Parameters"]:
+        for name in parameter.name.split(", "):
+            yield name, parameter.type
+
+
+ESTIMATORS = [
+    cls for cls in map(resolve, NAMES) if hasattr(cls, "_parameter_constraints")
+]
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS, ids=lambda cls: cls.__name__)
+def test_docstrings_name_the_options_that_constraints_allow(cls):
+    constraints = cls._parameter_constraints
+    for name, written in parameter_types(cls):
+        options = [
+            option
+            for constraint in constraints[name]
+            if isinstance(constraint, StrOptions)
+            for option in constraint.options
+        ]
+        listed = re.search(r"\{(.*?)\}", written)
+        if listed and options:
+            found = re.findall(r'"([^"]+)"', listed[1])
+            assert sorted(found) == sorted(options), f"{cls.__name__}: {name}"
+        for option in options:
+            assert f'"{option}"' in written, f"{cls.__name__}: {name}: {option}"
+
+
+def test_docstrings_name_every_adapter():
+    from sktransfer.domain_adaptation._estimators import ADAPTERS
+
+    text = resolve("DomainAdaptationClassifier").__doc__
+    for name, cls in ADAPTERS.items():
+        assert f'- "{name}": `{cls.__name__}`' in text

@@ -149,3 +149,22 @@ def _array_cells(X, expected, allow_arrays):
     if X.ndim != 1:
         raise ValueError(f"{expected}; got an array of shape {X.shape}.")
     return X
+
+
+def pick(cells, rows):
+    """Return some cells, in the order of `rows`.
+
+    Parameters
+    ----------
+    cells : sequence
+        Of a `Column`.
+    rows : sequence of int
+
+    Returns
+    -------
+    ndarray or list
+        An array of image arrays, and else a list.
+    """
+    if isinstance(cells, np.ndarray):
+        return cells[rows]
+    return [cells[row] for row in rows]

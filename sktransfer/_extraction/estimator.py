@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from .._cells import images, texts
-from .._cells.column import as_column
+from .._cells.column import as_column, pick
 from .._utils.validation import is_null, shorten
 from ..exceptions import MissingRowError, UnreadableRowError
 from .loop import extract
@@ -118,7 +118,7 @@ class ColumnEstimator(BaseEstimator):
         rows, cells = range(len(column.cells)), column.cells
         if only is not None and len(only) < len(rows):
             rows = only.tolist()
-            cells = [cells[i] for i in rows]
+            cells = pick(cells, rows)
             nulls = sorted(set(nulls) & set(rows))
         self._check_nulls(column, nulls)
         bad = set()
@@ -130,7 +130,7 @@ class ColumnEstimator(BaseEstimator):
             else:
                 bad = null_set
                 rows = [i for i in rows if i not in null_set]
-                cells = [column.cells[i] for i in rows]
+                cells = pick(column.cells, rows)
 
         def on_error(position, error):
             row = rows[position]

@@ -11,7 +11,7 @@ from collections import deque
 
 import numpy as np
 
-from .._cells.column import CellError
+from .._cells.column import CellError, pick
 from .._utils.allocator import do_nothing, kept_pages
 
 # With a folder, processes share the work by chunks; smaller ones fill fewer batches
@@ -58,7 +58,7 @@ def extract(cells, reader, runner, out, *, on_error, on_progress):
         """Read and look up rows; start preparing what is this call's to run."""
         fresh, contents = {}, {}  # digest -> row, content
         n_done = 0
-        results = reader.read([cells[row] for row in rows])
+        results = reader.read(pick(cells, rows))
         for row, result in zip(rows, results, strict=True):
             if isinstance(result, CellError):
                 fail(row, result)

@@ -1,6 +1,6 @@
-"""What callers hand in: columns of cells, null cells, parameter constraints.
+"""What callers hand in: null cells, labels, domains, parameter constraints.
 
-The only module that imports private names of scikit-learn.
+Private names of scikit-learn are imported here and nowhere else.
 """
 
 import math
@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils import (  # noqa: F401  (re-exported)
     _safe_indexing as take_rows,
 )
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import (  # noqa: F401  (re-exported)
     HasMethods,
     Hidden,
@@ -29,6 +30,51 @@ SAMPLE_DOMAIN = (
     "< 0 for a target domain"
 )
 NULL_TYPE_NAMES = ("NAType", "NaTType")
+MAX_SEED = 2**31 - 1
+
+
+def draw_seed(random_state):
+    """Return the seed that a `random_state` parameter stands for.
+
+    Parameters
+    ----------
+    random_state : int, RandomState or None
+
+    Returns
+    -------
+    int
+        At least 0 and below 2**31 - 1.
+    """
+    return int(check_random_state(random_state).randint(MAX_SEED))
+
+
+def check_rows(values, n_rows, name, caller):
+    """Refuse what has not one entry per row of X.
+
+    Parameters
+    ----------
+    values : ndarray or sparse matrix
+    n_rows : int
+    name, caller : str
+        Name of the argument, and class or function name, for the message.
+
+    Returns
+    -------
+    ndarray or sparse matrix
+        `values`.
+
+    Raises
+    ------
+    ValueError
+        If it has another number of entries.
+    """
+    if values.shape[:1] != (n_rows,):
+        raise ValueError(
+            f"{caller}: Found input variables with inconsistent numbers of samples: X "
+            f"has {n_rows} rows and {name} has the shape {values.shape}; expected one "
+            "entry per row."
+        )
+    return values
 
 
 def is_null(cell):

@@ -11,7 +11,7 @@ import numpy as np
 from .._utils.names import set_module
 from .._utils.validation import is_integer
 from ..exceptions import DepthError, PoolingError
-from ._pooling import POOLINGS, pool
+from ._pooling import POOLING_CHOICES, pool
 from ._state import State, token_mask
 
 MODALITIES = ("image", "text", "array")
@@ -155,6 +155,7 @@ class Backbone:
         from ._module import from_module
 
         return from_module(
+            cls,
             module,
             blocks=blocks,
             preprocess=preprocess,
@@ -282,8 +283,8 @@ class Backbone:
         PoolingError
             If there is no such pooling, or the network pools for itself.
         """
-        if pooling not in POOLINGS:
-            raise PoolingError(f"pooling={pooling!r} must be one of {POOLINGS}.")
+        if pooling not in POOLING_CHOICES:
+            raise PoolingError(f"pooling={pooling!r} must be one of {POOLING_CHOICES}.")
         if pooling == "auto":
             return self.pooling
         if self.pooling == "none":

@@ -6,7 +6,6 @@ import inspect
 import numpy as np
 
 from ..exceptions import BackboneCutError
-from ._base import Backbone
 from ._blocks import Apply, AttentionBlock, PaddingMaskBlock
 from ._check import check_backbone, example_rows
 from ._preprocess import ArrayPreprocess, ImagePreprocess, TextPreprocess
@@ -19,9 +18,12 @@ MODALITY_OF = {
 
 
 def from_module(
-    module, *, blocks, preprocess, pooling, post_pool, head, n_prefix_tokens, name
+    cls, module, *, blocks, preprocess, pooling, post_pool, head, n_prefix_tokens, name
 ):
-    """Describe a module as blocks; see `Backbone.from_module`."""
+    """Describe a module as blocks; see `Backbone.from_module`.
+
+    `cls` is `Backbone`, handed in because its own file imports this one.
+    """
     from torch import nn
 
     if not isinstance(module, nn.Module):
@@ -37,7 +39,7 @@ def from_module(
         )
     # Blocks are frozen and put into eval mode; the caller's module stays as it is.
     module = copy.deepcopy(module).eval().requires_grad_(False)
-    backbone = Backbone(
+    backbone = cls(
         name=name or type(module).__name__,
         modality=modality,
         blocks={

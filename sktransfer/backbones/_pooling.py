@@ -1,8 +1,87 @@
-"""From activations to one vector a row."""
+"""From activations to one vector per row: the table of poolings."""
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .._utils.choices import Choices, any_of
 from ..exceptions import PoolingError
 
-POOLINGS = ("auto", "mean", "max", "cls", "last")
+
+class Pooling(NamedTuple):
+    """What there is to know of a pooling.
+
+    Attributes
+    ----------
+    of_tokens : callable
+        ``of_tokens(hidden, mask, n_prefix_tokens)`` of tokens ``(n, length,
+        features)``, with a mask ``(n, length)`` of the real ones or None.
+    of_map : callable or None, default=None
+        ``of_map(hidden)`` of feature maps ``(n, channels, height, width)``. None cannot
+        pool maps.
+    is_offered : bool, default=True
+        Whether callers may choose it. The others are networks' own.
+    """
+
+    of_tokens: Callable[..., Any]
+    of_map: Callable[[Any], Any] | None = None
+    is_offered: bool = True
+
+
+def mean_of_tokens(hidden, mask, n_prefix_tokens):
+    """Return the mean of the real tokens behind the prefix."""
+    if mask is None:
+        return hidden[:, n_prefix_tokens:].mean(1)
+    weights = _behind_prefix(mask, n_prefix_tokens)[..., None].to(hidden.dtype)
+    return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+
+def mean_of_map(hidden):
+    """Return the mean over positions."""
+    return hidden.mean((2, 3))
+
+
+def max_of_tokens(hidden, mask, n_prefix_tokens):
+    """Return the greatest values of the real tokens behind the prefix."""
+    if mask is None:
+        return hidden[:, n_prefix_tokens:].amax(1)
+    is_real = _behind_prefix(mask, n_prefix_tokens)[..., None]
+    return hidden.masked_fill(~is_real, float("-inf")).amax(1)
+
+
+def max_of_map(hidden):
+    """Return the greatest values over positions."""
+    return hidden.amax((2, 3))
+
+
+def first_token(hidden, mask, n_prefix_tokens):
+    """Return the first token."""
+    return hidden[:, 0]
+
+
+def last_token(hidden, mask, n_prefix_tokens):
+    """Return the last real token."""
+    if mask is None:
+        return hidden[:, -1]
+    return hidden[_rows(mask), _last_real(mask)]
+
+
+def mean_of_prefix(hidden, mask, n_prefix_tokens):
+    """Return the mean of the prefix tokens."""
+    return hidden[:, :n_prefix_tokens].mean(1)
+
+
+# The one place that names them: constraints, checks and messages read it, and
+# tests/test_docstrings.py compares the docstrings with it.
+POOLINGS = {
+    "mean": Pooling(mean_of_tokens, mean_of_map),
+    "max": Pooling(max_of_tokens, max_of_map),
+    "cls": Pooling(first_token),
+    "last": Pooling(last_token),
+    "prefix": Pooling(mean_of_prefix, is_offered=False),
+    # Of networks whose last block pools; what comes before it is averaged.
+    "none": Pooling(mean_of_tokens, mean_of_map, is_offered=False),
+}
+POOLING_CHOICES = Choices(POOLINGS, lambda entry: entry.is_offered, also=("auto",))
 
 
 def pool(hidden, mask, pooling, n_prefix_tokens=0):
@@ -15,10 +94,8 @@ def pool(hidden, mask, pooling, n_prefix_tokens=0):
         tokens, or ``(n, features)`` vectors, which are returned as they are.
     mask : bool Tensor of shape (n, length) or None
         True where a token is real.
-    pooling : {"mean", "max", "cls", "last", "prefix", "none"}
-        ``"cls"`` is the first token, ``"last"`` the last real one, ``"prefix"`` the
-        mean of the prefix tokens. ``"none"`` is what networks have whose last block
-        pools; before that block it is "mean".
+    pooling : str
+        A name in `POOLINGS`.
     n_prefix_tokens : int, default=0
         Leading tokens (class token, registers) that "mean" and "max" leave out.
 
@@ -33,33 +110,24 @@ def pool(hidden, mask, pooling, n_prefix_tokens=0):
     """
     if hidden.ndim == 2:
         return hidden
-    if pooling == "none":
-        pooling = "mean"
-    if hidden.ndim == 4:
-        if pooling == "mean":
-            return hidden.mean((2, 3))
-        if pooling == "max":
-            return hidden.amax((2, 3))
+    entry = POOLINGS[pooling]
+    if hidden.ndim == 3:
+        return entry.of_tokens(hidden, mask, n_prefix_tokens)
+    if entry.of_map is None:
+        others = Choices(
+            POOLINGS, lambda other: other.is_offered and other.of_map is not None
+        )
         raise PoolingError(
             f"pooling={pooling!r} needs tokens, but this network makes feature maps; "
-            "use 'mean', 'max' or 'auto'."
+            f"use {any_of([*others, 'auto'])}."
         )
-    if pooling == "cls":
-        return hidden[:, 0]
-    if pooling == "prefix":
-        return hidden[:, :n_prefix_tokens].mean(1)
-    if mask is None:
-        tokens = hidden[:, n_prefix_tokens:]
-        by_name = {"mean": lambda: tokens.mean(1), "max": lambda: tokens.amax(1)}
-        return by_name[pooling]() if pooling in by_name else hidden[:, -1]
-    if pooling == "last":
-        return hidden[_rows(mask), _last_real(mask)]
+    return entry.of_map(hidden)
+
+
+def _behind_prefix(mask, n_prefix_tokens):
     mask = mask.clone()
     mask[:, :n_prefix_tokens] = False
-    if pooling == "max":
-        return hidden.masked_fill(~mask[..., None], float("-inf")).amax(1)
-    weights = mask[..., None].to(hidden.dtype)
-    return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
+    return mask
 
 
 def _rows(mask):

@@ -4,7 +4,7 @@ import contextlib
 
 import numpy as np
 
-from .._cells.column import CellError
+from .._cells.column import CellError, pick
 from .._utils.whole_file import write_whole
 from ..backbones import load_backbone
 from ..encoders import TextEncoder
@@ -61,7 +61,7 @@ def _reasons(encoder, cells, rows):
     network = load_backbone(encoder.backbone, modality=encoder._modality)
     found = {}
     with contextlib.closing(encoder._reader(network)) as reader:
-        results = reader.read([cells[row] for row in rows])
+        results = reader.read(pick(cells, rows))
         for row, result in zip(rows, results, strict=True):
             if not isinstance(result, CellError):
                 prepared = reader.prepare([result[1]], encoder._adapt(network))[0]

@@ -8,11 +8,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._extraction.estimator import ColumnEstimator
 from .._extraction.runners import Request, VectorRunner
+from .._utils.choices import Choices
 from .._utils.devices import PRECISIONS
 from .._utils.validation import Interval, StrOptions
 from ..backbones import load_backbone
-from ..backbones._engines.choose import ENGINES, engine_device
-from ..backbones._pooling import POOLINGS
+from ..backbones._engines.builders import ENGINES
+from ..backbones._engines.choose import engine_device
+from ..backbones._pooling import POOLING_CHOICES
 from ..cache._default import resolve_cache
 
 POLICIES = {"raise", "nan", "zero", "mean"}
@@ -27,7 +29,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
     _parameter_constraints = {
         "backbone": "no_validation",  # load_backbone says more
         "depth": "no_validation",  # so does Backbone.resolve_depth
-        "pooling": [StrOptions(set(POOLINGS))],
+        "pooling": [StrOptions(POOLING_CHOICES)],
         "normalize": ["boolean"],
         "add_indicator": ["boolean"],
         "batch_size": [
@@ -37,7 +39,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         "cache": "no_validation",  # resolve_cache says more
         "device": "no_validation",  # so does engine_device
         "precision": [StrOptions(set(PRECISIONS))],
-        "engine": [StrOptions(set(ENGINES))],
+        "engine": [StrOptions(Choices(ENGINES))],
         "verbose": ["verbose"],
     }
 

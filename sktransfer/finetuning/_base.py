@@ -5,23 +5,24 @@ import dataclasses
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._extraction.estimator import ColumnEstimator
 from .._extraction.runners import Request
 from .._utils.allocator import kept_pages
+from .._utils.choices import Choices
 from .._utils.devices import PRECISIONS, resolve_device, seeded, turn
-from .._utils.validation import Interval, StrOptions
+from .._utils.validation import Interval, StrOptions, draw_seed
 from ..backbones import State, load_backbone
-from ..backbones._pooling import POOLINGS
+from ..backbones._pooling import POOLING_CHOICES
 from ..cache._default import resolve_cache
+from ._domain_losses import LOSSES
 from ._fit_rows import FitRows
+from ._heads import HEADS
 from ._rows import Forward
 from ._training import PREDICT_BATCH, Plan, Training
 
 POLICIES = {"raise", "prior"}
-MAX_SEED = 2**31 - 1
 FRACTION = Interval(Real, 0, 1, closed="neither")
 POSITIVE = Interval(Real, 0, None, closed="neither")
 NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
@@ -37,8 +38,8 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
     _parameter_constraints = {
         "backbone": "no_validation",  # load_backbone says more
         "freeze_depth": "no_validation",  # so does Backbone.resolve_depth
-        "pooling": [StrOptions(set(POOLINGS))],
-        "head": [StrOptions({"linear", "mlp", "cosine"})],
+        "pooling": [StrOptions(POOLING_CHOICES)],
+        "head": [StrOptions(Choices(HEADS, lambda head: not head.needs_classes))],
         "head_init": [StrOptions({"auto", "probe", "random"})],
         "probe_C": [POSITIVE],
         "dropout": [Interval(Real, 0, 1, closed="left")],
@@ -49,7 +50,10 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
         "lr_schedule": [StrOptions({"constant", "cosine", "one-cycle"})],
         "gradient_clip_value": [POSITIVE, None],
         "batch_norm": [StrOptions({"frozen", "eval", "train", "target"})],
-        "domain_loss": [StrOptions({"coral", "mmd", "dann"}), None],
+        "domain_loss": [
+            StrOptions(Choices(LOSSES, lambda loss: not loss.needs_classes)),
+            None,
+        ],
         "domain_loss_weight": [NOT_NEGATIVE],
         "max_epochs": [Interval(Integral, 0, None, closed="left")],
         "batch_size": [COUNT],
@@ -154,7 +158,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
         groups = self._checked(groups, n_rows, "groups")
         used, target_rows = self._rows_by_domain(weight, sample_domain)
         request = self._request()
-        seed = int(check_random_state(self.random_state).randint(MAX_SEED))
+        seed = draw_seed(self.random_state)
         y = self._labelled(y, used, n_rows)
         if is_resumed:
             target = self._target_to_go_on_with(request)
@@ -212,9 +216,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
                 f"{self.freeze_depth!r} freezes up to {depth!r}, and the first fit "
                 f"up to {self.freeze_depth_!r}. Use warm_start=False."
             )
-        from ._heads import kind_of
-
-        head = kind_of(self.net_.module_.head)
+        head = self.net_.module_.head.kind
         if head != self.head:
             raise ValueError(
                 f"{type(self).__name__} cannot go on training: head={self.head!r}, and "

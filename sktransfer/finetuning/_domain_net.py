@@ -6,7 +6,8 @@ from torch import nn
 
 from .._utils.names import on_disk
 from ._batches import RowsLoader
-from ._domain_losses import ramp
+from ._discriminator import Discriminator, Product
+from ._domain_losses import LOSSES, ramp
 from ._net import FineTuneNet
 
 
@@ -43,6 +44,56 @@ class DomainLoader(RowsLoader):
             self.waiting = np.concatenate([self.waiting, more])
         rows, self.waiting = self.waiting[:n_rows], self.waiting[n_rows:]
         return rows
+
+
+@on_disk
+class DomainLoss(nn.Module):
+    """One of the losses, with what it learns itself.
+
+    Parameters
+    ----------
+    kind : str
+        A name in `LOSSES`.
+    n_features, n_outputs : int
+    """
+
+    def __init__(self, kind, n_features, n_outputs):
+        super().__init__()
+        self.kind = kind
+        self.product = self.discriminator = None
+        spec = LOSSES[kind]
+        if spec.is_conditional:
+            self.product = Product(n_features, n_outputs)
+            n_features = self.product.width
+        if spec.function is None:
+            self.discriminator = Discriminator(n_features)
+
+    def forward(self, features, outputs, n_source, factor):
+        """Return the loss, and what is added to that of the labels.
+
+        Parameters
+        ----------
+        features, outputs : Tensor
+            Of the source rows and, behind them, the target rows.
+        n_source : int
+        factor : float
+            The weight at this step. A discriminator learns with a weight of 1, and
+            only the gradient that it sends back is weighted.
+        """
+        spec = LOSSES[self.kind]
+        if spec.acts_on == "outputs":
+            loss = spec.function(outputs[n_source:])
+            return loss, factor * loss
+        features = features / features[:n_source].detach().std(correction=0).clamp(
+            min=1e-6
+        )
+        if self.discriminator is None:
+            loss = spec.function(features[:n_source], features[n_source:])
+            return loss, factor * loss
+        if self.product is not None:
+            features = self.product(features, outputs)
+        loss = self.discriminator.loss(features, n_source, factor)
+        return loss, loss
 
 
 @on_disk

@@ -4,8 +4,11 @@ from numbers import Integral, Real
 
 from sklearn.base import ClassifierMixin, RegressorMixin
 
+from .._utils.choices import Choices
 from .._utils.validation import Interval, StrOptions
 from ._base import BaseFineTuner
+from ._domain_losses import LOSSES
+from ._heads import HEADS
 from ._targets import ClassTarget, NumberTarget
 
 
@@ -14,10 +17,10 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
 
     _parameter_constraints = {
         **BaseFineTuner._parameter_constraints,
-        "domain_loss": [StrOptions({"coral", "mmd", "dann", "cdan", "mcc"}), None],
+        "domain_loss": [StrOptions(Choices(LOSSES)), None],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
-        "head": [StrOptions({"linear", "mlp", "cosine", "prototype"})],
+        "head": [StrOptions(Choices(HEADS))],
         "objective": [StrOptions({"log_loss", "contrastive"})],
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "max_pairs": [Interval(Integral, 1, None, closed="left")],

@@ -8,6 +8,7 @@ from sklearn.exceptions import DataConversionWarning
 
 from .._extraction.runners import ActivationRunner, InputRunner
 from .._utils.validation import (
+    check_rows,
     check_sample_domain,
     is_integer,
     plain,
@@ -187,13 +188,7 @@ class FitRows:
                     DataConversionWarning,
                     stacklevel=5,
                 )
-        if values.shape[:1] != (n_rows,):
-            raise ValueError(
-                f"{type(self).__name__}: Found input variables with inconsistent "
-                f"numbers of samples: X has {n_rows} rows, {name} has "
-                f"{len(values) if values.ndim else 'none'}."
-            )
-        return values
+        return check_rows(values, n_rows, name, type(self).__name__)
 
 
 class _Selected:

@@ -5,19 +5,21 @@ import copy
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from .._utils.names import on_disk
 from ..backbones import State
 from ..backbones._pooling import pool
 
 BATCH_NORMS = ("frozen", "eval", "train", "target")
+BATCH_NORM_TYPES = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def batch_norms(*parts):
     """Return the BatchNorm layers of modules; None is a part that is not there."""
     there = [part for part in parts if part is not None]
-    return [m for part in there for m in part.modules() if isinstance(m, _BatchNorm)]
+    return [
+        m for part in there for m in part.modules() if isinstance(m, BATCH_NORM_TYPES)
+    ]
 
 
 @on_disk

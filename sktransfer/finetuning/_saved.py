@@ -18,12 +18,10 @@ def describe_net(estimator):
     tensors : dict of str to Tensor
         Weights and buffers of the trained blocks and the head, on the CPU.
     """
-    from ._heads import kind_of
-
     module = estimator.net_.module_
     head = module.head
     record = {
-        "head": kind_of(head),
+        "head": head.kind,
         "dropout": float(head[1].p),
         "n_outputs": int(estimator._target.n_outputs),
         "pooling": module.pooling,
@@ -61,7 +59,7 @@ def rebuild_net(estimator, backbone, record, tensors, device):
         If the tensors do not fit.
     """
     from .._utils.devices import seeded
-    from ..backbones._pooling import POOLINGS
+    from ..backbones._pooling import POOLING_CHOICES
     from ._heads import HEADS, make_head
     from ._make_net import idle_net
     from ._module import BATCH_NORMS, Trained
@@ -69,7 +67,7 @@ def rebuild_net(estimator, backbone, record, tensors, device):
 
     if record["head"] not in HEADS or record["batch_norm"] not in BATCH_NORMS:
         raise ValueError(f"no such head or batch_norm: {record}")
-    if record["pooling"] not in (*POOLINGS, backbone.pooling):
+    if record["pooling"] not in (*POOLING_CHOICES, backbone.pooling):
         raise ValueError(f"no such pooling: {record}")
     k = backbone.resolve_depth(
         record["freeze_depth"] or 0, parameter="freeze_depth", minimum=0

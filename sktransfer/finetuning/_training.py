@@ -5,13 +5,14 @@ from typing import NamedTuple
 import numpy as np
 
 from .._utils.allocator import hand_back
+from .._utils.choices import Choices, any_of
+from ._domain_losses import LOSSES
+from ._heads import HEADS, make_head
 from ._prefix import Prefix
 
 PREDICT_BATCH = 32
 READ_AHEAD, READ_AHEAD_BYTES = 1024, 2**26  # of texts that are put in order of length
 SCALED_ROWS = 4096  # that are enough to learn a mean and a spread from
-ON_FEATURES = ("coral", "mmd", "dann", "cdan")  # domain losses that no head can lower
-ON_CLASSES = ("cdan", "mcc")  # that need a softmax over classes
 
 
 class Plan(NamedTuple):
@@ -81,7 +82,7 @@ class Training:
         """Train blocks and head together; return the net and its whole epochs."""
         from ._net import Loss
 
-        is_fitted = self.head == "prototype"  # before the training, and after it
+        is_fitted = not HEADS[self.head].is_trained  # but before and after the training
         if is_fitted or (not plan.is_resumed and self._head_init() == "probe"):
             self._fit_head(module, plan, dataset)
         domain = self._domain_loss(plan)
@@ -113,7 +114,7 @@ class Training:
             ContrastiveLoss,
             batches_of_an_epoch,
         )
-        from ._heads import standardize
+        from ._head_start import standardize
         from ._net import Loss
 
         for part in (dataset, valid):
@@ -215,7 +216,6 @@ class Training:
 
     def _module(self, request, target):
         """Return the trained part, with the weights of the backbone and a new head."""
-        from ._heads import make_head
         from ._module import Trained
 
         backbone, k = request.backbone, request.depth
@@ -233,7 +233,7 @@ class Training:
         """Return the loss between domains, with what the last fit has left of it."""
         if self.domain_loss is None:
             return None
-        from ._domain_losses import DomainLoss
+        from ._domain_net import DomainLoss
 
         width = plan.request.backbone.widths[-1]
         domain = DomainLoss(self.domain_loss, width, plan.target.n_outputs)
@@ -253,19 +253,28 @@ class Training:
         """Refuse what could have no effect, or no meaning."""
         from ._module import batch_norms
 
-        loss, name = self.domain_loss, type(self).__name__
+        loss, name = LOSSES.get(self.domain_loss), type(self).__name__
         blocks = list(request.backbone.blocks.values())[request.depth :]
-        if loss in ON_FEATURES and not blocks:
-            others = "; or domain_loss='mcc', which trains the head"
+        if loss is not None and loss.acts_on == "features" and not blocks:
+            others = [
+                other
+                for other, spec in LOSSES.items()
+                if spec.acts_on == "outputs"
+                and (target.task == "classes" or not spec.needs_classes)
+            ]
+            advice = "Use a smaller freeze_depth, such as -1"
+            if others:
+                advice += f"; or domain_loss={any_of(others)}, which trains the head"
             raise ValueError(
-                f"{name}: domain_loss={loss!r} moves the features, and freeze_depth="
-                f"{self.freeze_depth!r} freezes all that makes them. Use a smaller "
-                f"freeze_depth, such as -1{others if target.task == 'classes' else ''}."
+                f"{name}: domain_loss={self.domain_loss!r} moves the features, and "
+                f"freeze_depth={self.freeze_depth!r} freezes all that makes them. "
+                f"{advice}."
             )
-        if loss in ON_CLASSES and target.task == "labels":
+        if loss is not None and loss.needs_classes and target.task == "labels":
+            others = Choices(LOSSES, lambda spec: not spec.needs_classes)
             raise ValueError(
-                f"{name}: domain_loss={loss!r} needs one class a row, and y has "
-                f"{target.n_outputs} labels a row. Use 'coral', 'mmd' or 'dann'."
+                f"{name}: domain_loss={self.domain_loss!r} needs one class per row, "
+                f"and y has {target.n_outputs} labels per row. Use {any_of(others)}."
             )
         post_pool = request.backbone.post_pool if blocks else None
         if self.batch_norm == "target" and not batch_norms(*blocks, post_pool):
@@ -279,13 +288,15 @@ class Training:
     def _check_objective(self, request, target, is_partial):
         """Refuse what a contrastive objective and prototypes cannot take."""
         name, is_contrastive = type(self).__name__, self.objective == "contrastive"
-        chosen = "objective='contrastive'" if is_contrastive else "head='prototype'"
-        if not is_contrastive and self.head != "prototype":
+        chosen = f"head={self.head!r}"
+        if is_contrastive:
+            chosen = "objective='contrastive'"
+        elif HEADS[self.head].is_trained:
             return
         if target.task != "classes":
             raise ValueError(
-                f"{name}: {chosen} needs one class a row, and y has "
-                f"{target.n_outputs} labels a row. Use objective='log_loss' and "
+                f"{name}: {chosen} needs one class per row, and y has "
+                f"{target.n_outputs} labels per row. Use objective='log_loss' and "
                 "another head."
             )
         if is_partial:
@@ -295,11 +306,12 @@ class Training:
             )
         n_trained = len(request.backbone.blocks) - request.depth
         if not is_contrastive:
-            if self.domain_loss == "mcc" and not n_trained:
+            # Losses on features were refused before.
+            if self.domain_loss is not None and not n_trained:
                 raise ValueError(
-                    f"{name}: domain_loss='mcc' trains what head='prototype' does not "
-                    f"have, and freeze_depth={self.freeze_depth!r} freezes the rest. "
-                    "Use another head, or a smaller freeze_depth."
+                    f"{name}: domain_loss={self.domain_loss!r} trains what {chosen} "
+                    f"does not have, and freeze_depth={self.freeze_depth!r} freezes "
+                    "the rest. Use another head, or a smaller freeze_depth."
                 )
             return
         if not n_trained:
@@ -308,9 +320,10 @@ class Training:
                 f"{self.freeze_depth!r} freezes all that makes them. Use a smaller "
                 "freeze_depth, such as -1; or objective='log_loss'."
             )
+        heads = Choices(HEADS, lambda head: head.fit is not None)
         for parameter, is_taken, advice in (
             ("batch_size", self.batch_size > 1, "2 or more"),
-            ("head", self.head in ("linear", "prototype"), "'linear' or 'prototype'"),
+            ("head", self.head in heads, any_of(heads)),
             ("head_init", self.head_init != "random", "'auto'"),
             ("label_smoothing", self.label_smoothing == 0, "0"),
             ("domain_loss", self.domain_loss is None, "None"),
@@ -352,22 +365,20 @@ class Training:
 
     def _fit_head(self, module, plan, dataset):
         """Set the head to a linear model, or to the means of the classes."""
-        from ._heads import set_prototypes, start_from_probe
-
         found = self._features(module, plan, dataset)
-        if self.head == "prototype":
-            set_prototypes(module.head, *found)
-            return
-        start_from_probe(module.head, *found, task=plan.target.task, C=self.probe_C)
+        fit = HEADS[self.head].fit
+        fit(module.head, *found, task=plan.target.task, C=self.probe_C)
 
     def _head_init(self):
-        if self.head_init == "probe" and self.head != "linear":
+        head = HEADS[self.head]
+        can_start = head.fit is not None and head.is_trained
+        if self.head_init == "probe" and not can_start:
             raise ValueError(
                 f"head_init='probe' starts from a linear model, and head={self.head!r} "
                 "is none; use head_init='auto'."
             )
         if self.head_init == "auto":
-            return "probe" if self.head == "linear" else "random"
+            return "probe" if can_start else "random"
         return self.head_init
 
 

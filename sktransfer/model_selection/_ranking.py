@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from .._cells.column import as_column
+from .._cells.column import as_column, pick
 from .._utils.folds import among, make_folds
 from .._utils.names import set_module
-from .._utils.validation import dense, is_null
+from .._utils.validation import check_rows, dense, is_null
 from ..backbones import Backbone, load_backbone
 from ..cache import FeatureCache
 from ..exceptions import UnreadableRowError
@@ -137,10 +137,7 @@ def rank_backbones(
         params["cache"] = FeatureCache()
     cells = column.cells
     if len(kept) < len(cells):
-        if isinstance(cells, np.ndarray):
-            cells = cells[kept]
-        else:
-            cells = [cells[row] for row in kept]
+        cells = pick(cells, kept)
     rows = []
     for backbone, depth, pooling in triples:
         encoder = ENCODERS[modality](backbone, depth=depth, pooling=pooling, **params)
@@ -254,11 +251,8 @@ def _read(X, y, groups, task, missing):
     cells, y = column.cells, dense(y)
     groups = None if groups is None else np.asarray(groups)
     for name, values in (("y", y), ("groups", groups)):
-        if values is not None and (not values.ndim or len(values) != len(cells)):
-            raise ValueError(
-                f"rank_backbones: X has {len(cells)} rows and {name} has shape "
-                f"{values.shape}; expected one entry a row."
-            )
+        if values is not None:
+            check_rows(values, len(cells), name, "rank_backbones")
     kept = np.arange(len(cells))
     is_pixels = isinstance(cells, np.ndarray) and cells.dtype == np.uint8
     if missing == "drop" and not is_pixels:
@@ -342,7 +336,7 @@ def _speed(encoder, cells, rows):
     if len(rows) == 0:
         return float("nan")
     timed = type(encoder)(**encoder.get_params() | {"cache": None, "verbose": 0})
-    some = cells[rows] if isinstance(cells, np.ndarray) else [cells[i] for i in rows]
+    some = pick(cells, rows)
     start = time.perf_counter()
     timed.fit_transform(some)
     return len(rows) / (time.perf_counter() - start)

@@ -4,13 +4,12 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._cells.guess import missing_file, sample_of
 from .._utils.names import set_module
 from .._utils.optional import import_optional
-from .._utils.validation import HasMethods, Interval, StrOptions, shorten
+from .._utils.validation import HasMethods, Interval, StrOptions, draw_seed, shorten
 from ..encoders import ImageEncoder, TextEncoder
 from ._columns import (
     CATEGORICAL,
@@ -302,7 +301,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             skrub = import_optional(
                 "skrub", extra="tables", purpose="TableEncoder(rest='skrub')"
             )
-            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            seed = draw_seed(self.random_state)
             strings = skrub.StringEncoder(random_state=seed)
             self._vectorizer = skrub.TableVectorizer(high_cardinality=strings)
             frame = self._vectorizer.fit_transform(left, y)

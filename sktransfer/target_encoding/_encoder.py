@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone, is_classifier
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing, check_random_state, get_tags
+from sklearn.utils import get_tags
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
@@ -14,12 +14,20 @@ from .._extraction.estimator import ImageColumn, TextColumn
 from .._utils.folds import make_folds
 from .._utils.names import set_module
 from .._utils.pca import fit_pca
-from .._utils.validation import Interval, StrOptions, dense, is_integer, n_rows_of
+from .._utils.validation import (
+    Interval,
+    StrOptions,
+    check_rows,
+    dense,
+    draw_seed,
+    is_integer,
+    n_rows_of,
+    take_rows,
+)
 from ..encoders import ImageEncoder, TextEncoder
+from ._outputs import outputs_of
 
 OUTPUTS = {"auto", "logits", "proba", "predictions"}
-SMALLEST_SHARE = 1e-3  # a forest's 0 is no certainty, and its logarithm no number
-MAX_SEED = 2**31 - 1
 
 
 @set_module("sktransfer")
@@ -250,26 +258,14 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
             raise ValueError(
                 "TargetAwareEncoder requires y to be passed, but the target y is None."
             )
-        y = dense(y)
-        n_rows = n_rows_of(X)
-        if not y.ndim or len(y) != n_rows:
-            raise ValueError(
-                f"TargetAwareEncoder: X has {n_rows} rows and y has shape {y.shape}; "
-                "expected one target a row."
-            )
-        if sample_weight is not None and len(sample_weight) != n_rows:
-            raise ValueError(
-                f"TargetAwareEncoder: X has {n_rows} rows and sample_weight has "
-                f"{len(sample_weight)}; expected one weight a row."
-            )
+        name, n_rows = type(self).__name__, n_rows_of(X)
+        y = check_rows(dense(y), n_rows, "y", name)
+        if sample_weight is not None:
+            sample_weight = np.asarray(sample_weight)
+            check_rows(sample_weight, n_rows, "sample_weight", name)
         if groups is not None:
-            groups = np.asarray(groups)
-            if groups.shape != (n_rows,):
-                raise ValueError(
-                    f"TargetAwareEncoder: X has {n_rows} rows and groups has shape "
-                    f"{groups.shape}; expected one group a row."
-                )
-        seed = int(check_random_state(self.random_state).randint(MAX_SEED))
+            groups = check_rows(np.asarray(groups), n_rows, "groups", name)
+        seed = draw_seed(self.random_state)
         self._learn_outputs(y)
         rows = np.arange(n_rows)
         self.estimator_ = self._fitted(X, y, sample_weight, groups, rows)
@@ -329,74 +325,14 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
             return SimpleNamespace(classes_=there)
         given = {}
         if sample_weight is not None:
-            given["sample_weight"] = np.asarray(sample_weight)[rows]
+            given["sample_weight"] = sample_weight[rows]
         if groups is not None and has_fit_parameter(self.estimator, "groups"):
             given["groups"] = groups[rows]
         return clone(self.estimator).fit(_rows(X, rows), y[rows], **given)
 
     def _outputs(self, model, X):
-        """Return one row of columns for each row."""
-        if self._is_classes and len(model.classes_) == 1:  # all that its fold had
-            n_rows = n_rows_of(X)
-            if self.output_ == "predictions":
-                return np.full((n_rows, 1), float(model.classes_[0]))
-            return np.tile(self._certain(model.classes_[0]), (n_rows, 1))
-        if self.output_ == "predictions":
-            outputs = np.asarray(model.predict(X), dtype=np.float64)
-            return outputs.reshape(len(outputs), -1)
-        if self.output_ == "logits" and hasattr(model, "decision_function"):
-            outputs = np.asarray(model.decision_function(X), dtype=np.float64)
-        elif hasattr(model, "predict_proba"):
-            outputs = model.predict_proba(X)
-            if isinstance(outputs, list):  # one table for each label
-                outputs = np.column_stack(
-                    [_positive(table, model, i) for i, table in enumerate(outputs)]
-                )
-            elif self._is_classes and len(model.classes_) == 2:
-                outputs = outputs[:, 1]
-            outputs = np.asarray(outputs, dtype=np.float64)
-            if self.output_ == "logits":
-                outputs = np.clip(outputs, SMALLEST_SHARE, 1 - SMALLEST_SHARE)
-                is_odds = outputs.ndim == 1 or not self._is_classes
-                outputs = np.log(outputs / (1 - outputs) if is_odds else outputs)
-        else:
-            raise TypeError(
-                f"TargetAwareEncoder: {type(model).__name__} has no predict_proba, "
-                f"which output={self.output_!r} needs; use another output or estimator."
-            )
-        return self._all_classes(model, outputs) if self._is_classes else outputs
-
-    def _certain(self, label):
-        """Return the columns of a row that is of a class for certain."""
-        share = (self.classes_ == label).astype(np.float64)
-        is_binary = len(share) == 2
-        if self.output_ == "logits":
-            share = np.clip(share, SMALLEST_SHARE, 1 - SMALLEST_SHARE)
-            share = np.log(share / (1 - share) if is_binary else share)
-            if not is_binary:
-                share -= share.mean()
-        return share[1:] if is_binary else share
-
-    def _all_classes(self, model, outputs):
-        """Put outputs into the columns of all classes; a fold may lack some."""
-        is_share = self.output_ == "proba"
-        if len(self.classes_) == 2:
-            return outputs.reshape(len(outputs), 1)
-        known = np.searchsorted(self.classes_, model.classes_)
-        if outputs.ndim == 1:  # this fold has two classes of several
-            first = 1 - outputs if is_share else -outputs / 2
-            outputs = np.column_stack([first, outputs if is_share else outputs / 2])
-        if outputs.shape[1] != len(known):
-            raise ValueError(
-                f"TargetAwareEncoder: {type(model).__name__} gives {outputs.shape[1]} "
-                f"columns for {len(known)} classes; use output='proba', or "
-                "decision_function_shape='ovr' of an SVC."
-            )
-        table = np.zeros((len(outputs), len(self.classes_)))
-        if not is_share:
-            table[:] = outputs.min(axis=1, keepdims=True)
-        table[:, known] = outputs
-        return table if is_share else table - table.mean(axis=1, keepdims=True)
+        classes = getattr(self, "classes_", None)
+        return outputs_of(model, X, output=self.output_, classes=classes)
 
     def _fit_frozen(self, X, n_rows, seed):
         """Fit what stands beside the outputs, and return it; None for nothing."""
@@ -432,17 +368,10 @@ def _encoder_of(estimator, frozen):
     )
 
 
-def _positive(table, model, label):
-    """Return the probability of a label, where all rows may have or lack it."""
-    if table.shape[1] > 1:
-        return table[:, 1]
-    return np.full(len(table), float(model.classes_[label][0] > 0))
-
-
 def _rows(X, rows):
     if hasattr(X, "to_pylist"):  # pyarrow
         return X.take(rows)
-    return _safe_indexing(X, rows)
+    return take_rows(X, rows)
 
 
 def _name_of(X):

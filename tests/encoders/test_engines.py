@@ -18,7 +18,8 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 import sktransfer
 from sktransfer import ImageEncoder, TextEncoder, cache_info, load_backbone
-from sktransfer.backbones._engines import builders, choose
+from sktransfer.backbones._engines import choose
+from sktransfer.backbones._engines.builders import ENGINES
 from sktransfer.encoders._base import BaseEncoder
 from sktransfer.exceptions import MissingDependencyError
 
@@ -43,7 +44,7 @@ def rows_of(modality, n=23, seed=0):
 
 def installed(engine):
     """Skip where an engine's packages are not here."""
-    for package in choose.PACKAGES.get(engine, ()):
+    for package in ENGINES[engine].packages:
         if importlib.util.find_spec(package) is None:
             pytest.skip(f'{package} is missing: pip install "sktransfer[{engine}]"')
     return engine
@@ -149,12 +150,13 @@ def test_a_wrong_name_is_refused():
 
 @pytest.mark.parametrize(
     ("engine", "package"),
-    [(e, p) for e, packages in choose.PACKAGES.items() for p in packages],
+    [(name, p) for name, entry in ENGINES.items() for p in entry.packages],
 )
 def test_a_missing_package_is_named_with_its_pip_line(engine, package, monkeypatch):
-    for other in choose.PACKAGES[engine]:
-        monkeypatch.setattr(choose, "PACKAGES", {engine: ("sktransfer", package)})
+    for other in ENGINES[engine].packages:
         monkeypatch.setitem(sys.modules, other, None)
+    changed = ENGINES[engine]._replace(packages=("sktransfer", package))
+    monkeypatch.setitem(ENGINES, engine, changed)
     line = rf'{package!r}.*pip install "sktransfer\[{engine}\]"'
     encoder = TextEncoder("tiny-bert", engine=engine)
     for method in (encoder.fit, encoder.transform, encoder.fit_transform):
@@ -168,7 +170,6 @@ def fake(monkeypatch):
 
     It returns the list of modules that were built.
     """
-    monkeypatch.setattr(choose, "PACKAGES", {"onnxruntime": ("sktransfer",)})
 
     def install(change):
         built = []
@@ -177,7 +178,8 @@ def fake(monkeypatch):
             built.append(module)
             return lambda *tensors: change(module(*tensors).numpy(), *tensors)
 
-        monkeypatch.setitem(builders.BUILDERS, "onnxruntime", build)
+        changed = ENGINES["onnxruntime"]._replace(build=build, packages=("sktransfer",))
+        monkeypatch.setitem(ENGINES, "onnxruntime", changed)
         return built
 
     return install

@@ -25,7 +25,8 @@ from sktransfer.finetuning._contrastive import (
     ContrastiveLoss,
     batches_of_an_epoch,
 )
-from sktransfer.finetuning._heads import make_head, set_prototypes
+from sktransfer.finetuning._head_start import set_prototypes
+from sktransfer.finetuning._heads import make_head
 
 WORDS = ["good bad is", "poor fine so", "nice it awful"]
 LABELS = np.array(["plus", "minus", "none"] * 4)
@@ -280,7 +281,7 @@ def test_training_goes_on_from_where_it_ended():
         ({"label_smoothing": 0.1}, LABELS, "does not take label_smoothing=0.1"),
         ({"temperature": 0}, LABELS, "temperature"),
         ({"max_pairs": 0}, LABELS, "max_pairs"),
-        ({}, np.eye(12, 3, dtype=int), "one class a row, and y has 3 labels"),
+        ({}, np.eye(12, 3, dtype=int), "one class per row, and y has 3 labels"),
         ({}, np.arange(12), "the only one of its class"),
     ],
 )

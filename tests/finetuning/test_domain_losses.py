@@ -23,7 +23,8 @@ from sktransfer._utils.devices import seeded
 from sktransfer.exceptions import MissingRowError
 from sktransfer.finetuning import _domain_losses as losses
 from sktransfer.finetuning._batches import RowsDataset
-from sktransfer.finetuning._domain_net import DomainLoader
+from sktransfer.finetuning._discriminator import Discriminator, Product
+from sktransfer.finetuning._domain_net import DomainLoader, DomainLoss
 from sktransfer.finetuning._net import FineTuneNet
 
 LOSSES = ["coral", "mmd", "dann", "cdan", "mcc"]
@@ -104,7 +105,7 @@ def test_mcc_is_the_weighted_confusion():
 
 def test_a_discriminator_descends_and_the_features_climb():
     with seeded(0):
-        net = losses.Discriminator(3)
+        net = Discriminator(3)
         rows = torch.randn(8, 3, requires_grad=True)
     net.loss(rows, 4, 0.0).backward()
     plain = [p.grad.clone() for p in net.parameters()]
@@ -126,7 +127,7 @@ def test_cdan_sees_features_by_class():
     rng = np.random.default_rng(0)
     features, outputs = as_tensors([rng.normal(size=(4, n)) for n in (6, 3)])
     outputs.requires_grad_()
-    product = losses.Product(6, 3)(features, outputs)
+    product = Product(6, 3)(features, outputs)
     want = np.einsum("if,ik->ifk", features, softmax(outputs.detach().numpy(), 1))
     np.testing.assert_allclose(product.detach(), want.reshape(4, 18), atol=1e-6)
     assert not product.requires_grad
@@ -134,7 +135,7 @@ def test_cdan_sees_features_by_class():
 
 def test_cdan_projects_what_is_too_wide():
     with seeded(0):
-        wide = losses.Product(1500, 3)
+        wide = Product(1500, 3)
     assert wide.width == 1024
     # Inner products of the projections are those of the products, about.
     rng = np.random.default_rng(0)
@@ -156,7 +157,7 @@ def test_the_weight_rises_from_nothing():
 def test_the_scale_of_the_features_does_not_matter(kind, features):
     rows = torch.cat(as_tensors(features))
     with seeded(0):
-        loss = losses.DomainLoss(kind, 5, 2)
+        loss = DomainLoss(kind, 5, 2)
     values = [loss(scale * rows, None, 9, 1.0)[0].item() for scale in (1.0, 100.0)]
     assert values[0] == pytest.approx(values[1], rel=1e-4)
 
@@ -692,7 +693,7 @@ def test_frozen_features_cannot_be_moved(kind):
 @pytest.mark.parametrize("kind", ["cdan", "mcc"])
 def test_losses_on_classes_need_one_class_a_row(kind):
     y = np.c_[LABELS, 1 - LABELS]
-    with pytest.raises(ValueError, match="one class a row, and y has 2 labels"):
+    with pytest.raises(ValueError, match="one class per row, and y has 2 labels"):
         fit(images_model(domain_loss=kind), pictures(), y)
     for model in (ImageRegressor, TextRegressor):
         with pytest.raises(ValueError, match="'domain_loss' parameter"):

@@ -267,7 +267,7 @@ def test_modality_is_that_of_the_candidates_or_of_the_cells(image_paths):
         ({"n_neighbors": 0}, "n_neighbors=0 must be an int of at least 1"),
         ({"encoder_params": {"depth": 2}}, r"encoder_params has \['depth'\]"),
         ({"method": "probe", "cv": 1}, "cv=1 must be from 2 to the number of rows"),
-        ({"groups": [1, 2]}, r"X has 24 rows and groups has shape \(2,\)"),
+        ({"groups": [1, 2]}, r"X has 24 rows and groups has the shape \(2,\)"),
     ],
 )
 def test_wrong_options_are_refused(options, message):
@@ -277,7 +277,7 @@ def test_wrong_options_are_refused(options, message):
 
 
 def test_rows_and_targets_must_agree_in_number():
-    with pytest.raises(ValueError, match="X has 24 rows and y has shape"):
+    with pytest.raises(ValueError, match="X has 24 rows and y has the shape"):
         rank_backbones(TEXTS, LABELS[:-1], ["tiny-bert"])
     with pytest.raises(ValueError, match="at least 2 rows that are there; got 1 of 3"):
         rank_backbones(["a", None, None], [0, 1, 1], ["tiny-bert"])

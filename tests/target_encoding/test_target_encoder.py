@@ -292,7 +292,7 @@ def test_it_is_searched_and_is_deterministic():
         ({"output": "predictions"}, COLORS, "cannot be features; use output='logits'"),
         ({"estimator": tfidf(Ridge()), "output": "proba"}, CODES, "needs a classifier"),
         ({"frozen": "auto"}, COLORS, "frozen='auto' with Pipeline; expected None"),
-        ({}, COLORS[:-1], "X has 60 rows and y has shape"),
+        ({}, COLORS[:-1], "X has 60 rows and y has the shape"),
         ({}, None, "requires y to be passed"),
     ],
 )
@@ -312,7 +312,7 @@ def test_an_estimator_without_probabilities_is_refused_where_they_are_needed():
         N,
         3,
     )
-    with pytest.raises(ValueError, match="X has 60 rows and groups has shape"):
+    with pytest.raises(ValueError, match="X has 60 rows and groups has the shape"):
         encoder.fit_transform(TEXTS, COLORS, groups=[1])
 
 

@@ -1,18 +1,21 @@
-"""Builders of engines: from a module and an example to a function of a batch.
+"""The engines: how each is built, and the table of them.
 
-Each takes a `PooledVectors` and an example (a tuple of tensors) and returns
-``function(*tensors) -> ndarray``, which computes on the threads that torch has now.
+A builder takes a `PooledVectors` and an example (a tuple of tensors) and returns
+``function(*tensors) -> ndarray``, which computes on the threads that torch has now. The
+table is read by parameter constraints, so that this file loads no torch.
 """
 
 import contextlib
 import logging
 import warnings
-
-import torch
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 
 def build_compile(module, example):
     """Compile with torch.compile, which needs a C++ compiler on a CPU."""
+    import torch
+
     is_text = len(example) == 2
     compiled = torch.compile(module, dynamic=is_text)
     return lambda *tensors: compiled(*tensors).cpu().numpy()
@@ -21,6 +24,7 @@ def build_compile(module, example):
 def build_onnxruntime(module, example):
     """Export to ONNX and open a session on the CPU."""
     import onnxruntime
+    import torch
 
     # ONNX Runtime optimises the graph by itself, and faster.
     program = torch.onnx.export(
@@ -48,6 +52,7 @@ def build_onnxruntime(module, example):
 def build_openvino(module, example):
     """Convert for OpenVINO and compile for the CPU, in float32."""
     import openvino
+    import torch
 
     model = openvino.convert_model(_exported(module, example))
     if len(example) == 1:
@@ -66,15 +71,46 @@ def build_openvino(module, example):
     return run
 
 
-BUILDERS = {
-    "compile": build_compile,
-    "onnxruntime": build_onnxruntime,
-    "openvino": build_openvino,
+class Engine(NamedTuple):
+    """What there is to know of an engine.
+
+    Attributes
+    ----------
+    build : callable or None
+        Its builder; None is torch itself.
+    packages : tuple of str, default=()
+        Packages that it imports. The extra that installs them has the engine's name.
+    is_cpu_only : bool, default=False
+        Whether it runs on the CPU and in float32 only.
+    survives_fork : bool, default=True
+        Whether it computes in a forked process. Threads do not survive a fork, and some
+        engines have no way to start new ones.
+    """
+
+    build: Callable[[Any, tuple], Callable[..., Any]] | None
+    packages: tuple[str, ...] = ()
+    is_cpu_only: bool = False
+    survives_fork: bool = True
+
+
+# The one place that names them: constraints, checks and messages read it, and
+# tests/test_docstrings.py compares the docstrings with it.
+ENGINES = {
+    "torch": Engine(None),
+    "compile": Engine(build_compile, survives_fork=False),
+    "onnxruntime": Engine(
+        build_onnxruntime, ("onnx", "onnxscript", "onnxruntime"), is_cpu_only=True
+    ),
+    "openvino": Engine(
+        build_openvino, ("openvino",), is_cpu_only=True, survives_fork=False
+    ),
 }
 
 
 def _exported(module, example):
     """Export: fixed shapes for pictures, any number and length for texts."""
+    import torch
+
     shapes = None
     if len(example) == 2:
         any_size = torch.export.Dim.DYNAMIC

@@ -8,15 +8,9 @@ import numpy as np
 
 from ..._utils.devices import autocast, is_fork, resolve_device, turn
 from ..._utils.optional import require
+from .builders import ENGINES, quiet
 from .prepare import prepare_for_inference
 
-ENGINES = ("torch", "compile", "onnxruntime", "openvino")
-PACKAGES = {  # engine -> what it imports; the extra has the engine's name
-    "onnxruntime": ("onnx", "onnxscript", "onnxruntime"),
-    "openvino": ("openvino",),
-}
-# Their threads do not survive a fork, and they have no way to start new ones.
-NOT_IN_FORKS = ("compile", "openvino")
 # Greatest difference from torch, relative to the greatest value of a depth.
 TOLERANCES = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 5e-2}
 MAX_KEPT = 4  # networks of a backbone and process; each holds the weights once more
@@ -65,19 +59,22 @@ def engine_device(engine, device, precision):
     ValueError
         If it does not run on that device or at that precision.
     """
-    if engine not in PACKAGES:
+    entry = ENGINES[engine]
+    require(entry.packages, extra=engine, purpose=f"engine={engine!r}")
+    if not entry.is_cpu_only:
         return resolve_device(device)
-    require(PACKAGES[engine], extra=engine, purpose=f"engine={engine!r}")
+    others = [f"engine={name!r}" for name, e in ENGINES.items() if not e.is_cpu_only]
+    others = " or ".join(others)
     if precision != "float32":
         raise ValueError(
             f"engine={engine!r} computes in float32, got precision={precision!r}; "
-            "set precision='float32', or engine='torch' or 'compile'."
+            f"set precision='float32', or {others}."
         )
     resolved = resolve_device("cpu" if device == "auto" else device)
     if resolved.type != "cpu":
         raise ValueError(
             f"engine={engine!r} runs on the CPU, got device={device!r}; set "
-            "device='cpu' or 'auto', or engine='torch' or 'compile'."
+            f"device='cpu' or 'auto', or {others}."
         )
     return resolved
 
@@ -129,17 +126,16 @@ def _keep(backbone, key, function):
 
 def _proved(backbone, preprocess, key, device):
     """Return a function and None, or None and the reason why there is none."""
-    if key.engine in NOT_IN_FORKS and is_fork():
+    if not ENGINES[key.engine].survives_fork and is_fork():
         return None, "it cannot run in a forked process"
     try:
-        from .builders import BUILDERS, quiet
         from .pooled import PooledVectors
 
         ready, _ = prepare_for_inference(backbone, device, packed=False)
         module = PooledVectors(ready, key.depths, key.pooling)
         states = [ready.batch(rows).to(device) for rows in _rows(preprocess, key)]
         with quiet():  # torch.compile does its work at the first calls
-            run = BUILDERS[key.engine](module, _tensors(states[0]))
+            run = ENGINES[key.engine].build(module, _tensors(states[0]))
             function = _on_state(run, key, device)
             for state in states:
                 reason = _difference(module, function, state, key, device)

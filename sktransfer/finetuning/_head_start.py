@@ -1,0 +1,150 @@
+"""The start of a head: a linear model of the features, or the means of classes."""
+
+import warnings
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+
+SCALES = (1.0, 100.0)  # that cosines of prototypes may get
+
+
+def start_from_probe(head, features, targets, weights, *, task, C):
+    """Set a linear head to what a linear model learns on the features.
+
+    Fine-tuning that starts there distorts the features less than one that starts from
+    a random head.
+
+    Parameters
+    ----------
+    head : torch.nn.Sequential
+        From ``make_head("linear", ...)``; changed in place.
+    features : ndarray of float, shape (n_samples, n_features)
+        Changed in place.
+    targets : ndarray
+        As the loss takes them: class indices, indicators or scaled numbers.
+    weights : ndarray of shape (n_samples,)
+    task : {"classes", "labels", "numbers"}
+    C : float
+        Inverse strength of the penalty.
+
+    References
+    ----------
+    A. Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform
+    Out-of-Distribution", ICLR 2022, https://arxiv.org/abs/2202.10054
+    """
+    scaled = standardize(head, features, weights)
+    if task == "classes":
+        present = np.unique(targets)
+        if len(present) > 1:
+            coef, intercept = _logistic(scaled, targets, weights, C)
+        else:  # the first batch of `partial_fit` may be of one class
+            coef, intercept = np.zeros((1, scaled.shape[1])), np.zeros(1)
+        n_missing = head[-1].out_features - len(coef)
+        if n_missing:  # classes that none of these rows has
+            rows = np.zeros((head[-1].out_features, coef.shape[1]))
+            shift = np.full(head[-1].out_features, intercept.min() - 1.0)
+            rows[present], shift[present] = coef, intercept
+            coef, intercept = rows, shift
+    elif task == "labels":
+        fits = [_binary(scaled, column, weights, C) for column in targets.T]
+        coef, intercept = (np.stack(part) for part in zip(*fits, strict=True))
+    else:
+        ridge = Ridge(alpha=1 / C).fit(scaled, targets, sample_weight=weights)
+        coef = np.atleast_2d(ridge.coef_)
+        intercept = np.atleast_1d(ridge.intercept_)
+    import torch
+
+    with torch.no_grad():
+        head[-1].weight.copy_(torch.from_numpy(coef))
+        head[-1].bias.copy_(torch.from_numpy(intercept))
+
+
+def standardize(head, features, weights):
+    """Learn the first step of a head; return the features, changed to what it gives."""
+    mean = np.average(features, axis=0, weights=weights)
+    features -= mean
+    variance = np.vdot(features, features) / features.size - features.mean() ** 2
+    scale = np.sqrt(max(variance, 0.0)) or 1.0
+    import torch
+
+    with torch.no_grad():
+        head[0].mean.copy_(torch.from_numpy(mean))
+        head[0].scale.fill_(float(scale))
+    features /= scale
+    return features
+
+
+def set_prototypes(head, features, targets, weights, **probe):
+    """Set a head to the means of the classes.
+
+    Features are centred and brought to length 1, and the means too. The scale of the
+    cosines is the one at which the softmax suits rows best that take no part in the
+    mean of their own class.
+
+    Parameters
+    ----------
+    head : torch.nn.Sequential
+        From ``make_head("prototype", ...)``; changed in place.
+    features : ndarray of float, shape (n_samples, n_features)
+        Changed in place.
+    targets : ndarray of int, shape (n_samples,)
+    weights : ndarray of shape (n_samples,)
+    **probe
+        What a linear model would need; means do not.
+
+    References
+    ----------
+    Y. Wang et al., "SimpleShot: Revisiting Nearest-Neighbor Classification for Few-Shot
+    Learning", 2019, https://arxiv.org/abs/1911.04623
+    """
+    unit = _unit(standardize(head, features, weights))
+    sums = np.zeros((len(head[-1].directions), features.shape[1]))
+    np.add.at(sums, targets, unit * weights[:, None])
+    directions = _unit(sums)
+    import torch
+
+    with torch.no_grad():
+        head[-1].directions.copy_(torch.from_numpy(directions))
+    is_alone = np.bincount(targets, minlength=len(sums))[targets] == 1
+    if is_alone.all():
+        return
+    rows, own = unit[~is_alone], targets[~is_alone]
+    cosines = rows @ directions.T
+    without = _unit(sums[own] - rows * weights[~is_alone, None])
+    cosines[np.arange(len(own)), own] = (rows * without).sum(1)
+    cosines[:, ~directions.any(1)] = -2.0
+
+    def loss(scale):
+        wrong = -log_softmax(scale * cosines, axis=1)[np.arange(len(own)), own]
+        return np.average(wrong, weights=weights[~is_alone])
+
+    best = minimize_scalar(loss, bounds=SCALES, method="bounded")
+    head[-1].scale.fill_(float(best.x))
+
+
+def _unit(vectors):
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(norms > 0, norms, 1.0)
+
+
+def _logistic(features, targets, weights, C):
+    model = LogisticRegression(C=C, max_iter=200, tol=1e-3)
+    with warnings.catch_warnings():
+        # It may stop where it stands: training goes on from there.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(features, targets, sample_weight=weights)
+    if len(model.classes_) > 2:
+        return model.coef_, model.intercept_
+    # Two classes are one row there, and two opposite ones under a softmax.
+    half = model.coef_ / 2, model.intercept_ / 2
+    return np.vstack([-half[0], half[0]]), np.hstack([-half[1], half[1]])
+
+
+def _binary(features, targets, weights, C):
+    if targets.min() == targets.max():  # a label that all rows have, or none
+        return np.zeros(features.shape[1]), 4.0 * (2 * targets[0] - 1)
+    coef, intercept = _logistic(features, targets.astype(int), weights, C)
+    return 2 * coef[1], 2 * intercept[1]
