@@ -22,7 +22,7 @@ def texts(name):
     return tuple(np.asarray(part, object) for part in (*train, *test))
 
 
-def pictures(name):
+def images(name):
     """Return paths and labels to draw from, and paths and labels to score on."""
     import pandas as pd
 
@@ -47,7 +47,7 @@ def draw(y, n_each, seed):
 
 
 def colours(paths):
-    """Return a histogram of 8 x 8 x 8 colours of each picture."""
+    """Return a histogram of 8 x 8 x 8 colours of each image."""
     from PIL import Image
 
     rows = []

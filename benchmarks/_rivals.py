@@ -148,7 +148,7 @@ class TunedLoop:
     """
 
     sizes = (2, 4, 8, 16, 32)
-    chunk = 64  # pictures that are decoded before the network goes on
+    chunk = 64  # images that are decoded before the network goes on
 
     def __init__(self):
         import torch

@@ -16,8 +16,8 @@ ELPV_PACKAGE = "elpv_dataset"
 def load_elpv():
     """Electroluminescence photos of solar cells, and how likely each is defective.
 
-    2,624 grey pictures of 300 x 300 pixels from 44 photovoltaic modules [1]_ [2]_. An
-    expert graded each cell: probability 0, 1/3, 2/3 or 1 of a defect. The pictures
+    2,624 grey images of 300 x 300 pixels from 44 photovoltaic modules [1]_ [2]_. An
+    expert graded each cell: probability 0, 1/3, 2/3 or 1 of a defect. The images
     are in the package ``elpv-dataset``, so nothing is downloaded.
 
     Returns
@@ -33,7 +33,7 @@ def load_elpv():
 
     Notes
     -----
-    The pictures and labels are under CC BY-NC-SA 4.0: not for commercial use, with
+    The images and labels are under CC BY-NC-SA 4.0: not for commercial use, with
     attribution, and shared alike.
 
     References
@@ -68,7 +68,7 @@ def load_elpv():
 
 
 def _package_folder(package):
-    """Find an installed package's folder; importing this one reads every picture."""
+    """Find an installed package's folder; importing this one reads every image."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise MissingDependencyError(

@@ -82,7 +82,7 @@ def test_a_domain_loss_on_classes_is_refused_where_mcc_is(monkeypatch):
 
 def test_a_wrong_name_is_answered_with_the_new_one_too(monkeypatch):
     monkeypatch.setitem(LOSSES, "new", DomainLossSpec(mean_distance, "features"))
-    assert "'mcc', 'new'" in raised(image_model("nwe"))
+    assert "'mcc', 'new'" in raised(image_model("nev"))
 
 
 def spread(hidden):

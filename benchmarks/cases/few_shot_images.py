@@ -1,4 +1,4 @@
-"""Five and ten labelled pictures of each class, against logistic regression."""
+"""Five and ten labelled images of each class, against logistic regression."""
 
 import statistics
 
@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sktransfer import ImageClassifier, ImageEncoder
 
-from .._few import EMOJI, draw, pictures
+from .._few import EMOJI, draw, images
 from .._harness import claim
 
 SETS = ["clothing10", *(f"emoji {vendor}" for vendor in EMOJI)]
@@ -40,7 +40,7 @@ FROZEN = [name for name in MODELS if name.startswith("frozen")]
 def run(full=False):
     figures = {}
     for name in SETS:
-        X, y, X_test, y_test = pictures(name)
+        X, y, X_test, y_test = images(name)
         for n_each in SIZES:
             row = {model: [] for model in MODELS}
             for seed in SEEDS:

@@ -31,7 +31,7 @@ SEEDS = (0, 1, 2)
 TRAIN_ROWS, TEST_ROWS = 300, 1000  # of the image sets; as many as there are
 ELPV_500 = "elpv, 500 rows"
 VENDORS = ("fluent3d", "noto", "twemoji")
-# Pictures far from photographs want what the second line does, photographs the first.
+# Drawn images want what the second line does, photos the first.
 IMAGE_GRID = [
     {"freeze_depth": ["all", -2, -6]},
     {
@@ -176,8 +176,8 @@ def data(name):
     if name.startswith("elpv"):
         from elpv_dataset.utils import load_dataset
 
-        pictures, probability, _ = load_dataset()
-        return np.repeat(pictures[..., None], 3, axis=-1), probability > 0.5, None
+        images, probability, _ = load_dataset()
+        return np.repeat(images[..., None], 3, axis=-1), probability > 0.5, None
     if name == "clothing10":
         import pandas as pd
 

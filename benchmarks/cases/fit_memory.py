@@ -1,6 +1,6 @@
-"""Peak memory of a fit on 5,000 pictures, in a process of its own.
+"""Peak memory of a fit on 5,000 images, in a process of its own.
 
-The pictures are synthetic JPEGs of 400 x 300 pixels, made one after the other; decoded
+The images are synthetic JPEGs of 400 x 300 pixels, made one after the other; decoded
 to what the network takes they would fill 3 GB as float32, and as they are 1.8 GB.
 """
 
@@ -46,9 +46,9 @@ def make_pictures(folder):
     rng = np.random.default_rng(SEED)
     for i in range(N_IMAGES):
         coarse = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
-        picture = Image.fromarray(coarse).resize((400, 300), Image.Resampling.BICUBIC)
+        image = Image.fromarray(coarse).resize((400, 300), Image.Resampling.BICUBIC)
         buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=90)
+        image.save(buffer, "JPEG", quality=90)
         (folder / f"{i:05}.jpg").write_bytes(buffer.getvalue())
 
 

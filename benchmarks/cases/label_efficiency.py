@@ -15,7 +15,7 @@ from sktransfer import (
 )
 from sktransfer.model_selection import label_efficiency_curve
 
-from .._few import colours, pictures, texts
+from .._few import colours, images, texts
 from .._harness import SEED, claim
 
 SETS = {
@@ -96,7 +96,7 @@ def outcome(figures):
 
 def data(name):
     """Return rows, labels, and splits that all score on the test part."""
-    read = pictures if name == "clothing10" else texts
+    read = images if name == "clothing10" else texts
     X, y, X_test, y_test = read(name)
     train, test = np.arange(len(X)), len(X) + np.arange(len(X_test))
     both = np.concatenate([y, y_test]).astype(str)

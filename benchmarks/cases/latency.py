@@ -107,7 +107,7 @@ def latency(rows, labels, loop, n_calls=N_CALLS):
 
 
 def image_loop(path):
-    """Decode one picture and run timm's network on it."""
+    """Decode one image and run timm's network on it."""
     import torch
     from PIL import Image
 

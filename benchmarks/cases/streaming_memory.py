@@ -1,4 +1,4 @@
-"""100,000 pictures through transform, chunk by chunk: resident memory stays."""
+"""100,000 images through transform, chunk by chunk: resident memory stays."""
 
 import json
 import os

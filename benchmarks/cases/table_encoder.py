@@ -33,7 +33,7 @@ def outcome(rows):
         gain = np.mean(kids[OURS]["scores"]) - np.mean(kids[WITHOUT]["scores"])
         claims.append(
             claim(
-                "clothing_kids, balanced accuracy gained by the pictures",
+                "clothing_kids, balanced accuracy gained by the images",
                 round(float(gain), 4),
                 ">= 0.15",
                 gain >= 0.15,

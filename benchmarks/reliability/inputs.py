@@ -132,9 +132,9 @@ def image_files():
         "JPEG 2000": (image, "JPEG2000", {}),
     }
     contents = {}
-    for name, (picture, file_format, options) in files.items():
+    for name, (image, file_format, options) in files.items():
         buffer = io.BytesIO()
-        picture.save(buffer, file_format, **options)
+        image.save(buffer, file_format, **options)
         contents[name] = buffer.getvalue()
     return contents
 

@@ -1,8 +1,8 @@
 """
-Classify photographs with a frozen network
+Classify images with a frozen network
 ==========================================
 
-Which solar cells are defective? A pretrained network turns each photograph into
+Which solar cells are defective? A pretrained network turns each image into
 numbers, and a logistic regression learns from 300 of them. The network is not trained.
 """
 
@@ -25,7 +25,7 @@ print(f"{defective.sum()} of {len(table)} cells are defective.")
 
 # %%
 # An encoder is a transformer, so that it goes into a pipeline, and cross-validation is
-# what it is with every pipeline. Each photograph goes through the network once.
+# what it is with every pipeline. Each image goes through the network once.
 model = make_pipeline(ImageEncoder(), LogisticRegression(C=0.1, max_iter=1000))
 folds = StratifiedKFold(5, shuffle=True, random_state=0)
 defect = cross_val_predict(
@@ -49,7 +49,7 @@ for name, scores in (("pretrained network", defect), ("pixels", by_pixels)):
     RocCurveDisplay.from_predictions(defective, scores, name=name, ax=ax)
 ax.plot([0, 1], [0, 1], color="grey", linestyle=":")
 ax.set(
-    title=f"{len(table)} photographs, out of fold",
+    title=f"{len(table)} images, out of fold",
     xlabel="share of sound cells reported",
     ylabel="share of defective cells found",
 )

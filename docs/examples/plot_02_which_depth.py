@@ -3,7 +3,7 @@ How deep should the features be?
 ================================
 
 The last blocks of a network are the most specialised in what it was trained on.
-Pictures of solar cells are far from holiday photographs: is an earlier block better?
+Images of solar cells are far from holiday snapshots: is an earlier block better?
 ``depth`` is a hyper-parameter, and a grid over it costs one pass, because the cache
 keeps what every block makes of a row.
 """

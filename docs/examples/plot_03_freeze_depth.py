@@ -32,11 +32,11 @@ print(search.best_params_, f"{search.best_score_:.3f}")
 print(f"{info.hits:,} activations were found, not computed again")
 
 # %%
-# The first fit pays for the first pass over the photographs. With this few rows the
+# The first fit pays for the first pass over the images. With this few rows the
 # scores of neighbouring depths are within each other's bars; the figure is the one to
 # draw for your own search.
 display = FreezeDepthDisplay.from_search(search, score_name="ROC AUC")
-display.ax_.set_title(f"{len(table)} photographs, 3 folds, 3 epochs")
+display.ax_.set_title(f"{len(table)} images, 3 folds, 3 epochs")
 plt.show()
 
 # %%

@@ -4,7 +4,7 @@ How many labels does it take?
 
 A learning curve of a pretrained network against no network at all: scikit-learn's
 ``LearningCurveDisplay`` on pipelines with an encoder. The cache makes it one pass over
-the photographs, though the curve fits each pipeline 25 times.
+the images, though the curve fits each pipeline 25 times.
 """
 
 # %%
@@ -27,7 +27,7 @@ defective = table["probability"] > 0.5
 
 @cache
 def small(path):
-    """Grey values of a picture at 24 x 24 pixels."""
+    """Grey values of an image at 24 x 24 pixels."""
     return np.asarray(Image.open(path).convert("L").resize((24, 24)), dtype=float)
 
 
@@ -37,7 +37,7 @@ def shrink(photos):
 
 
 # %%
-# Both have the same last steps. With very few labels a coarse picture has fewer numbers
+# Both have the same last steps. With very few labels a coarse image has fewer numbers
 # to be wrong about than 1,280 features; from some 80 labels on the network is ahead.
 models = {
     "pretrained network": make_pipeline(
@@ -68,8 +68,8 @@ ax.set_xscale("log")
 ax.set_xticks([20, 40, 80, 160, 252], ["20", "40", "80", "160", "252"])
 ax.set_xticks([], minor=True)
 ax.set(
-    xlabel="labelled photographs",
-    title="Mean and standard deviation over 5 splits, 108 test photographs",
+    xlabel="labelled images",
+    title="Mean and standard deviation over 5 splits, 108 test images",
 )
 lines = ax.get_lines()[:3]
 ax.legend(lines, [*models, "guessing"], loc="upper left")

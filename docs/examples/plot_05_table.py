@@ -1,10 +1,10 @@
 """
-Photographs and categories in one table
+Images and categories in one table
 =======================================
 
-A ``TableEncoder`` finds the column of photographs and the column of categories by
+A ``TableEncoder`` finds the column of images and the column of categories by
 itself. Which of them carries the score? Permutation importance asks the whole model,
-because each column of the table, pictures included, can be shuffled like any other.
+because each column of the table, images included, can be shuffled like any other.
 """
 
 # %%
@@ -28,7 +28,7 @@ print(guess_kinds(X))
 
 # %%
 # ``type`` is the kind of cell, and comes with the data. ``shift`` is made up, and says
-# nothing. The photograph becomes 20 components.
+# nothing. The image becomes 20 components.
 model = make_pipeline(
     TableEncoder(n_components=20),
     HistGradientBoostingClassifier(max_iter=60, random_state=0),
@@ -36,7 +36,7 @@ model = make_pipeline(
 splits = StratifiedShuffleSplit(4, test_size=0.3, random_state=0)
 scores = {
     "everything": cross_val_score(model, X, defective, cv=splits, scoring="roc_auc"),
-    "without the photograph": cross_val_score(
+    "without the image": cross_val_score(
         model, X.drop(columns="photo"), defective, cv=splits, scoring="roc_auc"
     ),
 }
@@ -44,7 +44,7 @@ for name, found in scores.items():
     print(f"{name}: {found.mean():.3f}, ± {found.std():.3f} over {len(found)} splits")
 
 # %%
-# Shuffled cells of a column are photographs that have been seen: no further pass.
+# Shuffled cells of a column are images that have been seen: no further pass.
 train, test = next(splits.split(X, defective))
 model.fit(X.iloc[train], defective[train])
 importance = permutation_importance(

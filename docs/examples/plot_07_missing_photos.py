@@ -1,10 +1,10 @@
 """
-When photographs are missing
+When images are missing
 ============================
 
 Tables have holes. ``missing="mean"`` puts the mean vector of the training rows where a
-photograph is missing, and ``add_indicator=True`` adds a column that says so. Nothing is
-dropped: as many rows come out as went in. Here photographs are taken away at random,
+image is missing, and ``add_indicator=True`` adds a column that says so. Nothing is
+dropped: as many rows come out as went in. Here images are taken away at random,
 more and more of them, and the score falls as it must, towards that of the type of the
 cell alone, which is no better than guessing.
 """
@@ -65,7 +65,7 @@ means = [scores[scores[:, 0] == share, 1].mean() for share in shares]
 ax.plot(shares, means, color="C0", label="their mean")
 ax.axhline(alone.mean(), color="grey", linestyle=":", label="type of the cell alone")
 ax.set(
-    xlabel="share of photographs that are missing",
+    xlabel="share of images that are missing",
     ylabel="area under the ROC curve, 5 folds",
     title=f"{len(table)} rows, none dropped",
 )

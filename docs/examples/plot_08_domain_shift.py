@@ -2,7 +2,7 @@
 Labels from one camera, predictions for another
 ===============================================
 
-The labels belong to photographs as they came. The photographs to be judged come from a
+The labels belong to images as they came. The images to be judged come from a
 laboratory that stores negatives, so that what is dark here is bright there. That change
 is made by hand, on other cells of the data set: we know the truth, and can see what
 adapting brings. It is not always a gain.
@@ -75,7 +75,7 @@ bars = ax.barh(list(adapters), scores, color=["0.6", *["C0"] * 4, "C2"])
 ax.bar_label(bars, fmt="%.3f", padding=3)
 ax.invert_yaxis()
 ax.set_xlim(0.5, 0.95)
-ax.set(xlabel="area under the ROC curve, 200 target photographs", title="adapter")
+ax.set(xlabel="area under the ROC curve, 200 target images", title="adapter")
 plt.show()
 
 # %%

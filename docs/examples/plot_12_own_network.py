@@ -3,7 +3,7 @@ A network of your own as an encoder
 ===================================
 
 A small network is trained on one task, telling three shapes apart, and reused for
-another that it has not seen: is the shape filled or an outline? The pictures are drawn
+another that it has not seen: is the shape filled or an outline? The images are drawn
 by this example. ``Backbone.from_module`` makes the trained module an encoder, and each
 of its parts a depth to choose.
 """
@@ -47,12 +47,12 @@ rng = np.random.default_rng(0)
 kinds = np.array(["circle", "square", "triangle"])
 shape = rng.integers(0, 3, 900)
 is_filled = rng.integers(0, 2, 900).astype(bool)
-pictures = np.stack(
+images = np.stack(
     [draw(kinds[k], filled, rng) for k, filled in zip(shape, is_filled, strict=True)]
 )
 figure, axes = plt.subplots(1, 6, figsize=(8, 1.8), layout="constrained")
 for i, ax in enumerate(axes):
-    ax.imshow(pictures[i])
+    ax.imshow(images[i])
     ax.set_title(kinds[shape[i]])
     ax.axis("off")
 plt.show()
@@ -85,7 +85,7 @@ class Shapes(nn.Module):
 
 torch.manual_seed(0)
 network = Shapes()
-pixels = torch.tensor(pictures[:600]).permute(0, 3, 1, 2) / 255 * 2 - 1
+pixels = torch.tensor(images[:600]).permute(0, 3, 1, 2) / 255 * 2 - 1
 answers = torch.tensor(shape[:600])
 optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
 for _ in range(12):
@@ -109,8 +109,8 @@ backbone = Backbone.from_module(
 print(backbone.block_names)
 
 # %%
-# Both tasks on the 300 pictures that the network has not seen, at every depth.
-new = pictures[600:]
+# Both tasks on the 300 images that the network has not seen, at every depth.
+new = images[600:]
 tasks = {"which shape": kinds[shape[600:]], "filled or not": is_filled[600:]}
 depths = ["layers.0", "layers.1", "layers.2", "layers.3"]
 figure, ax = plt.subplots(layout="constrained")

@@ -1,9 +1,9 @@
 """
-Find photographs that look alike
+Find images that look alike
 ================================
 
-Features are useful without any label: photographs whose vectors are near each other
-look alike. An encoder and scikit-learn's ``NearestNeighbors`` are a search by picture,
+Features are useful without any label: images whose vectors are near each other
+look alike. An encoder and scikit-learn's ``NearestNeighbors`` are a search by image,
 and a map of the whole set.
 """
 
@@ -22,7 +22,7 @@ vectors = ImageEncoder(normalize=True).fit_transform(table["photo"])
 print(vectors.shape, vectors.dtype)
 
 # %%
-# Three photographs (left), and the four that are nearest to each.
+# Three images (left), and the four that are nearest to each.
 queries = [
     table.query("type == 'mono' and probability == 0").index[0],
     table.query("type == 'mono' and probability == 1").index[0],
@@ -37,7 +37,7 @@ for line, ds, rs in zip(axes, distances, rows, strict=True):
         is_query = ax is line[0]
         ax.set_title("query" if is_query else f"{distance:.3f}", fontsize="medium")
         ax.axis("off")
-figure.suptitle("Cosine distance to the photograph on the left")
+figure.suptitle("Cosine distance to the image on the left")
 plt.show()
 
 # %%
@@ -57,7 +57,7 @@ for kind, color in (("mono", "C0"), ("poly", "C1")):
 ax.set_xticks([])
 ax.set_yticks([])
 ax.legend(fontsize="small")
-ax.set_title(f"t-SNE of {len(vectors)} photographs")
+ax.set_title(f"t-SNE of {len(vectors)} images")
 plt.show()
 
 same = kinds[nearest.kneighbors(vectors)[1][:, 1:]] == kinds[:, None]

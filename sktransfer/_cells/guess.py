@@ -16,7 +16,7 @@ LONGEST_PATH = 1024
 
 
 def guess_modality(column):
-    """Guess whether cells are pictures or texts.
+    """Guess whether cells are images or texts.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def sample_of(cells):
 
 
 def holds_images(cells):
-    """Whether nearly all cells are pictures, image files' bytes or image files' names.
+    """Whether nearly all cells are images, image files' bytes or image files' names.
 
     Parameters
     ----------

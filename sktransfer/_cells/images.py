@@ -1,4 +1,4 @@
-"""From a cell to an RGB picture: reading, guarding, decoding, hashing."""
+"""From a cell to an RGB image: reading, guarding, decoding, hashing."""
 
 import base64
 import binascii
@@ -15,7 +15,7 @@ from .column import CellError
 SOURCES = ("path", "base64", "url", "bytes")
 URL_TIMEOUT_S = 10.0
 MAX_DOWNLOAD_BYTES = 64 * 2**20
-# Beyond this ratio only the middle of a picture is resized; a thin strip blown up
+# Beyond this ratio only the middle of an image is resized; a thin strip blown up
 # to the network's input size would otherwise need gigabytes.
 MAX_ASPECT_RATIO = 8
 STARTS_PROGRAMS = ("EPS",)  # Ghostscript
@@ -156,7 +156,7 @@ def _check_array(array):
 
 
 def hash_image(content):
-    """Hash what `read_image` returned: 20 bytes that name the picture."""
+    """Hash what `read_image` returned: 20 bytes that name the image."""
     if isinstance(content, bytes):
         return hashlib.blake2b(content, digest_size=20).digest()
     head = f"pixels:{content.shape}:".encode()
@@ -166,11 +166,11 @@ def hash_image(content):
 
 
 def decode_image(content):
-    """Decode bytes, pixels or a PIL image into an upright RGB picture.
+    """Decode bytes, pixels or a PIL image into an upright RGB image.
 
     EXIF rotation is applied, the first frame of an animation is taken (of a PIL
-    image, the frame that it is at), 16-bit pictures are scaled to 8 bits,
-    transparency is laid on white, and CMYK, palette and grey pictures become RGB.
+    image, the frame that it is at), 16-bit images are scaled to 8 bits,
+    transparency is laid on white, and CMYK, palette and grey images become RGB.
 
     Returns
     -------
@@ -253,7 +253,7 @@ def _sniff(content):
 
 
 def crop_to_aspect(image, max_ratio=MAX_ASPECT_RATIO):
-    """Keep the middle of a picture that is longer than `max_ratio` times its width."""
+    """Keep the middle of an image that is longer than `max_ratio` times its width."""
     width, height = image.size
     limit = max_ratio * min(width, height)
     if max(width, height) <= limit:

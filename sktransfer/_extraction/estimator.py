@@ -183,7 +183,7 @@ class _NoBar:
 
 
 class ImageColumn:
-    """A column of pictures; the estimator has `image_size`, `source` and `on_error`."""
+    """A column of images; the estimator has `image_size`, `source` and `on_error`."""
 
     _modality = "image"
     _cells = images.CELLS

@@ -55,7 +55,7 @@ class Batch:
 
 
 class ImageReader:
-    """Cells of pictures: read and decoded in threads, ahead of the network.
+    """Cells of images: read and decoded in threads, ahead of the network.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ class TextReader:
 
 
 def image_batch_size(request):
-    """Return how many pictures run together."""
+    """Return how many images run together."""
     if request.batch_size != "auto":
         return request.batch_size
     return CPU_IMAGE_BATCH if request.device.type == "cpu" else GPU_IMAGE_BATCH

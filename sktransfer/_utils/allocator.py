@@ -5,7 +5,7 @@ back to the kernel when they are freed, and the kernel zeroes fresh pages for th
 layer: about 1,000 page faults an image for EfficientNet-Lite0, a sixth of the time.
 
 Activations that stay must not lie between those that pass: the heap would have holes in
-which the next layer's do not fit, and grow by megabytes for each picture. Other holes
+which the next layer's do not fit, and grow by megabytes for each image. Other holes
 are handed back now and then.
 """
 

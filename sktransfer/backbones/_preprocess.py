@@ -17,7 +17,7 @@ VERSION = 1  # part of every cache key; raise it when the same record gives othe
 @set_module("sktransfer.backbones")
 @dataclasses.dataclass(frozen=True)
 class ImagePreprocess:
-    """Resize, crop and normalise pictures.
+    """Resize, crop and normalise images.
 
     Parameters
     ----------
@@ -28,8 +28,8 @@ class ImagePreprocess:
     interpolation : str, default="bicubic"
         "bilinear", "bicubic" or another of Pillow's names.
     crop_pct : float, default=0.875
-        Share of the resized picture that the crop keeps; 1.0 for a network that was
-        trained on whole pictures.
+        Share of the resized image that the crop keeps; 1.0 for a network that was
+        trained on whole images.
     crop_mode : str, default="center"
         "center", "squash" or "border", as in timm.
     fixed_size : bool, default=False
@@ -89,7 +89,7 @@ class ImagePreprocess:
         return dataclasses.replace(self, size=(image_size, image_size))
 
     def prepare(self, image):
-        """Resize and crop a picture.
+        """Resize and crop an image.
 
         Parameters
         ----------
@@ -128,7 +128,7 @@ class ImagePreprocess:
         return state._replace(hidden=pixels.sub_(mean).div_(std))
 
     def example(self):
-        """Return seeded noise in the shape of one picture.
+        """Return seeded noise in the shape of one image.
 
         Returns
         -------

@@ -102,7 +102,7 @@ def _image_task(cells, y, encoder):
         is_poly = (cells["type"] == "poly").to_numpy(dtype=np.float32)[:, None]
         with_type = [
             np.hstack([matrix, is_poly])
-            for matrix in (features, small_pictures(cells["photo"]))
+            for matrix in (features, small_images(cells["photo"]))
         ]
         names = (
             "frozen pretrained network",
@@ -300,8 +300,8 @@ def default_cache_dir():
     return Path(base).expanduser().absolute() / "sktransfer"
 
 
-def small_pictures(paths):
-    """Read pictures as a few grey pixels.
+def small_images(paths):
+    """Read images as a few grey pixels.
 
     Parameters
     ----------

@@ -114,8 +114,8 @@ def run_task(task, run):
         probabilities, chosen = _cross_validate(task, run, search)
         run.say("Learning curve: fewer labels.")
         curves, n_test = _learning_curve(task, features)
-    pictures = _draw(task, run, probabilities, chosen, curves, n_test)
-    _report(task, run, search.best_params_, chosen, pictures)
+    files = _draw(task, run, probabilities, chosen, curves, n_test)
+    _report(task, run, search.best_params_, chosen, files)
     return run.table()
 
 
@@ -253,20 +253,20 @@ def _label_counts(n_train, n_classes):
 def _draw(task, run, probabilities, chosen, curves, n_test):
     """Draw the figures; return their paths."""
     n_classes = len(np.unique(task.y))
-    pictures = [run.out / f"{task.noun}-labels.png"]
+    files = [run.out / f"{task.noun}-labels.png"]
     figures.draw_label_curve(
-        curves, pictures[0], noun=task.noun, n_test=n_test, n_classes=n_classes
+        curves, files[0], noun=task.noun, n_test=n_test, n_classes=n_classes
     )
     if n_classes == 2:
-        pictures.append(run.out / f"{task.noun}-roc.png")
+        files.append(run.out / f"{task.noun}-roc.png")
         # The baseline, the whole network, and the grid's choice if it is another.
         drawn = [*list(probabilities)[:2], chosen]
         drawn = {name: probabilities[name] for name in drawn}
-        figures.draw_roc(task.y, drawn, pictures[1], noun=task.noun)
-    return pictures
+        figures.draw_roc(task.y, drawn, files[1], noun=task.noun)
+    return files
 
 
-def _report(task, run, best, chosen, pictures):
+def _report(task, run, best, chosen, files):
     table = run.table().rename(index={chosen: f"{chosen} *"})
     text = table.to_string(
         formatters={
@@ -286,8 +286,8 @@ def _report(task, run, best, chosen, pictures):
         f"  (up to block {block!r}), PCA that keeps {share:.0%} of the variance, "
         f"C={best['classifier__C']:g}\n"
     )
-    for picture in pictures:
-        run.say(f"Figure: {picture}")
+    for file in files:
+        run.say(f"Figure: {file}")
     run.say(f"In all: {time.perf_counter() - run.start:.0f} s")
 
 

@@ -1,4 +1,4 @@
-"""ImageEncoder: a column of pictures to a matrix of features."""
+"""ImageEncoder: a column of images to a matrix of features."""
 
 from .._cells.images import SOURCES
 from .._extraction.estimator import ImageColumn
@@ -84,9 +84,9 @@ class ImageEncoder(ImageColumn, BaseEncoder):
 
     Notes
     -----
-    Pictures are turned upright by their EXIF record, the first frame of an animation
+    Images are turned upright by their EXIF record, the first frame of an animation
     is taken, 16-bit grey is scaled to 8 bits, transparency is laid on white, and CMYK,
-    palette and grey pictures become RGB.
+    palette and grey images become RGB.
 
     The default network is EfficientNet-Lite0 [1]_ trained on ImageNet.
 

@@ -1,7 +1,7 @@
 """Checks for estimators whose input is one column of images or texts.
 
 scikit-learn's own `check_estimator` feeds numbers, so it can run next to none of its
-checks on an estimator that reads pictures or strings. These do, in the same shape: a
+checks on an estimator that reads images or strings. These do, in the same shape: a
 function for scripts, a decorator for pytest, and a generator below both.
 """
 

@@ -143,7 +143,7 @@ def check_a_bad_row_is_named(name, estimator, inputs):
     bad = {"an object": object(), "an integer": -5}
     if inputs.modality == "image":
         bad["a file that is not there"] = "no_such_folder/no_such_picture.png"
-        bad["bytes that are no picture"] = b"these bytes are no picture"
+        bad["bytes that are no image"] = b"these bytes are no image"
     for what, cell in bad.items():
         X = inputs.with_cell(range(N_ROWS), BAD_ROW, cell)
         call = _call(_fit_and_output, _strict(estimator), inputs, X)

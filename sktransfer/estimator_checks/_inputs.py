@@ -1,4 +1,4 @@
-"""Rows for the checks: the same pictures or texts in every kind of container."""
+"""Rows for the checks: the same images or texts in every kind of container."""
 
 import atexit
 import functools
@@ -21,7 +21,7 @@ _WORDS = (
 class Inputs:
     """Makes `X` and `y` for one estimator.
 
-    Rows are numbers: row 3 is the same picture or text in every kind of container,
+    Rows are numbers: row 3 is the same image or text in every kind of container,
     and None is a null cell.
 
     Parameters
@@ -183,7 +183,7 @@ def _image_kinds():
         "list of paths": paths,
         "object array of paths": lambda rows: np.array(paths(rows), dtype=object),
         "list of bytes": cells_of(lambda i: Path(path(i)).read_bytes()),
-        "list of PIL images": cells_of(picture),
+        "list of PIL images": cells_of(image),
         "list of uint8 arrays": cells_of(pixels),
         "4-D uint8 array": arrays,
         **_frame_kinds(paths),
@@ -199,23 +199,23 @@ def text(i):
 
 
 def pixels(i):
-    """Picture number `i`: noise, brighter for odd numbers; uint8 (40, 36, 3)."""
+    """Image number `i`: noise, brighter for odd numbers; uint8 (40, 36, 3)."""
     noise = np.random.default_rng(i).integers(0, 130, size=(40, 36, 3))
     return (noise + 120 * (i % 2)).astype(np.uint8)
 
 
 def path(i):
-    """Path of picture number `i`, a PNG file, which keeps the pixels as they are."""
-    file = _folder() / f"picture{i}.png"
+    """Path of image number `i`, a PNG file, which keeps the pixels as they are."""
+    file = _folder() / f"image{i}.png"
     if not file.exists():
         buffer = io.BytesIO()
-        picture(i).save(buffer, "PNG")
+        image(i).save(buffer, "PNG")
         file.write_bytes(buffer.getvalue())
     return str(file)
 
 
-def picture(i):
-    """Picture number `i` as a PIL image."""
+def image(i):
+    """Image number `i` as a PIL image."""
     from PIL import Image
 
     return Image.fromarray(pixels(i))

@@ -1,4 +1,4 @@
-"""Random changes of training pictures, from uint8 pixels to as many uint8 pixels."""
+"""Random changes of training images, from uint8 pixels to as many uint8 pixels."""
 
 import hashlib
 import secrets
@@ -22,7 +22,7 @@ def make_augment(augment, size):
     ----------
     augment : {"light", "standard"} or callable
         "light" mirrors and shifts by up to 6 %; "standard" also crops to between half
-        and all of the picture and changes brightness, contrast and saturation. A
+        and all of the image and changes brightness, contrast and saturation. A
         callable, for one a torchvision v2 transform, takes and returns a uint8 tensor
         ``(3, height, width)``.
     size : (int, int)
@@ -86,9 +86,9 @@ def _name_of(transform):
 
 @on_disk
 class AugmentedPreprocess:
-    """A preprocessing whose pictures are one fixed random view each.
+    """A preprocessing whose images are one fixed random view each.
 
-    The view depends on the picture's content, the seed and its number, and on nothing
+    The view depends on the image's content, the seed and its number, and on nothing
     else, so that its activations can be kept.
 
     Parameters
@@ -109,7 +109,7 @@ class AugmentedPreprocess:
         return f"{self.preprocess.key}:{self.name}:{self.seed}:{self.view}"
 
     def prepare(self, image):
-        """Turn an RGB picture into uint8 pixels of its view."""
+        """Turn an RGB image into uint8 pixels of its view."""
         import torch
 
         pixels = self.preprocess.prepare(image)

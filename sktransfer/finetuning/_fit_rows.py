@@ -47,7 +47,7 @@ class FitRows:
         if self.augment is not None and self.augment_views is not None:
             from ._augment import AugmentedPreprocess
 
-            # View 0 is the picture itself.
+            # View 0 is the image itself.
             for view in range(1, self.augment_views):
                 changed = AugmentedPreprocess(
                     request.preprocess, self.augment, self._view_seed(), view

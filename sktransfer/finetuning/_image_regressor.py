@@ -13,7 +13,7 @@ from ._estimators import BaseRegressor
 
 @set_module("sktransfer")
 class ImageRegressor(ImageColumn, BaseRegressor):
-    """Fine-tune a pretrained network that turns pictures into numbers.
+    """Fine-tune a pretrained network that turns images into numbers.
 
     The frozen blocks run once for each row, ever: their activations are kept across
     epochs, folds, candidates and fits, so that a grid over `freeze_depth` and `lr`
@@ -39,7 +39,7 @@ class ImageRegressor(ImageColumn, BaseRegressor):
     dropout : float, default=0.0
         Share of the pooled features that is dropped in training.
     image_size : int, default=None
-        Height and width in pixels that pictures are brought to; None is the network's.
+        Height and width in pixels that images are brought to; None is the network's.
     source : {"path", "base64", "url", "bytes"}, default="path"
         What a string is. "bytes" opens no string at all.
     missing, on_error : {"raise", "prior"}, default="raise"
@@ -81,10 +81,10 @@ class ImageRegressor(ImageColumn, BaseRegressor):
     n_iter_no_change : int, default=5
         Epochs without a lower loss before it stops.
     augment : {"light", "standard"}, callable or None, default=None
-        Random changes of training pictures: "light" mirrors and shifts, "standard" also
+        Random changes of training images: "light" mirrors and shifts, "standard" also
         crops and changes colours; or a torchvision v2 transform.
     augment_views : int or None, default=None
-        So many fixed views of each picture, of which each epoch takes one and whose
+        So many fixed views of each image, of which each epoch takes one and whose
         activations are kept. None makes new views at each epoch, which have to go
         through the frozen blocks too.
     activation_dtype : {"float32", "float16"}, default="float32"

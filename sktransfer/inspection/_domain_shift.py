@@ -1,4 +1,4 @@
-"""A picture of two kinds of domain, before and after adaptation."""
+"""A figure of two kinds of domain, before and after adaptation."""
 
 import numpy as np
 from sklearn.base import clone, is_classifier

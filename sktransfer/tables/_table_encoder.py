@@ -45,7 +45,7 @@ def guess_kinds(X):
     Notes
     -----
     The data type decides where it can: numbers and booleans are "numeric". Otherwise
-    the cells do: names of image files, bytes and pictures are "image"; strings that
+    the cells do: names of image files, bytes and PIL images are "image"; strings that
     are all numbers without leading zeros "numeric"; ISO dates "date"; strings of more
     than 30 values and two words on average, or of four words and mostly different,
     "text"; and other strings "categorical". An address is never an image: no guess

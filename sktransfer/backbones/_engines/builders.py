@@ -108,7 +108,7 @@ ENGINES = {
 
 
 def _exported(module, example):
-    """Export: fixed shapes for pictures, any number and length for texts."""
+    """Export: fixed shapes for images, any number and length for texts."""
     import torch
 
     shapes = None

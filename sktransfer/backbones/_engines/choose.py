@@ -30,11 +30,11 @@ class EngineKey(NamedTuple):
     ----------
     engine, device, precision, pooling : str
     preprocess_key : str
-        With the size of the pictures.
+        With the size of the images.
     depths : tuple of int
         In rising order.
     n_rows : int or None
-        Rows of a batch of pictures.
+        Rows of a batch of images.
     pid : int
         Sessions do not survive a fork.
     """
@@ -175,8 +175,8 @@ def _rows(preprocess, key):
         waves = rng.uniform(1, 20, size=(3, 2))
         planes = [np.sin(a * down + b * across) for a, b in waves]
         noise = rng.normal(scale=0.2, size=(height, width, 3))
-        picture = 127 + 90 * (np.stack(planes, axis=-1) + noise)
-        rows.append(picture.clip(0, 255).astype(np.uint8))
+        image = 127 + 90 * (np.stack(planes, axis=-1) + noise)
+        rows.append(image.clip(0, 255).astype(np.uint8))
     return [rows]
 
 

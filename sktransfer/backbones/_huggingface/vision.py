@@ -74,7 +74,7 @@ def _is_faithful(cut, block, preprocess):
 
 
 def _takes_another_size(block, preprocess):
-    """Try a smaller picture: networks differ, and no record says which do."""
+    """Try a smaller image: networks differ, and no record says which do."""
     import torch
 
     smaller = tuple(max(32, side // 2 // 32 * 32) for side in preprocess.size)

@@ -46,7 +46,7 @@ class RopeBlock(nn.Module):
     def _embedding(self, tokens):
         if self.rope is None:
             return None
-        if self.is_dynamic:  # pictures are square
+        if self.is_dynamic:  # images are square
             side = int((tokens.shape[1] - self.n_prefix) ** 0.5)
             embedding = self.rope.get_embed(shape=(side, side))
         elif hasattr(self.rope, "feat_shape"):

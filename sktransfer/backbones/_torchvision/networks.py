@@ -15,7 +15,7 @@ from .._state import State
 from .families import RECIPES
 
 PREFIX = "torchvision/"
-# Networks that refuse pictures of another size than their own.
+# Networks that refuse images of another size than their own.
 FIXED_SIZE = {"MaxVit", "VisionTransformer"}
 # As torchvision's own builders make them when they load weights. The auxiliary heads
 # are for training only.
@@ -55,7 +55,7 @@ def build(spec):
     name, tag = _split(spec.name)
     weights = _weights(name, tag)
     options = dict(OPTIONS.get(name, {}))
-    if name.startswith("vit_"):  # some weights are for larger pictures
+    if name.startswith("vit_"):  # some weights are for larger images
         options["image_size"] = weights.meta["min_size"][0]
     model = models.get_model(name, weights=None, **options)
     if spec.pretrained:
