@@ -97,13 +97,37 @@ __all__ = [
 ]
 
 
+# ``sktransfer.inspection`` after ``import sktransfer`` imports it, as in scikit-learn.
+_MODULES = (
+    "backbones",
+    "bulk",
+    "cache",
+    "datasets",
+    "demo",
+    "domain_adaptation",
+    "encoders",
+    "estimator_checks",
+    "exceptions",
+    "finetuning",
+    "inspection",
+    "model_selection",
+    "onnx_export",
+    "persistence",
+    "tables",
+    "target_encoding",
+    "zero_shot",
+)
+
+
 def __getattr__(name):
-    """Import a public name when it is first used."""
+    """Import a public name or module when it is first used."""
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name], __name__), name)
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__():
-    """List the public names."""
-    return sorted([*globals(), *__all__])
+    """List the public names and modules."""
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -234,6 +234,22 @@ def test_public_names_are_sorted_and_exist():
     assert set(sktransfer.__all__) <= set(dir(sktransfer))
 
 
+def test_public_modules_are_attributes_of_the_package():
+    public = sorted(
+        name.partition(".")[2]
+        for name in MODULES
+        if name.count(".") == 1 and not name.partition(".")[2].startswith("_")
+    )
+    assert list(sktransfer._MODULES) == public
+    assert set(public) <= set(dir(sktransfer))
+    code = (
+        "import sktransfer\n"
+        f"for name in {public!r}:\n"
+        "    assert getattr(sktransfer, name).__name__ == f'sktransfer.{name}'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_an_unknown_public_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'ImageEncoda'"):
         _ = sktransfer.ImageEncoda

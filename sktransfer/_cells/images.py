@@ -18,6 +18,8 @@ MAX_DOWNLOAD_BYTES = 64 * 2**20
 # Beyond this ratio only the middle of an image is resized; a thin strip blown up
 # to the network's input size would otherwise need gigabytes.
 MAX_ASPECT_RATIO = 8
+# Brands of HEIF files that hold HEVC images; Pillow reads AVIF by itself.
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 STARTS_PROGRAMS = ("EPS",)  # Ghostscript
 CELLS = "images (paths, bytes, PIL images or uint8 arrays)"
 
@@ -249,6 +251,11 @@ def _sniff(content):
         return " but an HTML page"
     if head.startswith((b"<?xml", b"<svg")):
         return " but XML or SVG"
+    if content[4:8] == b"ftyp" and content[8:12] in HEIF_BRANDS:
+        return (
+            " that Pillow reads by itself: HEIC and HEIF need a plugin; run: pip "
+            "install pillow-heif, and call pillow_heif.register_heif_opener() first"
+        )
     return " in a format that Pillow knows"
 
 

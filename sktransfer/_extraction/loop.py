@@ -77,20 +77,20 @@ def extract(cells, reader, runner, out, *, on_error, on_progress):
         for digest in [digest for digest in fresh if digest not in mine]:
             waiting[digest] = fresh.pop(digest)
         for batch, digests in runner.resume(list(fresh)):
-            settle(
+            deliver(
                 [fresh.pop(digest) for digest in digests], runner.run(batch, digests)
             )
         to_run = [contents[digest] for digest in fresh]
         return list(fresh.values()), list(fresh), reader.prepare(to_run, preprocess)
 
-    def settle(rows, values):
+    def deliver(rows, values):
         """Hand out what a batch has given."""
         for row, value in zip(rows, values, strict=True):
             out[row] = value
         on_progress(len(rows))
 
     def usable(chunk, digests, prepared):
-        """Yield batches, and settle rows that could not be prepared."""
+        """Yield batches, and deal with rows that could not be prepared."""
         for batch in reader.batches(prepared, request):
             if isinstance(batch, tuple):
                 position, error = batch
@@ -112,7 +112,7 @@ def extract(cells, reader, runner, out, *, on_error, on_progress):
             batches = usable(chunk, digests, prepared)
             with contextlib.closing(runner.run_each(batches, digests)) as results:
                 for batch, values in results:
-                    settle([chunk[i] for i in batch.positions], values)
+                    deliver([chunk[i] for i in batch.positions], values)
             tidy()
 
     preprocess = request.preprocess

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._utils.allocator import apart
 from .._utils.devices import autocast, each_on_a_core, halving, turn
-from ..backbones._engines.choose import EngineKey, known, settle
+from ..backbones._engines.choose import EngineKey, choose_engine, known
 from ..backbones._engines.prepare import prepare_for_inference
 from ..cache._memory import new_scan
 from .readers import activation_batches, image_batch_size, is_small
@@ -188,8 +188,8 @@ class VectorRunner(_Runner):
         end = int(ends[self.depths.index(request.depth)])
         self.part = slice(end - self.width, end)
         self.function = None  # of a State: what an engine computes instead of torch
-        self.is_settled = request.engine == "torch"
-        if not self.is_settled:
+        self.is_chosen = request.engine == "torch"
+        if not self.is_chosen:
             self._take_engine()
 
     def _take_engine(self):
@@ -205,9 +205,9 @@ class VectorRunner(_Runner):
             image_batch_size(request) if request.backbone.modality == "image" else None,
             os.getpid(),
         )
-        self.is_settled, self.function = known(request.backbone, self.key)
+        self.is_chosen, self.function = known(request.backbone, self.key)
         self.torch_namespace = self.namespace
-        if self.function is not None or not self.is_settled:
+        if self.function is not None or not self.is_chosen:
             self.namespace = self._namespace(request.pooling, request.engine)
 
     def look_up(self, digests):
@@ -217,13 +217,13 @@ class VectorRunner(_Runner):
         its place, the keys are torch's from then on.
         """
         found = super().look_up(digests)
-        if self.is_settled or len(found) == len(digests):
+        if self.is_chosen or len(found) == len(digests):
             return found
         request = self.request
-        self.function = settle(
+        self.function = choose_engine(
             request.backbone, request.preprocess, self.key, request.device
         )
-        self.is_settled = True
+        self.is_chosen = True
         if self.function is not None:
             return found
         self.namespace = self.torch_namespace

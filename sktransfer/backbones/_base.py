@@ -152,7 +152,7 @@ class Backbone:
         >>> backbone.widths
         (8,)
         """
-        from ._module import from_module
+        from ._from_module import from_module
 
         return from_module(
             cls,

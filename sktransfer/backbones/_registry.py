@@ -67,7 +67,6 @@ def register_backbone(name, builder, *, modality, overwrite=False):
     modality : {"image", "text", "array"}
         What it reads. "array", rows of numbers, is for `Backbone.run` and
         `check_backbone`; no estimator takes such a network.
-        What the network reads.
     overwrite : bool, default=False
         Replace a backbone that has the name.
 
@@ -248,6 +247,6 @@ def loaded_spec(backbone):
 
 
 def _find_builder(spec, modality):
-    from ._sources import find_builder  # loads torch and the libraries of networks
+    from ._lookup import find_builder  # loads torch and the libraries of networks
 
     return find_builder(spec, modality, list_backbones(modality))

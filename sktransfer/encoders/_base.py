@@ -61,7 +61,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         """
         self._validate_params()
         column = self._column(X)
-        request = self._request()
+        request = self._resolved()
         resolve_cache(self.cache)  # a wrong one is an error here, not at transform
         if self._policies_in_use() - {"raise", "empty"}:
             self._fit_rows(column, request)
@@ -86,7 +86,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
             Or a frame, as ``set_output`` says.
         """
         self._validate_params()
-        return self._fit_rows(self._column(X), self._request())
+        return self._fit_rows(self._column(X), self._resolved())
 
     def transform(self, X):
         """Return one vector for each row, in order.
@@ -111,7 +111,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         self._validate_params()
         column = self._column(X)
         self._check_name(column)
-        vectors, bad, nulls = self._encode(column, self._request())
+        vectors, bad, nulls = self._encode(column, self._resolved())
         return self._finish(vectors, bad, nulls)
 
     def get_feature_names_out(self, input_features=None):
@@ -159,7 +159,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
 
     # -- the work --------------------------------------------------------------------
 
-    def _request(self):
+    def _resolved(self):
         backbone = load_backbone(self.backbone, modality=self._modality)
         return Request(
             backbone=backbone,

@@ -16,10 +16,10 @@ from .._utils.validation import Interval, StrOptions, draw_seed
 from ..backbones import State, load_backbone
 from ..backbones._pooling import POOLING_CHOICES
 from ..cache._default import resolve_cache
+from ._activations import Forward
 from ._domain_losses import LOSSES
 from ._fit_rows import FitRows
 from ._heads import HEADS
-from ._rows import Forward
 from ._training import PREDICT_BATCH, Plan, Training
 
 POLICIES = {"raise", "prior"}
@@ -32,7 +32,7 @@ COUNT = Interval(Integral, 1, None, closed="left")
 class BaseFineTuner(Training, FitRows, ColumnEstimator):
     """Trains the last blocks of a network and a head; the others run once a row.
 
-    A subclass inherits `ImageColumn` or `TextColumn`, and gives `_learn_target`.
+    A subclass inherits `ImageColumn` or `TextColumn`, and gives `_learn_codec`.
     """
 
     _parameter_constraints = {
@@ -81,7 +81,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
     label_smoothing = 0.0
     objective = "log_loss"
 
-    def _learn_target(self, y, weight):
+    def _learn_codec(self, y, weight):
         raise NotImplementedError
 
     # -- fitting -----------------------------------------------------------------------
@@ -154,22 +154,22 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
                 f"{type(self).__name__} requires y to be passed, but the target y is "
                 "None."
             )
-        weight = self._weights(sample_weight, n_rows)
+        weight = self._row_weights(sample_weight, n_rows)
         groups = self._checked(groups, n_rows, "groups")
         used, target_rows = self._rows_by_domain(weight, sample_domain)
-        request = self._request()
+        request = self._resolved()
         seed = draw_seed(self.random_state)
         y = self._labelled(y, used, n_rows)
         if is_resumed:
-            target = self._target_to_go_on_with(request)
+            codec = self._codec_to_go_on_with(request)
         else:
-            target = self._learn_target(y if classes is None else classes, weight[used])
-        self._check_domains(request, target)
-        self._check_objective(request, target, is_partial)
-        known = target.encode(y)
+            codec = self._learn_codec(y if classes is None else classes, weight[used])
+        self._check_domains(request, codec)
+        self._check_objective(request, codec, is_partial)
+        known = codec.encode(y)
         encoded = np.zeros((n_rows, *known.shape[1:]), known.dtype)
         encoded[used] = known
-        weight[used] *= target.weights(y, self.class_weight)
+        weight[used] *= codec.weights(y, self.class_weight)
         only = used if target_rows is None else np.union1d(used, target_rows)
         views, bad = self._views(column, request, only)
         used = self._without(used, bad, column)
@@ -177,14 +177,14 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
             target_rows = self._without(target_rows, bad, column, "target rows")
         weight /= weight[used].mean()
         train_rows, valid_rows = self._split(
-            used, encoded, target, groups, seed, is_partial
+            used, encoded, codec, groups, seed, is_partial
         )
         pages = kept_pages if request.device.type == "cpu" else contextlib.nullcontext
         with turn(request.device), seeded(seed, request.device), pages():
             self._train(
                 Plan(
                     request=request,
-                    target=target,
+                    codec=codec,
                     views=views,
                     encoded=encoded,
                     weight=weight,
@@ -199,11 +199,11 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
             )
         if not (is_partial and is_resumed):
             self._seen = 0.0, 0
-        self._set_fitted(column, request, target, encoded[used], weight[used])
+        self._set_fitted(column, request, codec, encoded[used], weight[used])
         return self
 
-    def _target_to_go_on_with(self, request):
-        """Return the target of the first fit, if this one can go on from there."""
+    def _codec_to_go_on_with(self, request):
+        """Return the codec of the first fit, if this one can go on from there."""
         if request.backbone.fingerprint != self._fingerprint:
             raise ValueError(
                 f"{type(self).__name__} cannot go on training: backbone is another "
@@ -222,12 +222,12 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
                 f"{type(self).__name__} cannot go on training: head={self.head!r}, and "
                 f"the first fit made {head!r}. Use warm_start=False."
             )
-        return self._target
+        return self._codec
 
     # -- rows --------------------------------------------------------------------------
 
-    def _request(self):
-        self._head_init()
+    def _resolved(self):
+        self._head_starts_at()
         resolve_cache(self.cache)
         backbone = load_backbone(self.backbone, modality=self._modality)
         return Request(
@@ -242,18 +242,18 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
             precision=self.precision,
         )
 
-    def _set_fitted(self, column, request, target, encoded, weight):
+    def _set_fitted(self, column, request, codec, encoded, weight):
         self.n_features_in_ = 1
         self._learn_name(column)
-        self._target = target
+        self._codec = codec
         self._fingerprint = request.backbone.fingerprint
         self._tuned = None
         mean, n_rows = getattr(self, "_seen", (0.0, 0))  # of calls of partial_fit
         n_rows += len(encoded)
-        new = target.mean_of(encoded, weight)
+        new = codec.mean_of(encoded, weight)
         mean = mean + (new - mean) * len(encoded) / n_rows
         self._seen = mean, n_rows
-        self._prior = target.outputs_of(mean)
+        self._prior = codec.outputs_of(mean)
         self.freeze_depth_ = _frozen_name(request)
 
     # -- predicting --------------------------------------------------------------------
@@ -292,7 +292,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
         return table
 
     def _fitted_request(self):
-        request = self._request()
+        request = self._resolved()
         backbone = request.backbone
         k = backbone.resolve_depth(
             self.freeze_depth_ or 0, parameter="freeze_depth_", minimum=0

@@ -35,9 +35,9 @@ class ContrastiveLoss(nn.Module):
         super().__init__()
         self.temperature = temperature
 
-    def forward(self, features, target):
+    def forward(self, features, y):
         """Return the loss of a batch of pooled features."""
-        classes, weight = target
+        classes, weight = y
         unit = functional.normalize(features, dim=1)
         cosines = unit @ unit.T / self.temperature
         itself = torch.eye(len(classes), dtype=torch.bool, device=classes.device)

@@ -35,8 +35,8 @@ class DomainLoader(RowsLoader):
     def __iter__(self):
         for rows in self.parts():
             both = np.concatenate([rows, self._next_target(len(rows))])
-            inputs, target = self.dataset.batch(both)
-            yield inputs, tuple(t[: len(rows)] for t in target)
+            inputs, y = self.dataset.batch(both)
+            yield inputs, tuple(t[: len(rows)] for t in y)
 
     def _next_target(self, n_rows):
         while len(self.waiting) < n_rows:
@@ -113,9 +113,9 @@ class DomainCriterion(nn.Module):
         super().__init__()
         self.loss, self.domain = loss, domain
 
-    def forward(self, outputs, target):
+    def forward(self, outputs, y):
         """Return the loss of rows with labels."""
-        return self.loss(outputs, target)
+        return self.loss(outputs, y)
 
 
 @on_disk
@@ -152,27 +152,27 @@ class DomainNet(FineTuneNet):
             return self.domain_loss_weight
         return self.domain_loss_weight * ramp(self.n_steps_ / self.n_ramp_steps)
 
-    def _losses(self, inputs, target):
-        n_source = len(target[1])
+    def _losses(self, inputs, y):
+        n_source = len(y[1])
         outputs, features = self.infer(inputs, n_source=n_source)
-        loss = self.get_loss(outputs[:n_source].float(), target, training=True)
+        loss = self.get_loss(outputs[:n_source].float(), y, training=True)
         value, added = self.criterion_.domain(
             features, outputs.float(), n_source, self._factor()
         )
         return loss, added, outputs[:n_source], value.item()
 
-    def _backward(self, inputs, target, share):
-        loss, added, outputs, value = self._losses(inputs, target)
+    def _backward(self, inputs, y, share):
+        loss, added, outputs, value = self._losses(inputs, y)
         self._send_back(share * (loss + added))
         self.domain_loss_ += share * value
         return {"loss": share * loss.detach(), "y_pred": outputs.detach()}
 
-    def _halves(self, inputs, target):
-        n_rows = len(target[1])
+    def _halves(self, inputs, y):
+        n_rows = len(y[1])
         for part in self._half_slices(n_rows):
             rows = torch.arange(n_rows)[part]
             rows = torch.cat([rows, n_rows + rows])
-            yield {k: v[rows] for k, v in inputs.items()}, [t[part] for t in target]
+            yield {k: v[rows] for k, v in inputs.items()}, [t[part] for t in y]
 
     def forget_domain(self):
         """Drop what the loss between the domains has learned, and its optimizer's."""

@@ -18,7 +18,7 @@ from .._utils.validation import (
 from ..cache._default import resolve_cache
 from ..cache._feature_cache import DEFAULT_MEMORY_BUDGET
 from ..cache._memory import new_scan
-from ._rows import Rows
+from ._activations import Rows
 
 
 class FitRows:
@@ -90,7 +90,7 @@ class FitRows:
             )
         return left
 
-    def _split(self, used, encoded, target, groups, seed, is_partial):
+    def _split(self, used, encoded, codec, groups, seed, is_partial):
         """Return the rows to train on, and those set aside for early stopping."""
         if not self.early_stopping or is_partial:
             return used, None
@@ -104,8 +104,8 @@ class FitRows:
             return tuple(used[part] for part in parts)
         is_classes = encoded.ndim == 1
         if is_classes:
-            counts = np.bincount(encoded[used], minlength=len(target.classes))
-            rare = [plain(c) for c in target.classes[counts == 1]]
+            counts = np.bincount(encoded[used], minlength=len(codec.classes))
+            rare = [plain(c) for c in codec.classes[counts == 1]]
             if rare:
                 raise ValueError(
                     f"{type(self).__name__}: early_stopping sets rows of each class "
@@ -121,7 +121,7 @@ class FitRows:
             )
         )
 
-    def _weights(self, sample_weight, n_rows):
+    def _row_weights(self, sample_weight, n_rows):
         """Return a weight for each row."""
         if sample_weight is None:
             return np.ones(n_rows)

@@ -8,7 +8,7 @@ from .._utils.names import set_module
 from .._utils.validation import Interval, StrOptions
 from ._augment import AUGMENTS
 from ._base import POLICIES
-from ._estimators import BaseClassifier
+from ._base_estimators import BaseClassifier
 
 
 @set_module("sktransfer")
@@ -146,8 +146,8 @@ class ImageClassifier(ImageColumn, BaseClassifier):
 
     Notes
     -----
-    The defaults come from a first comparison on a few splits of training parts;
-    ``python -m benchmarks.run finetuning_defaults`` compares them with others.
+    ``python -m benchmarks.run finetuning_defaults`` compares the defaults with others,
+    on splits of training parts.
 
     References
     ----------

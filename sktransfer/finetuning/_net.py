@@ -26,23 +26,23 @@ class Loss(nn.Module):
         super().__init__()
         self.task, self.label_smoothing = task, label_smoothing
 
-    def forward(self, outputs, target):
+    def forward(self, outputs, y):
         """Return the loss of a batch."""
-        target, weight = target
+        y, weight = y
         if self.task == "classes":
             losses = functional.cross_entropy(
                 outputs,
-                target,
+                y,
                 reduction="none",
                 label_smoothing=self.label_smoothing,
             )
         elif self.task == "labels":
-            smooth = target * (1 - self.label_smoothing) + self.label_smoothing / 2
+            smooth = y * (1 - self.label_smoothing) + self.label_smoothing / 2
             losses = functional.binary_cross_entropy_with_logits(
                 outputs, smooth, reduction="none"
             ).mean(1)
         else:
-            losses = functional.mse_loss(outputs, target, reduction="none").mean(1)
+            losses = functional.mse_loss(outputs, y, reduction="none").mean(1)
         return (losses * weight).mean()
 
 
@@ -89,35 +89,35 @@ class FineTuneNet(skorch.NeuralNet):
     def train_step_single(self, batch, **fit_params):
         """Compute gradients; in two halves where the device's memory is too small."""
         self._set_training(True)
-        inputs, target = batch
+        inputs, y = batch
         try:
-            return self._backward(inputs, target, 1.0)
+            return self._backward(inputs, y, 1.0)
         except torch.OutOfMemoryError:
-            n_rows = len(target[1])
+            n_rows = len(y[1])
             if n_rows == 1:
                 raise
         self._zero_grad_optimizer()
         torch.cuda.empty_cache()
         steps = [
             self._backward(*half, len(half[1][1]) / n_rows)
-            for half in self._halves(inputs, target)
+            for half in self._halves(inputs, y)
         ]
         return {
             "loss": steps[0]["loss"] + steps[1]["loss"],
             "y_pred": torch.cat([step["y_pred"] for step in steps]),
         }
 
-    def _halves(self, inputs, target):
-        for part in self._half_slices(len(target[1])):
-            yield {k: v[part] for k, v in inputs.items()}, [t[part] for t in target]
+    def _halves(self, inputs, y):
+        for part in self._half_slices(len(y[1])):
+            yield {k: v[part] for k, v in inputs.items()}, [t[part] for t in y]
 
     def _half_slices(self, n_rows):
         half = -(-n_rows // 2)
         return slice(0, half), slice(half, None)
 
-    def _backward(self, inputs, target, share):
+    def _backward(self, inputs, y, share):
         outputs = self.infer(inputs)
-        loss = share * self.get_loss(outputs.float(), target, X=inputs, training=True)
+        loss = share * self.get_loss(outputs.float(), y, X=inputs, training=True)
         self._send_back(loss)
         return {"loss": loss.detach(), "y_pred": outputs.detach()}
 

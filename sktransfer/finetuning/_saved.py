@@ -23,7 +23,7 @@ def describe_net(estimator):
     record = {
         "head": head.kind,
         "dropout": float(head[1].p),
-        "n_outputs": int(estimator._target.n_outputs),
+        "n_outputs": int(estimator._codec.n_outputs),
         "pooling": module.pooling,
         "batch_norm": module.batch_norm,
         "freeze_depth": estimator.freeze_depth_,
@@ -41,7 +41,7 @@ def rebuild_net(estimator, backbone, record, tensors, device):
     Parameters
     ----------
     estimator : BaseFineTuner
-        With its `_target`.
+        With its `_codec`.
     backbone : Backbone
         The network that it was fitted on.
     record, tensors : dict
@@ -62,8 +62,8 @@ def rebuild_net(estimator, backbone, record, tensors, device):
     from ..backbones._pooling import POOLING_CHOICES
     from ._heads import HEADS, make_head
     from ._make_net import idle_net
-    from ._module import BATCH_NORMS, Trained
     from ._net import Loss
+    from ._trained import BATCH_NORMS, Trained
 
     if record["head"] not in HEADS or record["batch_norm"] not in BATCH_NORMS:
         raise ValueError(f"no such head or batch_norm: {record}")
@@ -89,7 +89,7 @@ def rebuild_net(estimator, backbone, record, tensors, device):
         module.load_state_dict(tensors)
     except RuntimeError as err:
         raise ValueError(f"the tensors do not fit the network: {err}") from err
-    loss = Loss(estimator._target.task, getattr(estimator, "label_smoothing", 0.0))
+    loss = Loss(estimator._codec.task, getattr(estimator, "label_smoothing", 0.0))
     module.eval()
     return idle_net(
         module,

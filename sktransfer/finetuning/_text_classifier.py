@@ -4,7 +4,7 @@ from .._extraction.estimator import TextColumn
 from .._utils.names import set_module
 from .._utils.validation import StrOptions
 from ._base import POLICIES
-from ._estimators import BaseClassifier
+from ._base_estimators import BaseClassifier
 
 
 @set_module("sktransfer")
@@ -135,8 +135,8 @@ class TextClassifier(TextColumn, BaseClassifier):
 
     Notes
     -----
-    The defaults come from a first comparison on a few splits of training parts;
-    ``python -m benchmarks.run finetuning_defaults`` compares them with others.
+    ``python -m benchmarks.run finetuning_defaults`` compares the defaults with others,
+    on splits of training parts.
 
     References
     ----------

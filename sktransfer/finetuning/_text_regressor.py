@@ -4,7 +4,7 @@ from .._extraction.estimator import TextColumn
 from .._utils.names import set_module
 from .._utils.validation import StrOptions
 from ._base import POLICIES
-from ._estimators import BaseRegressor
+from ._base_estimators import BaseRegressor
 
 
 @set_module("sktransfer")
@@ -118,8 +118,8 @@ class TextRegressor(TextColumn, BaseRegressor):
 
     Notes
     -----
-    The defaults come from a first comparison on a few splits of training parts;
-    ``python -m benchmarks.run finetuning_defaults`` compares them with others.
+    ``python -m benchmarks.run finetuning_defaults`` compares the defaults with others,
+    on splits of training parts.
 
     References
     ----------

@@ -21,7 +21,7 @@ class Plan(NamedTuple):
     Attributes
     ----------
     request : Request
-    target : ClassTarget or NumberTarget
+    codec : ClassCodec or NumberCodec
     views : list of sequence of ndarray
         As `RowsDataset` takes them.
     encoded, weight : ndarray
@@ -39,7 +39,7 @@ class Plan(NamedTuple):
     """
 
     request: object
-    target: object
+    codec: object
     views: list
     encoded: np.ndarray
     weight: np.ndarray
@@ -58,7 +58,7 @@ class Training:
     def _train(self, plan):
         """Train on rows whose activations are there."""
         request = plan.request
-        module = self._module(request, plan.target)
+        module = self._new_module(request, plan.codec)
         if plan.is_resumed:
             module.load_state_dict(self.net_.module_.state_dict())
         if self._is_on_the_fly() or request.depth == 0:
@@ -83,10 +83,10 @@ class Training:
         from ._net import Loss
 
         is_fitted = not HEADS[self.head].is_trained  # but before and after the training
-        if is_fitted or (not plan.is_resumed and self._head_init() == "probe"):
+        if is_fitted or (not plan.is_resumed and self._head_starts_at() == "probe"):
             self._fit_head(module, plan, dataset)
         domain = self._domain_loss(plan)
-        loss = Loss(plan.target.task, self.label_smoothing)
+        loss = Loss(plan.codec.task, self.label_smoothing)
         if not any(p.requires_grad for p in module.parameters()):
             return self._idle_net(plan, module, loss, []), 0
         net, n_epochs = self._run_net(
@@ -139,7 +139,7 @@ class Training:
         module.head = head
         hand_back()  # what training used; the features of all rows come next
         self._fit_head(module, plan, dataset)
-        loss = Loss(plan.target.task, self.label_smoothing)
+        loss = Loss(plan.codec.task, self.label_smoothing)
         return self._idle_net(plan, module, loss, list(net.history)), n_epochs
 
     def _run_net(self, plan, module, loss, dataset, valid, *, domain=None, **options):
@@ -214,16 +214,16 @@ class Training:
             return train, None
         return train, dataset(plan.valid_rows, plan.views[:1])
 
-    def _module(self, request, target):
+    def _new_module(self, request, codec):
         """Return the trained part, with the weights of the backbone and a new head."""
-        from ._module import Trained
+        from ._trained import Trained
 
         backbone, k = request.backbone, request.depth
         blocks = list(backbone.blocks.values())[k:]
         return Trained(
             blocks,
             backbone.post_pool if blocks else None,
-            make_head(self.head, backbone.widths[-1], target.n_outputs, self.dropout),
+            make_head(self.head, backbone.widths[-1], codec.n_outputs, self.dropout),
             pooling=request.pooling,
             n_prefix_tokens=backbone.n_prefix_tokens,
             batch_norm=self.batch_norm,
@@ -236,7 +236,7 @@ class Training:
         from ._domain_net import DomainLoss
 
         width = plan.request.backbone.widths[-1]
-        domain = DomainLoss(self.domain_loss, width, plan.target.n_outputs)
+        domain = DomainLoss(self.domain_loss, width, plan.codec.n_outputs)
         if plan.is_resumed:
             left = getattr(self.net_.criterion_, "domain", None)
             if left is not None and left.kind == domain.kind:
@@ -249,9 +249,9 @@ class Training:
             return f"domain_loss={self.domain_loss!r}"
         return "batch_norm='target'" if self.batch_norm == "target" else None
 
-    def _check_domains(self, request, target):
+    def _check_domains(self, request, codec):
         """Refuse what could have no effect, or no meaning."""
-        from ._module import batch_norms
+        from ._trained import batch_norms
 
         loss, name = LOSSES.get(self.domain_loss), type(self).__name__
         blocks = list(request.backbone.blocks.values())[request.depth :]
@@ -260,7 +260,7 @@ class Training:
                 other
                 for other, spec in LOSSES.items()
                 if spec.acts_on == "outputs"
-                and (target.task == "classes" or not spec.needs_classes)
+                and (codec.task == "classes" or not spec.needs_classes)
             ]
             advice = "Use a smaller freeze_depth, such as -1"
             if others:
@@ -270,11 +270,11 @@ class Training:
                 f"freeze_depth={self.freeze_depth!r} freezes all that makes them. "
                 f"{advice}."
             )
-        if loss is not None and loss.needs_classes and target.task == "labels":
+        if loss is not None and loss.needs_classes and codec.task == "labels":
             others = Choices(LOSSES, lambda spec: not spec.needs_classes)
             raise ValueError(
                 f"{name}: domain_loss={self.domain_loss!r} needs one class per row, "
-                f"and y has {target.n_outputs} labels per row. Use {any_of(others)}."
+                f"and y has {codec.n_outputs} labels per row. Use {any_of(others)}."
             )
         post_pool = request.backbone.post_pool if blocks else None
         if self.batch_norm == "target" and not batch_norms(*blocks, post_pool):
@@ -285,7 +285,7 @@ class Training:
                 "smaller freeze_depth if its frozen blocks have some."
             )
 
-    def _check_objective(self, request, target, is_partial):
+    def _check_objective(self, request, codec, is_partial):
         """Refuse what a contrastive objective and prototypes cannot take."""
         name, is_contrastive = type(self).__name__, self.objective == "contrastive"
         chosen = f"head={self.head!r}"
@@ -293,10 +293,10 @@ class Training:
             chosen = "objective='contrastive'"
         elif HEADS[self.head].is_trained:
             return
-        if target.task != "classes":
+        if codec.task != "classes":
             raise ValueError(
                 f"{name}: {chosen} needs one class per row, and y has "
-                f"{target.n_outputs} labels per row. Use objective='log_loss' and "
+                f"{codec.n_outputs} labels per row. Use objective='log_loss' and "
                 "another head."
             )
         if is_partial:
@@ -367,9 +367,9 @@ class Training:
         """Set the head to a linear model, or to the means of the classes."""
         found = self._features(module, plan, dataset)
         fit = HEADS[self.head].fit
-        fit(module.head, *found, task=plan.target.task, C=self.probe_C)
+        fit(module.head, *found, task=plan.codec.task, C=self.probe_C)
 
-    def _head_init(self):
+    def _head_starts_at(self):
         head = HEADS[self.head]
         can_start = head.fit is not None and head.is_trained
         if self.head_init == "probe" and not can_start:

@@ -81,7 +81,7 @@ def to_onnx(pipeline, path, X=None, *, tolerance=TOLERANCE):
         warnings.simplefilter("ignore")  # the exporters' own, of no use to the caller
         graph, features = network_graph(name, first, request, inputs, OPSET)
         if isinstance(first, BaseFineTuner):
-            graph, wanted = own_outputs(graph, first._target, features)
+            graph, wanted = own_outputs(graph, first._codec, features)
         else:
             wanted = {END: features}
         compare(name, graph, inputs, wanted, tolerance)
@@ -195,7 +195,7 @@ def _request(estimator):
 
     if isinstance(estimator, BaseEncoder):
         check_is_fitted(estimator, "n_features_out_")
-        return estimator._request()
+        return estimator._resolved()
     check_is_fitted(estimator, "net_")
     return estimator._fitted_request()
 

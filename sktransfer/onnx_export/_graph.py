@@ -122,7 +122,7 @@ def _module(estimator, request):
     return Network()
 
 
-def own_outputs(graph, target, outputs):
+def own_outputs(graph, codec, outputs):
     """Add what a fine-tuning estimator makes of its head's outputs.
 
     Returns
@@ -138,17 +138,17 @@ def own_outputs(graph, target, outputs):
         constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    if target.task == "numbers":
-        scale = constant("target_scale", target.scale.astype(np.float32))
-        mean = constant("target_mean", target.mean.astype(np.float32))
+    if codec.task == "numbers":
+        scale = constant("target_scale", codec.scale.astype(np.float32))
+        mean = constant("target_mean", codec.mean.astype(np.float32))
         nodes += [
             helper.make_node("Mul", [END, scale], ["scaled"]),
             helper.make_node("Add", ["scaled", mean], ["variable"]),
         ]
-        infos = [("variable", TensorProto.FLOAT, target.n_outputs)]
-        decoded = target.decode(outputs).reshape(len(outputs), -1)
+        infos = [("variable", TensorProto.FLOAT, codec.n_outputs)]
+        decoded = codec.decode(outputs).reshape(len(outputs), -1)
         wanted = {"variable": decoded.astype(np.float32)}
-    elif target.is_multilabel:
+    elif codec.is_multilabel:
         zero = constant("zero", np.float32(0))
         nodes += [
             helper.make_node("Greater", [END, zero], ["is_on"]),
@@ -156,12 +156,12 @@ def own_outputs(graph, target, outputs):
             helper.make_node("Sigmoid", [END], ["probabilities"]),
         ]
         infos = [
-            ("label", TensorProto.INT64, target.n_outputs),
-            ("probabilities", TensorProto.FLOAT, target.n_outputs),
+            ("label", TensorProto.INT64, codec.n_outputs),
+            ("probabilities", TensorProto.FLOAT, codec.n_outputs),
         ]
-        wanted = {"label": target.decode(outputs)}
+        wanted = {"label": codec.decode(outputs)}
     else:
-        classes, kind = _classes(target.classes)
+        classes, kind = _classes(codec.classes)
         names = constant("classes", classes)
         nodes += [
             helper.make_node("ArgMax", [END], ["best"], axis=1, keepdims=0),
@@ -174,8 +174,8 @@ def own_outputs(graph, target, outputs):
         ]
         labels = np.asarray(classes)[outputs.argmax(1)]
         wanted = {"label": labels}
-    if target.task != "numbers":
-        wanted["probabilities"] = target.proba(outputs)
+    if codec.task != "numbers":
+        wanted["probabilities"] = codec.proba(outputs)
     graph.graph.node.extend(nodes)
     graph.graph.initializer.extend(constants)
     del graph.graph.output[:]

@@ -8,8 +8,8 @@ from .._utils.names import set_module
 from .._utils.validation import shorten
 from ..backbones import Backbone, BackboneSpec, load_backbone
 from ._files import versions
-from ._parts import check_can_predict
 from ._swap import swap
+from ._take_apart import check_can_predict
 
 # Of the wheels; timm's records have their own.
 LICENCES = {

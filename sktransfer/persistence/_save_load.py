@@ -73,8 +73,8 @@ def save(estimator, folder, *, weights="reference", trusted=(), overwrite=False)
     >>> load("model", sha256=digest).predict(["good"])
     array([1])
     """
-    from ._parts import check_can_predict, take_apart
-    from ._weights import NetworkWriter, pack
+    from ._networks import NetworkWriter, pack
+    from ._take_apart import check_can_predict, take_apart
 
     if weights not in WEIGHTS:
         raise ValueError(f"weights={weights!r} must be one of {WEIGHTS}.")
@@ -157,7 +157,7 @@ def load(folder, *, sha256=None, trusted=(), device=None):
     >>> load("tuned").classes_
     array([0, 1])
     """
-    from ._parts import put_together
+    from ._take_apart import put_together
 
     skops = _skops("load")
     reader = _files.SaveReader(folder, sha256=sha256)

@@ -43,10 +43,10 @@ OWN_TYPES = (
     "sktransfer.TransferComponentAnalysis",
     "sktransfer.ZeroShotClassifier",
     "sktransfer.persistence.CategoricalColumn",
-    "sktransfer.persistence.ClassTarget",
+    "sktransfer.persistence.ClassCodec",
     "sktransfer.persistence.DateColumn",
     "sktransfer.persistence.NetworkColumn",
-    "sktransfer.persistence.NumberTarget",
+    "sktransfer.persistence.NumberCodec",
     "sktransfer.persistence.NumericColumn",
     "sktransfer.persistence.Token",
 )

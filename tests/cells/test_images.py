@@ -92,6 +92,8 @@ def test_pixels_without_a_defined_range_are_refused(mode):
     [
         (b"<html><body>404</body></html>", "HTML page"),
         (b"<svg xmlns='x'></svg>", "SVG"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC.*pip install pillow-heif"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0", "HEIC.*pip install pillow-heif"),
         (b"GIF89a garbage", "cannot be decoded|no image"),
         (b"\x89PNG\r\n\x1a\n broken", "cannot be decoded|no image"),
     ],

@@ -137,8 +137,8 @@ class KeepsItsFirstBackbone(TextEncoder):
             self.network_ = load_backbone(self.backbone)
         return super().fit(X)
 
-    def _request(self):
-        request = super()._request()
+    def _resolved(self):
+        request = super()._resolved()
         network = getattr(self, "network_", request.backbone)
         return request._replace(backbone=network, preprocess=self._adapt(network))
 

@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV
 
 from sktransfer import FeatureCache, ImageClassifier, TextClassifier
 from sktransfer.finetuning import _training
-from sktransfer.finetuning._rows import Rows
+from sktransfer.finetuning._activations import Rows
 
 LABELS = np.arange(12) % 2
 KINDS = [("tiny-cnn", ImageClassifier), ("tiny-bert", TextClassifier)]

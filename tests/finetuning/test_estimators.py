@@ -20,7 +20,7 @@ from sktransfer._cells.column import Column
 from sktransfer._extraction.readers import Batch
 from sktransfer.estimator_checks import parametrize_with_checks
 from sktransfer.estimator_checks._watching import global_state_restored
-from sktransfer.finetuning._estimators import BaseClassifier, BaseRegressor
+from sktransfer.finetuning._base_estimators import BaseClassifier, BaseRegressor
 
 SMALL = {"max_epochs": 2, "freeze_depth": -1, "random_state": 0}
 FOUR = [

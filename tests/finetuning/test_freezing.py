@@ -14,8 +14,8 @@ from sktransfer import (
 from sktransfer._utils.devices import seeded
 from sktransfer.exceptions import DepthError
 from sktransfer.finetuning._heads import make_head
-from sktransfer.finetuning._module import Trained
 from sktransfer.finetuning._optim import parameter_groups
+from sktransfer.finetuning._trained import Trained
 
 TEXTS = [f"text {i} {'good' if i % 2 else 'bad'}" for i in range(12)]
 LABELS = np.arange(12) % 2

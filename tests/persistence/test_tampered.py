@@ -173,7 +173,7 @@ def test_a_newer_protocol_says_what_to_do(model):
 def test_a_foreign_type_is_refused_by_name_and_not_imported(model, module, name):
     import sys
 
-    rename_class(model, "sktransfer.persistence.ClassTarget", f"{module}.{name}")
+    rename_class(model, "sktransfer.persistence.ClassCodec", f"{module}.{name}")
     with pytest.raises(UntrustedTypeError) as caught:
         load(model)
     assert caught.value.types == (f"{module}.{name}",)
@@ -181,8 +181,8 @@ def test_a_foreign_type_is_refused_by_name_and_not_imported(model, module, name)
 
 
 def test_a_save_cannot_vouch_for_its_own_types(model):
-    theirs = "tests.no_such_module.ClassTarget"
-    rename_class(model, "sktransfer.persistence.ClassTarget", theirs)
+    theirs = "tests.no_such_module.ClassCodec"
+    rename_class(model, "sktransfer.persistence.ClassCodec", theirs)
     manifest = manifest_of(model)
     manifest["trusted"] = [theirs]
     write_manifest(model, manifest)
@@ -199,7 +199,7 @@ def test_a_save_cannot_vouch_for_its_own_types(model):
         lambda text: text.replace('"protocol": 2', '"protocol": 999'),
         lambda text: "[" * 200_000,
         lambda text: text.replace('"net_"', '"net"'),
-        lambda text: text.replace('"_target"', '"_aim"'),
+        lambda text: text.replace('"_codec"', '"_aim"'),
     ],
 )
 def test_a_structure_that_makes_no_sense_is_refused(model, edit):
@@ -325,7 +325,7 @@ def forge(array):
 
 
 def test_foreign_modules_in_the_files_of_a_network_are_refused(model):
-    from sktransfer.persistence._weights import _check_modules
+    from sktransfer.persistence._networks import _check_modules
 
     good = [{"type": "sentence_transformers.models.Transformer"}]
     _check_modules("modules.json", json.dumps(good).encode())

@@ -80,12 +80,12 @@ def engine_device(engine, device, precision):
 
 
 def known(backbone, key):
-    """Return ``(is_settled, function)``: what an earlier `settle` came to."""
+    """Return ``(is_chosen, function)``: what an earlier `choose_engine` came to."""
     kept = backbone._prepared
     return key in kept, kept.get(key)
 
 
-def settle(backbone, preprocess, key, device):
+def choose_engine(backbone, preprocess, key, device):
     """Return what computes: a function of a State, or None where torch has to.
 
     The function is built and compared with torch once a process; where it differs,
@@ -100,8 +100,8 @@ def settle(backbone, preprocess, key, device):
     device : torch.device
     """
     with turn(device):
-        is_settled, function = known(backbone, key)
-        if is_settled:
+        is_chosen, function = known(backbone, key)
+        if is_chosen:
             return function
         function, reason = _proved(backbone, preprocess, key, device)
         _keep(backbone, key, function)

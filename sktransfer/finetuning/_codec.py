@@ -9,7 +9,7 @@ from .._utils.validation import dense, plain
 
 
 @on_disk
-class ClassTarget:
+class ClassCodec:
     """Classes of any labels, or several yes-or-no labels a row.
 
     Parameters
@@ -115,7 +115,7 @@ class ClassTarget:
 
 
 @on_disk
-class NumberTarget:
+class NumberCodec:
     """One number a row or several, scaled to mean 0 and standard deviation 1.
 
     Parameters

@@ -7,9 +7,9 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from .._utils.choices import Choices
 from .._utils.validation import Interval, StrOptions
 from ._base import BaseFineTuner
+from ._codec import ClassCodec, NumberCodec
 from ._domain_losses import LOSSES
 from ._heads import HEADS
-from ._targets import ClassTarget, NumberTarget
 
 
 class BaseClassifier(ClassifierMixin, BaseFineTuner):
@@ -26,12 +26,12 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
         "max_pairs": [Interval(Integral, 1, None, closed="left")],
     }
 
-    def _learn_target(self, y, weight):
-        return ClassTarget.learn(y, type(self).__name__)
+    def _learn_codec(self, y, weight):
+        return ClassCodec.learn(y, type(self).__name__)
 
-    def _set_fitted(self, column, request, target, encoded, weight):
-        super()._set_fitted(column, request, target, encoded, weight)
-        self.classes_ = target.classes
+    def _set_fitted(self, column, request, codec, encoded, weight):
+        super()._set_fitted(column, request, codec, encoded, weight)
+        self.classes_ = codec.classes
 
     def partial_fit(
         self, X, y, classes=None, *, sample_weight=None, sample_domain=None
@@ -69,7 +69,7 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
         """
         outputs = self._outputs(X)
-        if not self._target.is_multilabel and outputs.shape[1] == 2:
+        if not self._codec.is_multilabel and outputs.shape[1] == 2:
             return outputs[:, 1] - outputs[:, 0]
         return outputs
 
@@ -87,7 +87,7 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
             Columns are `classes_`. Of several labels each has its own probability.
         """
         outputs = self._outputs(X)
-        return self._target.proba(outputs)
+        return self._codec.proba(outputs)
 
     def predict(self, X):
         """Return labels of `classes_`, or indicators of several labels.
@@ -102,7 +102,7 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
         ndarray of shape (n_samples,) or (n_samples, n_labels)
         """
         outputs = self._outputs(X)
-        return self._target.decode(outputs)
+        return self._codec.decode(outputs)
 
     def __sklearn_tags__(self):
         """Describe the estimator to scikit-learn."""
@@ -114,8 +114,8 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
 class BaseRegressor(RegressorMixin, BaseFineTuner):
     """Numbers, one or several a row."""
 
-    def _learn_target(self, y, weight):
-        return NumberTarget.learn(y, weight, type(self).__name__)
+    def _learn_codec(self, y, weight):
+        return NumberCodec.learn(y, weight, type(self).__name__)
 
     def partial_fit(self, X, y, *, sample_weight=None, sample_domain=None):
         """Train for one epoch on some rows, from where the last call ended.
@@ -149,7 +149,7 @@ class BaseRegressor(RegressorMixin, BaseFineTuner):
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
         """
         outputs = self._outputs(X)
-        return self._target.decode(outputs)
+        return self._codec.decode(outputs)
 
     def __sklearn_tags__(self):
         """Describe the estimator to scikit-learn."""

@@ -12,8 +12,8 @@ from ..backbones import Backbone
 from ..exceptions import DamagedSaveError, SaveError
 from ..finetuning._base import BaseFineTuner
 from ..finetuning._saved import describe_net, rebuild_net
+from ._networks import read_network, unpack
 from ._swap import Token, swap
-from ._weights import read_network, unpack
 
 
 def check_can_predict(estimator, caller):
