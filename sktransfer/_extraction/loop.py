@@ -73,6 +73,8 @@ def extract(cells, reader, runner, out, *, on_error, on_progress):
             fresh[digest], contents[digest] = row, content
         on_progress(n_done)
         look_up(fresh)
+        # What others compute waits until the end (`waiting`), whether they are threads
+        # of this process or of another: meanwhile this call does the rest.
         mine = runner.claim(list(fresh)) | run_now
         for digest in [digest for digest in fresh if digest not in mine]:
             waiting[digest] = fresh.pop(digest)
@@ -127,10 +129,13 @@ def extract(cells, reader, runner, out, *, on_error, on_progress):
         n_left, since = len(waiting), time.monotonic()
         while waiting:
             look_up(waiting)
+            # Whatever nobody has or computes any more, because its owner failed, was
+            # killed, or could not keep it, is claimed here.
             mine = runner.claim(list(waiting))
             if len(waiting) < n_left:
                 n_left, since = len(waiting), time.monotonic()
             elif time.monotonic() - since > PATIENCE_S:
+                # The owner is alive and gives nothing: better twice than never.
                 mine = set(waiting)
             if mine:
                 run_now |= mine

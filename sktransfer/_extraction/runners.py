@@ -56,6 +56,11 @@ class _Runner:
         self.ready, tag = prepare_for_inference(
             request.backbone, request.device, packed=packed
         )
+        # The first half of every key: whatever changes a value and is not the row's own
+        # content. The batch size is missing on purpose, as padding to a fixed shape
+        # makes a row's value independent of the rows beside it; so is the depth, as a
+        # record holds all of them (`VectorRunner`) or names its own
+        # (`ActivationRunner`).
         self.what = (
             request.backbone.fingerprint,
             request.preprocess.key,
@@ -71,6 +76,7 @@ class _Runner:
         return state.to(self.request.device)
 
     def _namespace(self, *more):
+        # Hashed to 20 bytes, as long as a row's digest: a key is the two end to end.
         digest = hashlib.blake2b(repr((*self.what, *more)).encode(), digest_size=20)
         return digest.digest()
 
@@ -98,6 +104,7 @@ class _Runner:
     def release(self, digests):
         """Give up rows that will not be run."""
         if self.cache is not None:
+            # Another thread's claim on the same row is not this call's to give up.
             keys = {self.namespace + digest for digest in digests} & self.claimed
             self.cache.release(keys)
             self.claimed -= keys
@@ -183,6 +190,7 @@ class VectorRunner(_Runner):
         self.namespace = self._namespace(request.pooling)
         depths = range(1, len(backbone.blocks) + 1)
         self.depths = [request.depth] if cache is None else list(depths)
+        # Where the vectors of each depth end in a record, and so the part of this one.
         ends = np.cumsum([backbone.widths[depth - 1] for depth in self.depths])
         self.width = backbone.widths[request.depth - 1]
         end = int(ends[self.depths.index(request.depth)])
@@ -296,6 +304,7 @@ class ActivationRunner(_Runner):
 
     def resume(self, digests):
         """Yield batches of rows that a shallower depth has left in the cache."""
+        # Deepest first: a row goes on from as far as somebody has brought it.
         left = list(digests)
         for depth in range(self.request.depth - 1, 0, -1):
             found = self._find(left, self._at(depth)) if left else {}

@@ -18,7 +18,12 @@ LOAD_PATIENCE_S, LOAD_PAUSE_S = 60.0, 0.5  # with a device that is full
 MOST_FOR_ALL_CORES = 8  # small batches gain little from more cores than that
 ITEMS_A_TURN = 16  # for each core; others wait so long, and so many results are held
 
+# The process that loaded this module. A child that was forked from it has its memory
+# and none of its threads: pools that torch had started there would be waited for
+# forever.
 _first_pid = os.getpid()
+# By process, too: a fork copies locks as they are, and one that a thread of the parent
+# held at that moment would never be released in the child.
 _turns: defaultdict[tuple, threading.RLock] = defaultdict(threading.RLock)
 
 
@@ -137,6 +142,8 @@ def turn(device):
 
     with _turns[os.getpid(), str(device)]:
         n_threads = torch.get_num_threads()
+        # On one thread torch needs no pool. The setting is put back, because it also is
+        # the share of the cores that this process was given.
         is_alone = is_fork() and n_threads > 1
         if is_alone:
             torch.set_num_threads(1)
@@ -188,6 +195,8 @@ def _single_threads(n_threads):
     before = _in_new_thread(torch.get_num_threads)
     pool = ThreadPoolExecutor(n_threads)
     try:
+        # Without the barrier, one quick thread could take two of the starts, and
+        # another thread would compute on all cores.
         ready = threading.Barrier(n_threads)
 
         def start():

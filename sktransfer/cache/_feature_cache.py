@@ -212,6 +212,8 @@ class FeatureCache:
                     found[key] = array
             self._memory.shrink(scan)
         missing = [key for key in keys if key not in found]
+        # The store is read outside the lock, so that a slow disk stops no other thread;
+        # a row that comes twice in the meantime is only kept once more.
         if missing and self._store is not None:
             for key, record in self._store.get_many(missing):
                 with self._lock:
@@ -238,6 +240,9 @@ class FeatureCache:
             by another thread or process, or are there by now: look them up again,
             and where they are still missing, claim them again.
         """
+        # Twice: among the threads of this process here, which costs nothing, and then
+        # among processes in the store. A key counts as claimed here before the store is
+        # asked, or two threads would both ask for it and one owner would grant both.
         me = os.getpid(), threading.get_ident()
         with self._lock:
             free = [
@@ -249,6 +254,8 @@ class FeatureCache:
         if self._store is None:
             return set(free)
         granted = self._store.claim(free) if free else set()
+        # What another process has is no claim of this thread: another thread here may
+        # try for it later.
         with self._changed:
             for key in free:
                 if key not in granted:
@@ -296,6 +303,8 @@ class FeatureCache:
             for key, record in records.items():
                 self._keep(key, record, part, scan)
             self._misses += len(records)
+        # The claims end last: whoever waits for one looks the row up next, and must
+        # find it in memory or in the store.
         if self._store is not None:
             self._store.put_many(records)
         with self._changed:

@@ -154,6 +154,8 @@ class FolderStore(FeatureStore):
             return set(keys)
         owner = self._owner()
 
+        # In one transaction, so that of two processes that ask for the same keys one
+        # sees what the other was granted.
         def work(connection):
             granted, now = set(), time.time()
             with transaction(connection):
@@ -184,6 +186,8 @@ class FolderStore(FeatureStore):
             self._renewed[owner] = now
 
     def _owner(self):
+        # The token tells apart processes that got the same number one after the other,
+        # and two stores of one thread; it is drawn anew by whoever opens the folder.
         parts = (socket.gethostname(), os.getpid(), threading.get_ident(), self._token)
         return ":".join(map(str, parts)).encode()
 

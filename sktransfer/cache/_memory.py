@@ -48,6 +48,8 @@ class MemoryStore:
         spare = self._spare.get(key)
         if spare is None:
             return None
+        # Asked for as a whole, it stops being a by-product. Asked for in part, it stays
+        # one beside a copy: a view would keep all of it alive after it has left.
         if part is None:
             del self._spare[key]
             self.n_bytes -= _cost(spare)
@@ -76,11 +78,16 @@ class MemoryStore:
 
     def shrink(self, scan=None):
         """Come back within the budget; return whether something asked for left."""
+        # By-products first: nobody has asked for them yet, and somebody has for the
+        # rest.
         while self.n_bytes > self.budget and self._spare:
             self.n_bytes -= _cost(self._spare.popitem(last=False)[1])
         is_over = self.n_bytes > self.budget
         while self.n_bytes > self.budget and self._asked:
             _, oldest = next(iter(self._asked.values()))
+            # The oldest entry is one of this very call: all others are gone already.
+            # From here on the newest leaves instead, so that the first rows of the call
+            # are still there when the next call begins with them.
             is_own = scan is not None and oldest == scan
             _, (array, _) = self._asked.popitem(last=is_own)
             self.n_bytes -= _cost(array)

@@ -154,6 +154,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
                 f"{type(self).__name__} requires y to be passed, but the target y is "
                 "None."
             )
+        # First everything that can be refused without looking at a cell.
         weight = self._row_weights(sample_weight, n_rows)
         groups = self._checked(groups, n_rows, "groups")
         used, target_rows = self._rows_by_domain(weight, sample_domain)
@@ -166,19 +167,26 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
             codec = self._learn_codec(y if classes is None else classes, weight[used])
         self._check_domains(request, codec)
         self._check_objective(request, codec, is_partial)
+        # Arrays below have an entry for every row of X, so that row numbers mean the
+        # same from here to the loader; entries of rows that take no part are never
+        # read.
         known = codec.encode(y)
         encoded = np.zeros((n_rows, *known.shape[1:]), known.dtype)
         encoded[used] = known
         weight[used] *= codec.weights(y, self.class_weight)
+        # Rows of weight 0 and, without a domain loss, target rows do not run at all.
         only = used if target_rows is None else np.union1d(used, target_rows)
         views, bad = self._views(column, request, only)
         used = self._without(used, bad, column)
         if target_rows is not None:
             target_rows = self._without(target_rows, bad, column, "target rows")
+        # A mean of 1 over the rows that are left: the weights' scale would else be one
+        # of the learning rate.
         weight /= weight[used].mean()
         train_rows, valid_rows = self._split(
             used, encoded, codec, groups, seed, is_partial
         )
+        # Seeded inside the turn, as torch's generator is one for all threads.
         pages = kept_pages if request.device.type == "cpu" else contextlib.nullcontext
         with turn(request.device), seeded(seed, request.device), pages():
             self._train(
@@ -197,6 +205,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
                     is_partial=is_partial,
                 )
             )
+        # The prior of `missing="prior"` is that of all calls of partial_fit together.
         if not (is_partial and is_resumed):
             self._seen = 0.0, 0
         self._set_fitted(column, request, codec, encoded[used], weight[used])

@@ -24,12 +24,18 @@ def parameter_groups(
     parts = [("head", module.head, lr)]
     if domain is not None:
         parts.append(("domain", domain, lr))
+    # The head starts new (or at a linear model) and learns fastest. What was pretrained
+    # learns the slower the earlier it stands: early blocks are the most general, and
+    # their error is multiplied by all that follows.
     rate = lr * backbone_lr_scale
     if module.post_pool is not None:
         parts.append(("post_pool", module.post_pool, rate))
     for i in reversed(range(len(module.blocks))):
         parts.append((f"blocks.{i}", module.blocks[i], rate))
         rate *= layer_decay
+    # A parameter that several blocks share (`seen`) belongs to the latest of them, as
+    # torch refuses one that is in two groups. Each part makes two groups: decay pulls
+    # matrices towards 0, where biases, norms and scales have no reason to be.
     groups, seen = [], set()
     for name, part, part_lr in parts:
         own = [
