@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from .._utils.names import on_disk
+from ._recipe import with_last
 
 
 @on_disk
@@ -211,3 +212,22 @@ def additive_mask(mask, dtype, allowed=None):
         mask = mask & allowed
     bias = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
     return bias.masked_fill_(~mask, torch.finfo(dtype).min)
+
+
+def dense_blocks(features, last=None):
+    """Cut the ``features`` of a DenseNet, timm's or torchvision's."""
+    blocks, waiting = {}, []
+    for name, child in features.named_children():
+        if "denseblock" not in name:
+            waiting.append(child)
+            continue
+        if not blocks:
+            blocks["stem"] = nn.Sequential(*waiting)
+            waiting = []
+        steps = [DenseStep(layer) for layer in child.children()]
+        steps[0] = nn.Sequential(*waiting, steps[0])
+        waiting = []
+        for j, step in enumerate(steps):
+            blocks[f"{name}.{j}"] = step
+    tail = [*waiting, *([] if last is None else [last])]
+    return with_last(blocks, nn.Sequential(*tail))

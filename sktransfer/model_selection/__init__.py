@@ -5,9 +5,9 @@
 some numbers of labels.
 """
 
+from ._backbone_ranking import BackboneRanking
 from ._label_efficiency import LabelEfficiencyCurves, label_efficiency_curve
 from ._ranking import layer_profile, rank_backbones
-from ._table import BackboneRanking
 
 __all__ = [
     "BackboneRanking",

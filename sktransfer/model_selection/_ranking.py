@@ -18,8 +18,8 @@ from .._utils.validation import check_rows, dense, is_null
 from ..backbones import Backbone, load_backbone
 from ..cache import FeatureCache
 from ..exceptions import UnreadableRowError
+from ._backbone_ranking import COLUMNS, BackboneRanking
 from ._candidates import ENCODERS, check_options, modality_of, triples_of
-from ._table import COLUMNS, BackboneRanking
 from ._transferability import SCORE_NAMES, Target, as_target, h_score, knn, logme, probe
 
 

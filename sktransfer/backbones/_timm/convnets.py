@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from .._blocks import Apply, DenseStep, OnMap
+from .._blocks import Apply, OnMap, dense_blocks
 from .._recipe import Recipe, with_first, with_last
 
 
@@ -59,25 +59,6 @@ def maxvit(model):
         for j, block in enumerate(stage.blocks):
             blocks[f"stages.{i}.{j}"] = block
     return _maps(with_last(blocks, model.norm), _norm_head(model.head))
-
-
-def dense_blocks(features, last=None):
-    """Cut the ``features`` of a DenseNet, timm's or torchvision's."""
-    blocks, waiting = {}, []
-    for name, child in features.named_children():
-        if "denseblock" not in name:
-            waiting.append(child)
-            continue
-        if not blocks:
-            blocks["stem"] = nn.Sequential(*waiting)
-            waiting = []
-        steps = [DenseStep(layer) for layer in child.children()]
-        steps[0] = nn.Sequential(*waiting, steps[0])
-        waiting = []
-        for j, step in enumerate(steps):
-            blocks[f"{name}.{j}"] = step
-    tail = [*waiting, *([] if last is None else [last])]
-    return with_last(blocks, nn.Sequential(*tail))
 
 
 def _mobile_blocks(model):

@@ -4,9 +4,8 @@ import torch
 from torch import nn
 
 from ..._utils.names import on_disk
-from .._blocks import Apply, Nhwc, OnMap
+from .._blocks import Apply, Nhwc, OnMap, dense_blocks
 from .._recipe import Recipe, bare, with_first, with_last
-from .._timm.convnets import dense_blocks
 
 
 @on_disk
