@@ -165,6 +165,20 @@ def test_no_file_is_above_420_lines(path):
     assert len(path.read_text().splitlines()) <= 420
 
 
+@by_file
+def test_skorch_is_imported_by_the_net_and_what_it_is_made_of(path):
+    allowed = ("_net.py", "_make_net.py", "_callbacks.py")
+    if path.parent.name == "finetuning" and path.name in allowed:
+        return
+    for node in ast.walk(parsed(path)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        assert not any(name.partition(".")[0] == "skorch" for name in names)
+
+
 def is_private(name):
     return name.startswith("_") and not name.startswith("__")
 
