@@ -4,6 +4,7 @@ import importlib
 
 __version__ = "0.1.0.dev0"
 
+# Public name -> the module that has it. `__init__.pyi` says the same to type checkers.
 _HOME = {
     "Backbone": ".backbones",
     "BackboneSpec": ".backbones",
@@ -50,52 +51,7 @@ _HOME = {
     "set_cache_dir": ".cache",
 }
 
-__all__ = [
-    "Backbone",
-    "BackboneSpec",
-    "CORALAdapter",
-    "CircularValidationScorer",
-    "DensityRatioWeights",
-    "DomainAdaptationClassifier",
-    "DomainAdaptationRegressor",
-    "DomainNormalizer",
-    "DomainStandardScaler",
-    "EnsembleAgreementScorer",
-    "FeatureCache",
-    "ImageClassifier",
-    "ImageEncoder",
-    "ImageRegressor",
-    "ImportanceWeightedScorer",
-    "InformationMaximizationScorer",
-    "KMMWeights",
-    "LeaveOneDomainOut",
-    "OptimalTransport",
-    "PredictionEntropyScorer",
-    "PseudoLabels",
-    "SoftNeighborhoodDensityScorer",
-    "SourceTargetKFold",
-    "SubspaceAlignment",
-    "TableEncoder",
-    "TargetAwareEncoder",
-    "TextClassifier",
-    "TextEncoder",
-    "TextRegressor",
-    "TransferComponentAnalysis",
-    "ZeroShotClassifier",
-    "as_both_domains",
-    "cache_info",
-    "check_backbone",
-    "clear_cache",
-    "domain_shift",
-    "list_backbones",
-    "load",
-    "load_backbone",
-    "model_card",
-    "register_backbone",
-    "save",
-    "set_cache_dir",
-]
-
+__all__ = sorted(_HOME)
 
 # ``sktransfer.inspection`` after ``import sktransfer`` imports it, as in scikit-learn.
 _MODULES = (

@@ -1,11 +1,17 @@
 """Data sets that come in packages from PyPI, as data frames."""
 
+from __future__ import annotations
+
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ._utils.names import set_module
 from ._utils.optional import import_optional
 from .exceptions import MissingDependencyError
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["load_elpv"]
 
@@ -13,7 +19,7 @@ ELPV_PACKAGE = "elpv_dataset"
 
 
 @set_module("sktransfer.datasets")
-def load_elpv():
+def load_elpv() -> pandas.DataFrame:
     """Electroluminescence photos of solar cells, and how likely each is defective.
 
     2,624 grey images of 300 x 300 pixels from 44 photovoltaic modules [1]_ [2]_. An

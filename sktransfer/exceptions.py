@@ -24,6 +24,11 @@ Every error is also the builtin that one would catch without knowing it::
         └── UnreadableRowError                   the cell is there, its content is not
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
 __all__ = [
     "BackboneCutError",
     "BulkError",
@@ -123,7 +128,7 @@ class UntrustedTypeError(SaveError):
         Their dotted names.
     """
 
-    def __init__(self, message, types=()):
+    def __init__(self, message: str, types: Iterable[str] = ()) -> None:
         super().__init__(message)
         self.types = tuple(types)
 
@@ -155,13 +160,20 @@ class InvalidRowError(SKTransferError, ValueError):
         The cell, shortened.
     """
 
-    def __init__(self, message, *, row=None, label=None, source=None):
+    def __init__(
+        self,
+        message: str,
+        *,
+        row: int | None = None,
+        label: Any = None,
+        source: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.row = row
         self.label = label
         self.source = source
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         """Pickle with the attributes, so that joblib workers can raise it."""
         kwargs = {"row": self.row, "label": self.label, "source": self.source}
         return _rebuild_row_error, (type(self), self.args[0], kwargs)

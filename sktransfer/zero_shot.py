@@ -1,7 +1,10 @@
 """ZeroShotClassifier: classes by description, without a single label."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from scipy.special import softmax
@@ -10,9 +13,13 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from ._utils.names import set_module
+from ._utils.types import Cells, Transformer
 from ._utils.validation import HasMethods, Interval, StrOptions, dense, shorten
 from .backbones import Backbone
 from .encoders import ImageEncoder, TextEncoder
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 __all__ = ["ZeroShotClassifier"]
 
@@ -97,15 +104,21 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
     }
 
     def __init__(
-        self, classes, encoder=None, *, text_encoder=None, template="auto", scale="auto"
-    ):
+        self,
+        classes: Sequence[Any] | Mapping[Any, str | Sequence[str]],
+        encoder: Transformer | None = None,
+        *,
+        text_encoder: Transformer | None = None,
+        template: str | Sequence[str] = "auto",
+        scale: float | Literal["auto"] = "auto",
+    ) -> None:
         self.classes = classes
         self.encoder = encoder
         self.text_encoder = text_encoder
         self.template = template
         self.scale = scale
 
-    def fit(self, X=None, y=None):
+    def fit(self, X: Cells | None = None, y: None = None) -> Self:
         """Run the prompts through the network.
 
         Parameters
@@ -164,7 +177,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         self.vectors_ = _unit(np.stack(means))
         return self
 
-    def decision_function(self, X):
+    def decision_function(self, X: Cells) -> np.ndarray:
         """Return scaled cosines with the classes.
 
         Parameters
@@ -179,7 +192,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         logits = self._logits(X)
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Cells) -> np.ndarray:
         """Return the softmax of the scaled cosines.
 
         Parameters
@@ -193,7 +206,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         """
         return softmax(self._logits(X), axis=1)
 
-    def predict(self, X):
+    def predict(self, X: Cells) -> np.ndarray:
         """Return the nearest class of each row.
 
         Parameters
@@ -207,7 +220,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         nearest = self._logits(X).argmax(axis=1)
         return self.classes_[nearest]
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         """Take what goes in from the encoder."""
         tags = super().__sklearn_tags__()
         encoder = TextEncoder() if self.encoder is None else self.encoder

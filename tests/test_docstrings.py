@@ -117,7 +117,7 @@ def test_docstrings_name_the_options_that_constraints_allow(cls):
 
 
 def test_docstrings_name_every_adapter():
-    from sktransfer.domain_adaptation._estimators import ADAPTERS
+    from sktransfer.domain_adaptation._base_estimator import ADAPTERS
 
     text = resolve("DomainAdaptationClassifier").__doc__
     for name, cls in ADAPTERS.items():

@@ -18,7 +18,7 @@ from sktransfer import (
 )
 from sktransfer.backbones._engines.builders import ENGINES, Engine
 from sktransfer.backbones._pooling import POOLINGS, Pooling
-from sktransfer.domain_adaptation._estimators import ADAPTERS
+from sktransfer.domain_adaptation._base_estimator import ADAPTERS
 from sktransfer.finetuning._domain_losses import LOSSES, DomainLossSpec
 from sktransfer.finetuning._heads import HEADS, HeadSpec
 

@@ -163,7 +163,7 @@ def hash_image(content):
         return hashlib.blake2b(content, digest_size=20).digest()
     head = f"pixels:{content.shape}:".encode()
     digest = hashlib.blake2b(head, digest_size=20)
-    digest.update(np.ascontiguousarray(content))
+    digest.update(np.ascontiguousarray(content).data)
     return digest.digest()
 
 

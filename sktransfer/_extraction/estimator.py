@@ -1,8 +1,12 @@
 """What every estimator of a column shares: reading it, and naming a row that is bad."""
 
+from __future__ import annotations
+
 import contextlib
 import inspect
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -13,6 +17,9 @@ from .._utils.validation import is_null, shorten
 from ..exceptions import MissingRowError, UnreadableRowError
 from .loop import extract
 from .readers import ImageReader, TextReader
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 
 class ColumnEstimator(BaseEstimator):
@@ -26,13 +33,13 @@ class ColumnEstimator(BaseEstimator):
     def _error_policy(self):
         return "raise"
 
-    def __setstate__(self, state):
+    def __setstate__(self, state) -> None:
         """Take what was pickled or saved; a parameter that is newer has its default."""
         parameters = inspect.signature(type(self)).parameters.values()
         defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         super().__setstate__(defaults | state)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         """Describe the input to scikit-learn: one column, no numbers."""
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
@@ -115,7 +122,8 @@ class ColumnEstimator(BaseEstimator):
             Null rows.
         """
         nulls = self._nulls(column)
-        rows, cells = range(len(column.cells)), column.cells
+        rows: Sequence[int] = range(len(column.cells))
+        cells = column.cells
         if only is not None and len(only) < len(rows):
             rows = only.tolist()
             cells = pick(cells, rows)
@@ -185,6 +193,9 @@ class _NoBar:
 class ImageColumn:
     """A column of images; the estimator has `image_size`, `source` and `on_error`."""
 
+    image_size: int | None
+    source: str
+    on_error: str
     _modality = "image"
     _cells = images.CELLS
     _allow_arrays = True
@@ -203,6 +214,8 @@ class ImageColumn:
 class TextColumn:
     """A column of texts; the estimator has `max_length` and `prompt`."""
 
+    max_length: int | None
+    prompt: str | None
     _modality = "text"
     _cells = texts.CELLS
     _allow_arrays = False

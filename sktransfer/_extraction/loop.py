@@ -38,10 +38,13 @@ def extract(cells, reader, runner, out, *, on_error, on_progress):
         Called with a number of finished rows.
     """
     request, cache = runner.request, runner.cache
-    first_row = {}  # digest -> the first row with that content
-    repeats, errors = [], {}
-    waiting = {}  # digest -> row: another thread or process computes it
-    run_now = set()  # digests that this call waits for no longer
+    first_row: dict[bytes, int] = {}  # digest -> the first row with that content
+    repeats: list[tuple[int, int]] = []
+    errors: dict[int, CellError] = {}
+    waiting: dict[
+        bytes, int
+    ] = {}  # digest -> row: another thread or process computes it
+    run_now: set[bytes] = set()  # digests that this call waits for no longer
 
     def fail(row, error):
         errors[row] = error
@@ -153,7 +156,7 @@ def extract(cells, reader, runner, out, *, on_error, on_progress):
 
 def _one_ahead(iterable):
     """Start the next item before giving this one."""
-    ahead = deque()
+    ahead: deque = deque()
     for item in iterable:
         ahead.append(item)
         if len(ahead) > 1:

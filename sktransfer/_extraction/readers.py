@@ -171,7 +171,7 @@ def token_batches(rows, request, start=0):
     Rows are token ids, or what they have become after `start` blocks.
     """
     limit = request.preprocess.max_length
-    groups = {}
+    groups: dict[int, list[int]] = {}
     for position, row in enumerate(rows):
         length = min(padded_length(len(row)), limit)
         groups.setdefault(length, []).append(position)

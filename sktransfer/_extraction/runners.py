@@ -49,7 +49,8 @@ class _Runner:
     A subclass gives `look_up`, `resume` and `_forward`.
     """
 
-    part = None
+    part: slice | None = None
+    namespace: bytes
 
     def __init__(self, request, cache, *, scan=None, packed=True):
         self.request, self.cache = request, cache
@@ -69,6 +70,10 @@ class _Runner:
         )
         self.claimed = set()
         self.scan = new_scan() if scan is None else scan
+
+    def _forward(self, batch, digests):
+        """Return one value for each row of a batch."""
+        raise NotImplementedError
 
     def _state(self, batch):
         """Collate a batch and move it to the device."""

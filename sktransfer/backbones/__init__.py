@@ -52,9 +52,6 @@ def _build_toy(spec):
 for _name in ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"):
     register_backbone(_name, _build_lite, modality="image")
 register_backbone("all-MiniLM-L6-v2", _build_minilm, modality="text")
-for _name, _modality in (
-    ("tiny-cnn", "image"),
-    ("tiny-bert", "text"),
-    ("tiny-mlp", "array"),
-):
-    register_backbone(_name, _build_toy, modality=_modality)
+register_backbone("tiny-cnn", _build_toy, modality="image")
+register_backbone("tiny-bert", _build_toy, modality="text")
+register_backbone("tiny-mlp", _build_toy, modality="array")

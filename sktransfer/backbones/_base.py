@@ -1,18 +1,26 @@
 """Backbone: a pretrained network as an immutable, ordered list of named blocks."""
 
+from __future__ import annotations
+
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
 from .._utils.names import set_module
-from .._utils.validation import is_integer
-from ..exceptions import DepthError, PoolingError
+from ..exceptions import PoolingError
+from ._depth import resolve_depth
 from ._pooling import POOLING_CHOICES, pool
 from ._state import State, token_mask
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ._preprocess import Preprocess
 
 MODALITIES = ("image", "text", "array")
 
@@ -67,12 +75,12 @@ class Backbone:
     pooling: str
     post_pool: Any = None
     n_prefix_tokens: int = 0
-    fingerprint: str | None = None
-    widths: tuple | None = None
+    fingerprint: str = None  # type: ignore[assignment]  # set in __post_init__
+    widths: tuple[int, ...] = None  # type: ignore[assignment]  # likewise
     why_whole: str | None = None
     _prepared: dict = dataclasses.field(default_factory=dict, init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Freeze the modules and complete the record."""
         if self.modality not in MODALITIES:
             raise ValueError(f"modality={self.modality!r} must be one of {MODALITIES}.")
@@ -90,16 +98,16 @@ class Backbone:
     @classmethod
     def from_module(
         cls,
-        module,
+        module: nn.Module,
         *,
-        blocks,
-        preprocess,
-        pooling="mean",
-        post_pool=None,
-        head=None,
-        n_prefix_tokens=0,
-        name=None,
-    ):
+        blocks: Sequence[str] | Mapping[str, str | Sequence[str]],
+        preprocess: Preprocess,
+        pooling: Literal["mean", "max", "cls", "last", "none"] = "mean",
+        post_pool: str | Sequence[str] | None = None,
+        head: str | None = None,
+        n_prefix_tokens: int = 0,
+        name: str | None = None,
+    ) -> Backbone:
         """Describe a network of your own by the names of its parts.
 
         The module is copied. What the blocks compute is compared with the module's own
@@ -166,38 +174,38 @@ class Backbone:
             name=name,
         )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Name it in one line."""
         return (
             f"<Backbone {self.name!r}: {self.modality}, {len(self.blocks)} blocks, "
             f"{self.widths[-1]} features, {self.fingerprint[:12]}>"
         )
 
-    def __sklearn_clone__(self):
+    def __sklearn_clone__(self) -> Self:
         """Return the backbone itself: it cannot change."""
         return self
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: Any) -> Self:
         """Return the backbone itself: it cannot change."""
         return self
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         """Leave out what can be made again."""
         state = self.__dict__ | {"blocks": dict(self.blocks)}
         del state["_prepared"]
         return state
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickled backbone."""
         state = state | {"blocks": MappingProxyType(state["blocks"]), "_prepared": {}}
         self.__dict__.update(state)
 
     @property
-    def block_names(self):
+    def block_names(self) -> tuple[str, ...]:
         """Names of the blocks, in order."""
         return tuple(self.blocks)
 
-    def modules(self):
+    def modules(self) -> tuple[nn.Module, ...]:
         """Return every module: the blocks, and `post_pool` if there is one.
 
         Returns
@@ -207,7 +215,9 @@ class Backbone:
         tail = () if self.post_pool is None else (self.post_pool,)
         return (*self.blocks.values(), *tail)
 
-    def resolve_depth(self, depth, *, parameter="depth", minimum=1):
+    def resolve_depth(
+        self, depth: int | str, *, parameter: str = "depth", minimum: int = 1
+    ) -> int:
         """Turn a depth into a number of blocks.
 
         Parameters
@@ -230,43 +240,18 @@ class Backbone:
         DepthError
             If the network has no such depth.
         """
-        n_blocks, names = len(self.blocks), self.block_names
-        listing = f"{self.name!r}; its {n_blocks} blocks are {list(names)}"
-        if self.why_whole is not None:
-            listing = (
-                f"{self.name!r}, which runs as a whole, as one block called "
-                f"{list(names)}: {self.why_whole}. Use {parameter}='all', or a network "
-                "that can be cut"
-            )
-        if isinstance(depth, str):
-            if depth == "all":
-                return n_blocks
-            inside = [
-                k
-                for k, name in enumerate(names, start=1)
-                if name == depth or name.startswith(depth + ".")
-            ]
-            if not inside:
-                raise DepthError(f"{parameter}={depth!r} is not a block of {listing}.")
-            return inside[-1]
-        if not is_integer(depth):
-            raise DepthError(
-                f"{parameter}={depth!r} must be 'all', an int or the name of a block "
-                f"of {listing}."
-            )
-        k = int(depth) + n_blocks if depth < 0 else int(depth)
-        if not minimum <= k <= n_blocks:
-            expected = f"; expected {minimum} to {n_blocks}"
-            if n_blocks > minimum:
-                expected += f", or {minimum - n_blocks} to -1"
-            if self.why_whole is not None:
-                expected = ""
-            raise DepthError(
-                f"{parameter}={depth} keeps {k} blocks of {listing}{expected}."
-            )
-        return k
+        return resolve_depth(
+            depth,
+            self.block_names,
+            name=self.name,
+            why_whole=self.why_whole,
+            parameter=parameter,
+            minimum=minimum,
+        )
 
-    def resolve_pooling(self, pooling):
+    def resolve_pooling(
+        self, pooling: Literal["auto", "mean", "max", "cls", "last"]
+    ) -> Literal["mean", "max", "cls", "last", "none"]:
         """Turn a pooling parameter into what is done.
 
         Parameters
@@ -286,7 +271,7 @@ class Backbone:
         if pooling not in POOLING_CHOICES:
             raise PoolingError(f"pooling={pooling!r} must be one of {POOLING_CHOICES}.")
         if pooling == "auto":
-            return self.pooling
+            return self.pooling  # type: ignore[return-value]
         if self.pooling == "none":
             raise PoolingError(
                 f"pooling={pooling!r} cannot be done: {self.name!r} runs as a whole "
@@ -294,7 +279,13 @@ class Backbone:
             )
         return pooling
 
-    def batch(self, rows, *, n_rows=None, length=None):
+    def batch(
+        self,
+        rows: list[np.ndarray],
+        *,
+        n_rows: int | None = None,
+        length: int | None = None,
+    ) -> State:
         """Collate rows into a `State`.
 
         Parameters
@@ -321,10 +312,10 @@ class Backbone:
         hidden = torch.from_numpy(out)
         if self.modality != "text":
             return State(hidden)
-        lengths = torch.tensor(lengths)
-        return State(hidden, token_mask(lengths, shape[0]), lengths)
+        n_tokens = torch.tensor(lengths)
+        return State(hidden, token_mask(n_tokens, shape[0]), n_tokens)
 
-    def unbatch(self, state):
+    def unbatch(self, state: State) -> list[np.ndarray]:
         """Take a batch apart.
 
         Parameters
@@ -342,7 +333,9 @@ class Backbone:
         pairs = zip(hidden, state.lengths.tolist(), strict=True)
         return [row[:length] for row, length in pairs]
 
-    def run(self, state, start=0, stop=None):
+    def run(
+        self, state: State, start: int | None = 0, stop: int | None = None
+    ) -> State:
         """Run a slice of the blocks, in the caller's grad mode.
 
         Parameters
@@ -362,7 +355,7 @@ class Backbone:
             state = block(state)
         return state
 
-    def pool(self, state, pooling, depth):
+    def pool(self, state: State, pooling: str, depth: int) -> torch.Tensor:
         """Pool activations to vectors, with `post_pool` at full depth.
 
         Parameters
@@ -399,7 +392,7 @@ class Backbone:
 
     def _hash(self):
         names = [f"{type(m).__name__}" for m in self.modules()]
-        record = (self.block_names, names, self.pooling)
+        record: tuple = (self.block_names, names, self.pooling)
         if self.n_prefix_tokens:
             record += (self.n_prefix_tokens,)
         digest = hashlib.sha256(repr(record).encode())

@@ -216,7 +216,8 @@ def additive_mask(mask, dtype, allowed=None):
 
 def dense_blocks(features, last=None):
     """Cut the ``features`` of a DenseNet, timm's or torchvision's."""
-    blocks, waiting = {}, []
+    blocks: dict[str, nn.Module] = {}
+    waiting: list[nn.Module] = []
     for name, child in features.named_children():
         if "denseblock" not in name:
             waiting.append(child)
@@ -224,7 +225,7 @@ def dense_blocks(features, last=None):
         if not blocks:
             blocks["stem"] = nn.Sequential(*waiting)
             waiting = []
-        steps = [DenseStep(layer) for layer in child.children()]
+        steps: list[nn.Module] = [DenseStep(layer) for layer in child.children()]
         steps[0] = nn.Sequential(*waiting, steps[0])
         waiting = []
         for j, step in enumerate(steps):

@@ -1,12 +1,18 @@
 """check_backbone: the proof that a backbone can be cut anywhere."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .._utils.names import set_module
 from ..exceptions import BackboneCutError
 from ._recipe import MATCH_TOLERANCE
+
+if TYPE_CHECKING:
+    from ._base import Backbone
 
 TEXTS = (
     "one",
@@ -39,7 +45,12 @@ class CutReport(NamedTuple):
 
 
 @set_module("sktransfer")
-def check_backbone(backbone, *, reference=None, tolerance=MATCH_TOLERANCE):
+def check_backbone(
+    backbone: Backbone,
+    *,
+    reference: Callable[..., Any] | None = None,
+    tolerance: float = MATCH_TOLERANCE,
+) -> CutReport:
     """Prove that a backbone can be cut after each of its blocks.
 
     At every cut the activations of five rows (texts: of unequal lengths) leave as

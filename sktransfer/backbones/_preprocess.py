@@ -1,15 +1,24 @@
 """Preprocessing, as the record of the weights says it."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from .._cells.images import crop_to_aspect
 from .._utils.names import set_module
+from .._utils.types import ArrayLike
 from .._utils.validation import is_integer
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+    from ._state import State
 
 VERSION = 1  # part of every cache key; raise it when the same record gives other input
 
@@ -52,11 +61,11 @@ class ImagePreprocess:
     fixed_size: bool = False
 
     @property
-    def key(self):
+    def key(self) -> str:
         """Everything that a vector depends on."""
         return f"image{VERSION}:{dataclasses.astuple(self)}"
 
-    def resized(self, image_size, name):
+    def resized(self, image_size: int | None, name: str) -> ImagePreprocess:
         """Return a copy for another input size.
 
         Parameters
@@ -88,7 +97,7 @@ class ImagePreprocess:
             )
         return dataclasses.replace(self, size=(image_size, image_size))
 
-    def prepare(self, image):
+    def prepare(self, image: PIL.Image.Image) -> np.ndarray:
         """Resize and crop an image.
 
         Parameters
@@ -105,7 +114,7 @@ class ImagePreprocess:
         pixels = np.asarray(transform(crop_to_aspect(image)))
         return np.moveaxis(pixels, 0, -1)
 
-    def to_input(self, state):
+    def to_input(self, state: State) -> State:
         """Turn a batch of uint8 pixels into normalised floats, on its device.
 
         Parameters
@@ -127,7 +136,7 @@ class ImagePreprocess:
         std = torch.tensor(self.std, device=pixels.device).view(3, 1, 1)
         return state._replace(hidden=pixels.sub_(mean).div_(std))
 
-    def example(self):
+    def example(self) -> np.ndarray:
         """Return seeded noise in the shape of one image.
 
         Returns
@@ -197,11 +206,11 @@ class TextPreprocess:
     default_prompt: str = ""
 
     @property
-    def key(self):
+    def key(self) -> str:
         """Everything that a vector depends on, but the prompt: texts carry it."""
         return f"text{VERSION}:{self.tokenizer_id}:{self.max_length}"
 
-    def shortened(self, max_length, name):
+    def shortened(self, max_length: int | None, name: str) -> TextPreprocess:
         """Return a copy with another limit on tokens.
 
         Parameters
@@ -231,11 +240,11 @@ class TextPreprocess:
         return dataclasses.replace(self, max_length=max_length)
 
     @property
-    def limit(self):
+    def limit(self) -> int:
         """The most tokens that the network takes."""
         return getattr(self.tokenize, "limit", self.max_length)
 
-    def prompt(self, prompt):
+    def prompt(self, prompt: str | None) -> str:
         """Return the text to put in front of each text.
 
         Parameters
@@ -251,7 +260,7 @@ class TextPreprocess:
             return self.default_prompt
         return self.prompts.get(prompt, prompt)
 
-    def prepare(self, texts):
+    def prepare(self, texts: list[str]) -> list[np.ndarray]:
         """Tokenize.
 
         Parameters
@@ -267,7 +276,7 @@ class TextPreprocess:
         # A tokenizer without special tokens has none for an empty text.
         return [np.asarray(row or [0], dtype=np.int64) for row in ids]
 
-    def to_input(self, state):
+    def to_input(self, state: State) -> State:
         """Return the state as it is: token ids are what the first block takes.
 
         Parameters
@@ -280,7 +289,7 @@ class TextPreprocess:
         """
         return state
 
-    def example(self):
+    def example(self) -> np.ndarray:
         """Return the tokens of one short text.
 
         Returns
@@ -310,11 +319,11 @@ class ArrayPreprocess:
     n_features: int
 
     @property
-    def key(self):
+    def key(self) -> str:
         """Everything that a vector depends on."""
         return f"array{VERSION}:{self.n_features}"
 
-    def prepare(self, row):
+    def prepare(self, row: ArrayLike) -> np.ndarray:
         """Turn one row into float32.
 
         Parameters
@@ -327,7 +336,7 @@ class ArrayPreprocess:
         """
         return np.asarray(row, dtype=np.float32)
 
-    def to_input(self, state):
+    def to_input(self, state: State) -> State:
         """Return the state as it is: rows are what the first block takes.
 
         Parameters
@@ -340,7 +349,7 @@ class ArrayPreprocess:
         """
         return state
 
-    def example(self):
+    def example(self) -> np.ndarray:
         """Return seeded noise in the shape of one row.
 
         Returns
@@ -348,3 +357,6 @@ class ArrayPreprocess:
         float32 ndarray of shape (n_features,)
         """
         return np.random.default_rng(0).normal(size=self.n_features).astype(np.float32)
+
+
+Preprocess: TypeAlias = ImagePreprocess | TextPreprocess | ArrayPreprocess

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..exceptions import UnknownBackboneError, WeightsNotFoundError
 from ._hub import from_hub, listing
@@ -69,7 +69,7 @@ def _of_transformers(name, config):
             f"{name!r} has model_type={kind!r}, which the installed transformers does "
             "not know; networks with code of their own are not run."
         )
-    model = MODEL_MAPPING[CONFIG_MAPPING[kind]]
+    model: Any = MODEL_MAPPING[CONFIG_MAPPING[kind]]
     if isinstance(model, tuple):
         model = model[0]
     if kind == "clip":

@@ -1,10 +1,13 @@
 """Backbones by name: registering, listing, loading, and keeping them loaded."""
 
+from __future__ import annotations
+
 import dataclasses
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .._utils.devices import seeded
 from .._utils.names import set_module
@@ -43,8 +46,12 @@ class BackboneSpec:
     random_state: int = 0
 
 
+# What `backbone=` takes.
+BackboneLike: TypeAlias = "str | Path | BackboneSpec | Backbone"
+
+
 class _Entry(NamedTuple):
-    builder: object
+    builder: Callable[[BackboneSpec], Any]
     modality: str
 
 
@@ -54,7 +61,13 @@ _lock = threading.RLock()
 
 
 @set_module("sktransfer")
-def register_backbone(name, builder, *, modality, overwrite=False):
+def register_backbone(
+    name: str,
+    builder: Callable[..., Any],
+    *,
+    modality: Literal["image", "text", "array"],
+    overwrite: bool = False,
+) -> None:
     """Make a network loadable by name.
 
     Parameters
@@ -100,7 +113,9 @@ def register_backbone(name, builder, *, modality, overwrite=False):
 
 
 @set_module("sktransfer")
-def list_backbones(modality=None):
+def list_backbones(
+    modality: Literal["image", "text", "array"] | None = None,
+) -> list[str]:
     """Names of the registered backbones.
 
     Any timm, torchvision, transformers or sentence-transformers name works beside
@@ -129,7 +144,9 @@ def list_backbones(modality=None):
 
 
 @set_module("sktransfer")
-def load_backbone(backbone, *, modality=None):
+def load_backbone(
+    backbone: BackboneLike, *, modality: Literal["image", "text"] | None = None
+) -> Backbone:
     """Load a backbone, or return the one that is loaded.
 
     Names are looked up in this order: registered backbones (the bundled ones come in
@@ -167,14 +184,16 @@ def load_backbone(backbone, *, modality=None):
     >>> len(load_backbone("tiny-bert").block_names)
     3
     """
-    if not isinstance(backbone, Backbone):
-        backbone = _load(as_spec(backbone), modality)
-    if modality is not None and backbone.modality != modality:
+    if isinstance(backbone, Backbone):
+        network = backbone
+    else:
+        network = _load(as_spec(backbone), modality)
+    if modality is not None and network.modality != modality:
         raise ValueError(
-            f"backbone {backbone.name!r} reads {backbone.modality}s, but {modality}s "
+            f"backbone {network.name!r} reads {network.modality}s, but {modality}s "
             f"are to be encoded; for {modality}s there are {list_backbones(modality)}."
         )
-    return backbone
+    return network
 
 
 def as_spec(backbone):

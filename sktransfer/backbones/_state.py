@@ -1,8 +1,13 @@
 """The state between blocks: activations, mask and lengths of a batch."""
 
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._utils.names import set_module
+
+if TYPE_CHECKING:
+    import torch
 
 
 @set_module("sktransfer.backbones")
@@ -33,7 +38,7 @@ class State(NamedTuple):
     mask: Any = None
     lengths: Any = None
 
-    def to(self, device):
+    def to(self, device: torch.device) -> State:
         """Move to a device; to CUDA from pinned memory, without waiting.
 
         Parameters

@@ -23,8 +23,8 @@ def build_cnn(spec):
         norm = nn.BatchNorm2d(n_out)
         nn.init.uniform_(norm.weight, 0.5, 1.5)
         nn.init.uniform_(norm.bias, -0.2, 0.2)
-        norm.running_mean.uniform_(-0.2, 0.2)
-        norm.running_var.uniform_(0.5, 1.5)
+        nn.init.uniform_(norm.running_mean, -0.2, 0.2)  # type: ignore[arg-type]
+        nn.init.uniform_(norm.running_var, 0.5, 1.5)  # type: ignore[arg-type]
         conv = nn.Conv2d(n_in, n_out, 3, stride=2, padding=1, bias=False)
         return Apply(nn.Sequential(conv, norm, nn.ReLU()))
 

@@ -1,10 +1,13 @@
 """Encode many rows to Parquet: in parts, in bounded memory, resumable after a crash."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .._utils.names import set_module
 from .._utils.optional import import_optional
@@ -16,6 +19,12 @@ from ..exceptions import BulkError
 from ._cluster import check_travels, connected, on_cluster
 from ._parts import REJECTED, compute, n_rows, part_path, rejected_path, write_part
 from ._sources import open_source
+
+if TYPE_CHECKING:
+    import distributed
+
+    from ..backbones._registry import BackboneSpec
+    from ..cache._default import CacheLike
 
 JOB = "_job.json"  # readers of Parquet folders skip such names
 LOCK = ".lock"
@@ -48,24 +57,24 @@ class BulkResult(NamedTuple):
 
 @set_module("sktransfer.bulk")
 def encode(
-    source,
-    out,
+    source: str | Path | Sequence[str | Path],
+    out: str | Path,
     *,
-    column=None,
-    backbone=None,
-    modality=None,
-    depth="all",
-    pooling="auto",
-    cell="path",
-    keep=(),
-    rows_per_part=1024,
-    batch_size="auto",
-    device="auto",
-    precision="float32",
-    cache=None,
-    scheduler=None,
-    verbose=1,
-):
+    column: str | None = None,
+    backbone: str | Path | BackboneSpec | None = None,
+    modality: Literal["image", "text"] | None = None,
+    depth: int | str = "all",
+    pooling: Literal["auto", "mean", "max", "cls", "last"] = "auto",
+    cell: Literal["path", "base64", "url", "bytes"] = "path",
+    keep: Sequence[str] = (),
+    rows_per_part: int = 1024,
+    batch_size: int | Literal["auto"] = "auto",
+    device: str = "auto",
+    precision: Literal["float32", "bfloat16", "float16"] = "float32",
+    cache: CacheLike = None,
+    scheduler: str | distributed.Client | None = None,
+    verbose: int = 1,
+) -> BulkResult:
     r"""Send a column of a data set through a network, and write Parquet files.
 
     Each part of `rows_per_part` rows becomes ``part-00000.parquet`` with the columns
@@ -136,13 +145,14 @@ def encode(
     if scheduler is not None:
         check_travels(backbone)
     data = open_source(source, column, keep)
-    if modality is None:
-        modality = data.modality
+    reads: Any = modality
+    if reads is None:
+        reads = data.modality
         if backbone is not None:
-            modality = load_backbone(backbone).modality
-    if modality not in DEFAULT_BACKBONES:
-        raise ValueError(f"modality={modality!r} must be 'image' or 'text'.")
-    options = {
+            reads = load_backbone(backbone).modality
+    if reads not in DEFAULT_BACKBONES:
+        raise ValueError(f"modality={reads!r} must be 'image' or 'text'.")
+    options: dict[str, Any] = {
         "depth": depth,
         "pooling": pooling,
         "batch_size": batch_size,
@@ -150,20 +160,21 @@ def encode(
         "precision": precision,
         "cache": cache,
     }
-    name = DEFAULT_BACKBONES[modality] if backbone is None else backbone
-    if modality == "image":
+    name = DEFAULT_BACKBONES[reads] if backbone is None else backbone
+    encoder: ImageEncoder | TextEncoder
+    if reads == "image":
         encoder = ImageEncoder(
             name, source=cell, missing="nan", on_error="nan", **options
         )
     else:
         encoder = TextEncoder(name, missing="empty", **options)
-    network = load_backbone(name, modality=modality)
+    network = load_backbone(name, modality=reads)
     job = {
         "protocol": 1,
         "files": data.fingerprints(),
         "column": data.column,
         "keep": list(keep),
-        "cell": cell if modality == "image" else None,
+        "cell": cell if reads == "image" else None,
         "network": network.name,
         "fingerprint": network.fingerprint,
         "depth": network.resolve_depth(depth),
@@ -171,7 +182,7 @@ def encode(
         "precision": precision,
         "rows_per_part": int(rows_per_part),
     }
-    data.opens_paths = modality == "image" and cell == "path"
+    data.opens_paths = reads == "image" and cell == "path"
     out = Path(out).expanduser().absolute()
     known = {LOCK, REJECTED, JOB}
     if (

@@ -48,12 +48,12 @@ def open_source(source, column, keep):
     """
     if isinstance(keep, str):
         raise TypeError(f"keep={keep!r} must be a list of column names.")
-    paths = [source] if isinstance(source, (str, Path)) else list(source)
-    paths = [Path(path).expanduser().absolute() for path in paths]
+    given = [source] if isinstance(source, (str, Path)) else list(source)
+    paths = [Path(path).expanduser().absolute() for path in given]
     missing = [str(path) for path in paths if not path.exists()]
     if missing or not paths:
         raise BulkError(f"There is no such file or folder: {missing or source!r}.")
-    files = []
+    files: list[Path] = []
     for path in paths:
         files += _files_in(path) if path.is_dir() else [path]
     tables = [path for path in files if path.suffix.lower() in TABLE_SUFFIXES]

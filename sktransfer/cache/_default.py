@@ -1,14 +1,20 @@
 """The cache that `cache="auto"` stands for, and what a `cache` parameter means."""
 
+from __future__ import annotations
+
 import multiprocessing
 import os
 import warnings
 from pathlib import Path
+from typing import TypeAlias
 
 from .._utils.names import set_module
-from ._feature_cache import FeatureCache, folder_cache
+from ._feature_cache import CacheInfo, FeatureCache, folder_cache
 
 ENV_VARIABLE = "SKTRANSFER_CACHE"
+
+# What `cache=` takes: "auto", a folder, a cache, or None for none.
+CacheLike: TypeAlias = str | Path | FeatureCache | None
 
 
 _memory = FeatureCache()
@@ -16,7 +22,7 @@ _warned_pids: set[int] = set()
 
 
 @set_module("sktransfer")
-def set_cache_dir(folder):
+def set_cache_dir(folder: str | Path | None) -> None:
     """Set the folder that ``cache="auto"`` uses in this process and its children.
 
     It sets the environment variable ``SKTRANSFER_CACHE``, which joblib's workers
@@ -39,7 +45,7 @@ def set_cache_dir(folder):
 
 
 @set_module("sktransfer")
-def cache_info():
+def cache_info() -> CacheInfo:
     """Say what the cache that ``cache="auto"`` uses now did and holds.
 
     Returns
@@ -52,11 +58,11 @@ def cache_info():
     >>> sktransfer.cache_info().memory_budget
     1073741824
     """
-    return resolve_cache("auto").info()
+    return _current().info()
 
 
 @set_module("sktransfer")
-def clear_cache(*, folder=False):
+def clear_cache(*, folder: bool = False) -> None:
     """Empty the cache that ``cache="auto"`` uses now.
 
     Parameters
@@ -71,10 +77,10 @@ def clear_cache(*, folder=False):
     >>> sktransfer.cache_info().rows
     0
     """
-    resolve_cache("auto").clear(folder=folder)
+    _current().clear(folder=folder)
 
 
-def resolve_cache(cache):
+def resolve_cache(cache: CacheLike) -> FeatureCache | None:
     """Turn an encoder's ``cache`` parameter into a `FeatureCache` or None."""
     if cache is None or isinstance(cache, FeatureCache):
         return cache
@@ -84,6 +90,11 @@ def resolve_cache(cache):
         raise TypeError(
             f"cache={cache!r} must be 'auto', a folder, a FeatureCache or None."
         )
+    return _current()
+
+
+def _current() -> FeatureCache:
+    """Return what "auto" stands for now."""
     folder = os.environ.get(ENV_VARIABLE)
     if folder:
         return folder_cache(folder)

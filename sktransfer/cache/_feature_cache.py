@@ -5,11 +5,16 @@ also holds everything that the vector depends on: the weights' fingerprint, the
 preprocessing, the pooling, the precision and how it was computed.
 """
 
+from __future__ import annotations
+
 import os
 import threading
 import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
+
+import numpy as np
 
 from .._utils.names import on_disk, set_module
 from ._folder import FolderStore
@@ -90,12 +95,12 @@ class FeatureCache:
 
     def __init__(
         self,
-        folder=None,
+        folder: str | Path | None = None,
         *,
-        store=None,
-        memory_budget=DEFAULT_MEMORY_BUDGET,
-        folder_budget=DEFAULT_FOLDER_BUDGET,
-    ):
+        store: FeatureStore | None = None,
+        memory_budget: int = DEFAULT_MEMORY_BUDGET,
+        folder_budget: int | None = DEFAULT_FOLDER_BUDGET,
+    ) -> None:
         for name, budget in (
             ("memory_budget", memory_budget),
             ("folder_budget", folder_budget or 0),
@@ -120,7 +125,9 @@ class FeatureCache:
             self._store = FolderStore(self.folder, folder_budget)
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._claims = {}  # key -> the thread that computes it
+        self._claims: dict[
+            bytes, tuple[int, int]
+        ] = {}  # key -> the thread that computes it
         self._has_warned = False
         self._reset()
 
@@ -128,7 +135,7 @@ class FeatureCache:
         self._memory = MemoryStore(self.memory_budget)
         self._hits = self._misses = 0
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Show the settings."""
         place = repr(None if self.folder is None else str(self.folder))
         if self.folder is None and self._store is not None:
@@ -139,25 +146,25 @@ class FeatureCache:
         )
 
     @property
-    def is_shared(self):
+    def is_shared(self) -> bool:
         """Whether other processes may have its rows, or compute them now."""
         return self._store is not None
 
-    def __sklearn_clone__(self):
+    def __sklearn_clone__(self) -> Self:
         """Return the cache itself: clones of an encoder share it."""
         return self
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: Any) -> Self:
         """Return the cache itself."""
         return self
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the settings; a folder is shared by whoever loads them."""
         store = self._store if self.folder is None else None
         budgets = self.memory_budget, self.folder_budget
         return rebuild_cache, (self.folder, store, *budgets)
 
-    def info(self):
+    def info(self) -> CacheInfo:
         """Say what the cache did and holds.
 
         Returns
@@ -174,7 +181,7 @@ class FeatureCache:
                 None if self.folder is None else str(self.folder),
             )
 
-    def clear(self, *, folder=False):
+    def clear(self, *, folder: bool = False) -> None:
         """Forget what memory holds and set the counts to 0.
 
         Parameters
@@ -187,7 +194,9 @@ class FeatureCache:
             if folder and self._store is not None:
                 self._store.clear()
 
-    def get_many(self, keys, part=None, scan=None):
+    def get_many(
+        self, keys: Sequence[bytes], part: slice | None = None, scan: int | None = None
+    ) -> dict[bytes, np.ndarray]:
         """Look up one part of many rows.
 
         Parameters
@@ -222,7 +231,7 @@ class FeatureCache:
             self._hits += len(found)
         return found
 
-    def claim(self, keys, part=None):
+    def claim(self, keys: Sequence[bytes], part: slice | None = None) -> set[bytes]:
         """Say that this thread is going to compute rows that it did not find.
 
         A claim ends with `put_many` or `release`.
@@ -263,7 +272,7 @@ class FeatureCache:
             self._changed.notify_all()
         return granted
 
-    def release(self, keys):
+    def release(self, keys: Iterable[bytes]) -> None:
         """Give up claims of this thread.
 
         Parameters
@@ -277,7 +286,7 @@ class FeatureCache:
         if self._store is not None:
             self._store.release(list(keys))
 
-    def wait(self):
+    def wait(self) -> None:
         """Wait a little for others to finish rows that they claimed."""
         with self._changed:
             self._changed.wait(POLL_S)
@@ -287,7 +296,12 @@ class FeatureCache:
         # A forked process inherits claims of threads that it does not have.
         return owner is not None and owner != me and owner[0] == me[0]
 
-    def put_many(self, records, part=None, scan=None):
+    def put_many(
+        self,
+        records: dict[bytes, np.ndarray],
+        part: slice | None = None,
+        scan: int | None = None,
+    ) -> None:
         """Keep the records of rows that have just been computed.
 
         Parameters
@@ -312,7 +326,7 @@ class FeatureCache:
                 self._claims.pop(key, None)
             self._changed.notify_all()
 
-    def keep_spare(self, records):
+    def keep_spare(self, records: dict[bytes, np.ndarray]) -> None:
         """Keep by-products in memory, as long as most of it is free.
 
         Whoever asks for many rows holds those that were asked for beside the cache.

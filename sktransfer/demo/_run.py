@@ -5,9 +5,12 @@ folder. A grid search over the depth of the network, the PCA and the classifier,
 on other folds, and a learning curve then cost no further pass.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.compose import ColumnTransformer
@@ -19,10 +22,17 @@ from sklearn.preprocessing import OneHotEncoder
 
 from .._utils.names import set_module
 from .._utils.optional import import_optional
+from .._utils.types import ArrayLike
 from ..cache._default import ENV_VARIABLE
 from ..datasets import load_elpv
 from ..encoders import ImageEncoder, TextEncoder
 from ._steps import N_FOLDS, PCA_SHARES, SEED, Run, Task, draw_rows, run_task
+
+if TYPE_CHECKING:
+    import pandas
+
+    from ..backbones._base import Backbone
+    from ..backbones._registry import BackboneSpec
 
 MIN_CLASS_ROWS = 2 * N_FOLDS
 PIXELS = (32, 32)
@@ -34,12 +44,12 @@ IMAGE_C, TEXT_C, TFIDF_C = 0.1, 1.0, 10.0
 @set_module("sktransfer.demo")
 def run_images(
     *,
-    out="sktransfer-demo",
-    cache=None,
-    rows=None,
-    backbone="efficientnet_lite0",
-    verbose=True,
-):
+    out: str | Path = "sktransfer-demo",
+    cache: str | Path | None = None,
+    rows: int | None = None,
+    backbone: str | BackboneSpec | Backbone = "efficientnet_lite0",
+    verbose: bool = True,
+) -> pandas.DataFrame:
     """Tell defective solar cells from a photo and the type of the cell.
 
     Parameters
@@ -133,14 +143,14 @@ def _image_task(cells, y, encoder):
 
 @set_module("sktransfer.demo")
 def run_texts(
-    texts,
-    labels,
+    texts: ArrayLike,
+    labels: ArrayLike,
     *,
-    out="sktransfer-demo",
-    cache=None,
-    backbone="all-MiniLM-L6-v2",
-    verbose=True,
-):
+    out: str | Path = "sktransfer-demo",
+    cache: str | Path | None = None,
+    backbone: str | BackboneSpec | Backbone = "all-MiniLM-L6-v2",
+    verbose: bool = True,
+) -> pandas.DataFrame:
     """Tell the category of texts.
 
     Parameters
@@ -210,7 +220,9 @@ def _text_task(texts, y, encoder):
 
 
 @set_module("sktransfer.demo")
-def read_texts(csv, text_column, target, *, rows=None):
+def read_texts(
+    csv: str | Path, text_column: str, target: str, *, rows: int | None = None
+) -> pandas.DataFrame:
     r"""Read a column of texts and a column of categories.
 
     Rows without a category, and categories with fewer than 10 rows, are left out.
@@ -274,7 +286,7 @@ def read_texts(csv, text_column, target, *, rows=None):
 
 
 @set_module("sktransfer.demo")
-def default_cache_dir():
+def default_cache_dir() -> Path:
     """Folder that the demo keeps features in.
 
     Returns

@@ -1,5 +1,6 @@
 """The steps of the demo: encode, search, score, learning curve, report."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -139,8 +140,8 @@ def _search(task, run):
     """Search depth, PCA and C at once."""
     strength = task.model.named_steps["classifier"].C
     n_blocks = len(load_backbone(task.encoder.backbone).block_names)
-    depths = [depth for depth in DEPTHS if depth == "all" or -depth < n_blocks]
-    grid = {
+    depths = [depth for depth in DEPTHS if isinstance(depth, str) or -depth < n_blocks]
+    grid: dict[str, list] = {
         f"{task.prefix}encoder__depth": depths,
         f"{task.prefix}pca__n_components": list(PCA_SHARES),
         "classifier__C": [strength, 10 * strength],
@@ -153,7 +154,7 @@ def _search(task, run):
         refit=False,
         error_score="raise",
     )
-    n_settings = int(np.prod([len(values) for values in grid.values()]))
+    n_settings = math.prod(len(values) for values in grid.values())
     rng = np.random.default_rng(SEED)
     rows = draw_rows(task.y, SEARCH_ROWS, N_FOLDS, rng)
     run.say(
@@ -231,7 +232,7 @@ def _learning_curve(task, features):
         return balanced_accuracy_score(task.y[test], fitted.predict(X[test]))
 
     counts = _label_counts(len(train), len(np.unique(task.y)))
-    curves = {}
+    curves: dict[str, dict[int, list[float]]] = {}
     for name, (X, classifier) in task.few_labels(features).items():
         curves[name] = {}
         for count in counts:
@@ -260,8 +261,8 @@ def _draw(task, run, probabilities, chosen, curves, n_test):
     if n_classes == 2:
         files.append(run.out / f"{task.noun}-roc.png")
         # The baseline, the whole network, and the grid's choice if it is another.
-        drawn = [*list(probabilities)[:2], chosen]
-        drawn = {name: probabilities[name] for name in drawn}
+        names = [*list(probabilities)[:2], chosen]
+        drawn = {name: probabilities[name] for name in names}
         figures.draw_roc(task.y, drawn, files[1], noun=task.noun)
     return files
 

@@ -1,9 +1,14 @@
 """What adapters share."""
 
+from __future__ import annotations
+
+from typing import Self
+
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._utils.types import ArrayLike
 from ._domains import check_both_domains, resolve_domain, source_targets
 
 
@@ -17,7 +22,13 @@ class BaseAdapter(TransformerMixin, BaseEstimator):
     __metadata_request__fit = {"sample_domain": True}
     __metadata_request__transform = {"sample_domain": True}
 
-    def fit(self, X, y=None, *, sample_domain=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        sample_domain: ArrayLike | None = None,
+    ) -> Self:
         """Learn from the features of both domains.
 
         Parameters
@@ -35,7 +46,13 @@ class BaseAdapter(TransformerMixin, BaseEstimator):
         self._fit_rows(X, y, sample_domain)
         return self
 
-    def fit_transform(self, X, y=None, *, sample_domain=None):
+    def fit_transform(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        sample_domain: ArrayLike | None = None,
+    ) -> np.ndarray:
         """Fit, and transform the same rows, each as its domain.
 
         Parameters
@@ -51,7 +68,9 @@ class BaseAdapter(TransformerMixin, BaseEstimator):
         X, domain = self._fit_rows(X, y, sample_domain)
         return self._map(X, domain)
 
-    def transform(self, X, *, sample_domain=None):
+    def transform(
+        self, X: ArrayLike, *, sample_domain: ArrayLike | None = None
+    ) -> np.ndarray:
         """Transform rows.
 
         Parameters

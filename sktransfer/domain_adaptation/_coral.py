@@ -1,6 +1,9 @@
 """CORAL: the source gets the covariance of the target."""
 
+from __future__ import annotations
+
 from numbers import Real
+from typing import Literal
 
 import numpy as np
 from sklearn.base import OneToOneFeatureMixin
@@ -51,7 +54,7 @@ class CORALAdapter(OneToOneFeatureMixin, BaseAdapter):
         "reg": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both"), None]
     }
 
-    def __init__(self, reg="auto"):
+    def __init__(self, reg: float | Literal["auto"] | None = "auto") -> None:
         self.reg = reg
 
     def _learn(self, X, y, domain):

@@ -1,5 +1,7 @@
 """Optimal transport of the source onto the target, by POT."""
 
+from __future__ import annotations
+
 from numbers import Real
 
 from sklearn.base import OneToOneFeatureMixin
@@ -45,7 +47,7 @@ class OptimalTransport(OneToOneFeatureMixin, BaseAdapter):
         "reg": [Interval(Real, 0, None, closed="left")],
     }
 
-    def __init__(self, reg=0.1):
+    def __init__(self, reg: float = 0.1) -> None:
         self.reg = reg
 
     def _learn(self, X, y, domain):

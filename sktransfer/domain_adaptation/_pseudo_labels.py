@@ -1,5 +1,7 @@
 """Self-training: what the estimator believes of target rows becomes labels."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
 
 import numpy as np
@@ -9,6 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import has_fit_parameter
 
 from .._utils.names import set_module
+from .._utils.types import Estimator
 from .._utils.validation import Interval
 from ._base import unit_rows
 
@@ -65,13 +68,13 @@ class PseudoLabels(BaseEstimator):
 
     def __init__(
         self,
-        n_rounds=5,
-        start=0.2,
-        balance=0.5,
-        n_neighbors=10,
-        smoothing=0.8,
-        weight=1.0,
-    ):
+        n_rounds: int = 5,
+        start: float = 0.2,
+        balance: float = 0.5,
+        n_neighbors: int = 10,
+        smoothing: float = 0.8,
+        weight: float = 1.0,
+    ) -> None:
         self.n_rounds = n_rounds
         self.start = start
         self.balance = balance
@@ -79,7 +82,14 @@ class PseudoLabels(BaseEstimator):
         self.smoothing = smoothing
         self.weight = weight
 
-    def fit_estimator(self, estimator, X, y, X_target, sample_weight=None):
+    def fit_estimator(
+        self,
+        estimator: Estimator,
+        X: np.ndarray,
+        y: np.ndarray,
+        X_target: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+    ) -> tuple[Estimator, np.ndarray]:
         """Fit copies of an estimator in rounds.
 
         Parameters
@@ -107,7 +117,8 @@ class PseudoLabels(BaseEstimator):
             )
         takes_weights = has_fit_parameter(estimator, "sample_weight")
         source = np.ones(len(X)) if sample_weight is None else sample_weight
-        shares = np.array([source[y == label].sum() for label in estimator.classes_])
+        classes = estimator.classes_  # type: ignore[attr-defined]
+        shares = np.array([source[y == label].sum() for label in classes])
         shares = shares / shares.sum()
         graph = neighbour_graph(X_target, self.n_neighbors)
         for i in range(self.n_rounds):
@@ -117,7 +128,7 @@ class PseudoLabels(BaseEstimator):
             codes = beliefs.argmax(axis=1)
             share = self.start + (1 - self.start) * (i + 1) / self.n_rounds
             rows = surest_rows(beliefs, codes, share)
-            labels = estimator.classes_[codes]
+            labels = classes[codes]
             options = {}
             if takes_weights:
                 each = self.weight * source.sum() / len(rows)

@@ -1,6 +1,9 @@
 """What the scorers share: domains by metadata routing, and a model that knows them."""
 
+from __future__ import annotations
+
 import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
 import sklearn
@@ -11,6 +14,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import check_array
 
 from .._utils.names import on_disk
+from .._utils.types import ArrayLike, Estimator
 from .._utils.validation import n_rows_of, take_rows
 from ._domains import (
     SAMPLE_DOMAIN,
@@ -18,6 +22,9 @@ from ._domains import (
     domain_request,
     source_targets,
 )
+
+if TYPE_CHECKING:
+    from sklearn.utils.metadata_routing import MetadataRequest
 
 
 class BaseDomainScorer(BaseEstimator):
@@ -30,7 +37,7 @@ class BaseDomainScorer(BaseEstimator):
     _NEEDS: tuple[str, ...] = ("target",)
     _parameter_constraints: dict[str, list] = {}
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRequest:
         """Ask for ``sample_domain``, as scikit-learn's metadata routing wants it.
 
         Returns
@@ -39,7 +46,14 @@ class BaseDomainScorer(BaseEstimator):
         """
         return domain_request(self, "score")
 
-    def __call__(self, estimator, X, y=None, *, sample_domain=None):
+    def __call__(
+        self,
+        estimator: Estimator,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        sample_domain: ArrayLike | None = None,
+    ) -> float:
         """Score a fitted estimator.
 
         Parameters

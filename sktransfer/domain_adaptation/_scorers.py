@@ -1,6 +1,10 @@
 """Scores of a fitted model in the target, without the target's labels."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from numbers import Real
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from scipy.special import entr
@@ -17,6 +21,9 @@ from ._domains import (
 )
 from ._scorer_base import BaseDomainScorer, InDomains, features_before_last, scored
 from ._weights import BaseWeights, DensityRatioWeights
+
+if TYPE_CHECKING:
+    from ._weights import KMMWeights
 
 BATCH = 512  # rows of a matrix of similarities that are held at once
 
@@ -115,7 +122,7 @@ class SoftNeighborhoodDensityScorer(BaseDomainScorer):
         "temperature": [Interval(Real, 0, None, closed="neither")]
     }
 
-    def __init__(self, temperature=0.05):
+    def __init__(self, temperature: float = 0.05) -> None:
         self.temperature = temperature
 
     def _score(self, estimator, X, y, domain):
@@ -176,7 +183,11 @@ class ImportanceWeightedScorer(BaseDomainScorer):
         "weights": [BaseWeights, None],
     }
 
-    def __init__(self, scoring=None, weights=None):
+    def __init__(
+        self,
+        scoring: str | Callable[..., Any] | None = None,
+        weights: DensityRatioWeights | KMMWeights | None = None,
+    ) -> None:
         self.scoring = scoring
         self.weights = weights
 
@@ -230,10 +241,10 @@ class EnsembleAgreementScorer(BaseDomainScorer):
 
     _parameter_constraints = {"estimators": [list, tuple]}
 
-    def __init__(self, estimators):
+    def __init__(self, estimators: Sequence[Any]) -> None:
         self.estimators = estimators
 
-    def __sklearn_clone__(self):
+    def __sklearn_clone__(self) -> Self:
         return type(self)(self.estimators)  # they stay fitted
 
     def _score(self, estimator, X, y, domain):
@@ -293,7 +304,7 @@ class CircularValidationScorer(BaseDomainScorer):
     _NEEDS = ("source", "target")
     _parameter_constraints = {"scoring": [str, callable, None]}
 
-    def __init__(self, scoring=None):
+    def __init__(self, scoring: str | Callable[..., Any] | None = None) -> None:
         self.scoring = scoring
 
     def _score(self, estimator, X, y, domain):

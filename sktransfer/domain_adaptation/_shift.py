@@ -1,5 +1,10 @@
 """How far the target is from the source."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from scipy.stats import ks_2samp
 from sklearn.linear_model import LogisticRegression
@@ -10,6 +15,7 @@ from sklearn.utils import check_array
 
 from .._utils.names import set_module
 from .._utils.row_table import RowTable
+from .._utils.types import ArrayLike, RandomStateLike
 from .._utils.validation import shorten
 from ._base import is_varying
 from ._domains import check_both_domains
@@ -72,13 +78,21 @@ class DomainShift(RowTable):
 
     _columns = COLUMNS
 
-    def __init__(self, rows, *, proxy_a_distance, domain_accuracy, n_source, n_target):
+    def __init__(
+        self,
+        rows: list[dict[str, Any]],
+        *,
+        proxy_a_distance: float,
+        domain_accuracy: float,
+        n_source: int,
+        n_target: int,
+    ) -> None:
         super().__init__(rows)
         self.proxy_a_distance = proxy_a_distance
         self.domain_accuracy = domain_accuracy
         self.n_source, self.n_target = n_source, n_target
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Show the distance, and the ten features that moved most."""
         lines = [
             f"{self.n_source} source rows, {self.n_target} target rows",
@@ -97,7 +111,14 @@ class DomainShift(RowTable):
 
 
 @set_module("sktransfer")
-def domain_shift(X, *, sample_domain, feature_names=None, cv=5, random_state=0):
+def domain_shift(
+    X: ArrayLike,
+    *,
+    sample_domain: ArrayLike,
+    feature_names: Sequence[str] | None = None,
+    cv: int = 5,
+    random_state: RandomStateLike = 0,
+) -> DomainShift:
     """Measure how far target rows are from source rows, feature by feature and in all.
 
     Labels are not asked for. Call it on the features of an encoder before choosing an
@@ -142,18 +163,18 @@ def domain_shift(X, *, sample_domain, feature_names=None, cv=5, random_state=0):
     ('hue', True)
     """
     names = getattr(X, "columns", None) if feature_names is None else feature_names
-    X = check_array(X, dtype=np.float64)
-    domain = check_both_domains(sample_domain, len(X), "domain_shift")
-    names = [f"x{i}" for i in range(X.shape[1])] if names is None else list(names)
-    if len(names) != X.shape[1]:
+    table: np.ndarray = check_array(X, dtype=np.float64)
+    domain = check_both_domains(sample_domain, len(table), "domain_shift")
+    names = [f"x{i}" for i in range(table.shape[1])] if names is None else list(names)
+    if len(names) != table.shape[1]:
         raise ValueError(
-            f"domain_shift got {len(names)} feature_names for {X.shape[1]} features: "
-            f"{shorten(names)}."
+            f"domain_shift got {len(names)} feature_names for {table.shape[1]} "
+            f"features: {shorten(names)}."
         )
     is_target = _two_of_each(domain, "domain_shift")
-    accuracy = _told_apart(X, is_target, cv, random_state)
+    accuracy = _told_apart(table, is_target, cv, random_state)
     rows = [
-        _feature(str(name), X[~is_target, i], X[is_target, i])
+        _feature(str(name), table[~is_target, i], table[is_target, i])
         for i, name in enumerate(names)
     ]
     return DomainShift(

@@ -1,12 +1,17 @@
 """Splits for cross-validation that know which domain a row is from."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from numbers import Integral
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from .._utils.names import set_module
+from .._utils.types import ArrayLike, RandomStateLike
 from .._utils.validation import Interval, StrOptions, n_rows_of, shorten, take_rows
 from ._domains import (
     SAMPLE_DOMAIN,
@@ -15,6 +20,9 @@ from ._domains import (
     domain_request,
     source_targets,
 )
+
+if TYPE_CHECKING:
+    from sklearn.utils.metadata_routing import MetadataRequest
 
 
 class BaseDomainSplitter(BaseEstimator):
@@ -26,7 +34,7 @@ class BaseDomainSplitter(BaseEstimator):
 
     _parameter_constraints: dict[str, list] = {}
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRequest:
         """Ask for ``sample_domain``, as scikit-learn's metadata routing wants it.
 
         Returns
@@ -35,7 +43,14 @@ class BaseDomainSplitter(BaseEstimator):
         """
         return domain_request(self, "split")
 
-    def split(self, X, y=None, groups=None, *, sample_domain=None):
+    def split(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        groups: Any = None,
+        *,
+        sample_domain: ArrayLike | None = None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the rows to train on and the rows to score on.
 
         Parameters
@@ -61,7 +76,14 @@ class BaseDomainSplitter(BaseEstimator):
         for train, test in self._masks(y, domain):
             yield np.flatnonzero(train), np.flatnonzero(test)
 
-    def get_n_splits(self, X=None, y=None, groups=None, *, sample_domain=None):
+    def get_n_splits(
+        self,
+        X: Any = None,
+        y: Any = None,
+        groups: Any = None,
+        *,
+        sample_domain: ArrayLike | None = None,
+    ) -> int:
         """Return how many splits there are.
 
         Parameters
@@ -127,7 +149,14 @@ class SourceTargetKFold(BaseDomainSplitter):
         "random_state": ["random_state"],
     }
 
-    def __init__(self, n_splits=5, *, target="both", shuffle=False, random_state=None):
+    def __init__(
+        self,
+        n_splits: int = 5,
+        *,
+        target: Literal["both", "folds"] = "both",
+        shuffle: bool = False,
+        random_state: RandomStateLike = None,
+    ) -> None:
         self.n_splits = n_splits
         self.target = target
         self.shuffle = shuffle
@@ -223,7 +252,9 @@ class LeaveOneDomainOut(BaseDomainSplitter):
 
 
 @set_module("sktransfer")
-def as_both_domains(X, y, *, sample_domain):
+def as_both_domains(
+    X: ArrayLike, y: ArrayLike, *, sample_domain: ArrayLike
+) -> tuple[Any, np.ndarray, np.ndarray]:
     """Return all source rows twice: as they are, and as rows of a target domain.
 
     Parameters

@@ -1,5 +1,7 @@
 """Each domain at mean 0: scaled to unit variance, or to unit length."""
 
+from __future__ import annotations
+
 from numbers import Real
 
 import numpy as np
@@ -43,7 +45,7 @@ class DomainStandardScaler(OneToOneFeatureMixin, BaseAdapter):
 
     _parameter_constraints = {"with_mean": ["boolean"], "with_std": ["boolean"]}
 
-    def __init__(self, with_mean=True, with_std=True):
+    def __init__(self, with_mean: bool = True, with_std: bool = True) -> None:
         self.with_mean = with_mean
         self.with_std = with_std
 
@@ -97,7 +99,7 @@ class DomainNormalizer(OneToOneFeatureMixin, BaseAdapter):
 
     _parameter_constraints = {"length": [Interval(Real, 0, None, closed="neither")]}
 
-    def __init__(self, length=2.0):
+    def __init__(self, length: float = 2.0) -> None:
         self.length = length
 
     def _learn(self, X, y, domain):

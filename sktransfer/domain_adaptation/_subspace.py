@@ -1,6 +1,9 @@
 """Subspaces in which the domains are alike."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import Literal
 
 import numpy as np
 from scipy.linalg import eigh
@@ -52,7 +55,7 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
         "n_components": [Interval(Integral, 1, None, closed="left"), None]
     }
 
-    def __init__(self, n_components=None):
+    def __init__(self, n_components: int | None = None) -> None:
         self.n_components = n_components
 
     def _learn(self, X, y, domain):
@@ -125,7 +128,13 @@ class TransferComponentAnalysis(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
         "mu": [Interval(Real, 0, None, closed="left")],
     }
 
-    def __init__(self, n_components=None, kernel="rbf", gamma=None, mu=0.1):
+    def __init__(
+        self,
+        n_components: int | None = None,
+        kernel: Literal["linear", "rbf", "poly", "cosine"] = "rbf",
+        gamma: float | None = None,
+        mu: float = 0.1,
+    ) -> None:
         self.n_components = n_components
         self.kernel = kernel
         self.gamma = gamma

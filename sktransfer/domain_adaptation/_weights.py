@@ -1,7 +1,10 @@
 """Weights of source rows: those that could be target rows count more."""
 
+from __future__ import annotations
+
 import warnings
 from numbers import Integral, Real
+from typing import Literal
 
 import numpy as np
 from sklearn.base import OneToOneFeatureMixin
@@ -64,7 +67,7 @@ class DensityRatioWeights(BaseWeights):
         "max_weight": [Interval(Real, 1, None, closed="left")],
     }
 
-    def __init__(self, C=1.0, max_weight=10.0):
+    def __init__(self, C: float = 1.0, max_weight: float = 10.0) -> None:
         self.C = C
         self.max_weight = max_weight
 
@@ -126,8 +129,13 @@ class KMMWeights(BaseWeights):
     }
 
     def __init__(
-        self, gamma=None, max_weight=1000.0, eps=None, max_iter=20_000, tol=1e-5
-    ):
+        self,
+        gamma: float | Literal["scale"] | None = None,
+        max_weight: float = 1000.0,
+        eps: float | None = None,
+        max_iter: int = 20_000,
+        tol: float = 1e-5,
+    ) -> None:
         self.gamma = gamma
         self.max_weight = max_weight
         self.eps = eps

@@ -1,6 +1,9 @@
 """What the image and the text encoder share."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from sklearn.base import TransformerMixin
@@ -10,12 +13,16 @@ from .._extraction.estimator import ColumnEstimator
 from .._extraction.runners import Request, VectorRunner
 from .._utils.choices import Choices
 from .._utils.devices import PRECISIONS
+from .._utils.types import ArrayLike, Cells
 from .._utils.validation import Interval, StrOptions
 from ..backbones import load_backbone
 from ..backbones._engines.builders import ENGINES
 from ..backbones._engines.choose import engine_device
 from ..backbones._pooling import POOLING_CHOICES
 from ..cache._default import resolve_cache
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 POLICIES = {"raise", "nan", "zero", "mean"}
 
@@ -43,7 +50,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         "verbose": ["verbose"],
     }
 
-    def fit(self, X, y=None):
+    def fit(self, X: Cells, y: None = None) -> Self:
         """Check the parameters and the rows; nothing is trained.
 
         With every bad-row policy at "raise" no row is encoded here. Otherwise the
@@ -71,7 +78,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
             self._set_fitted(column, request, nulls, set())
         return self
 
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X: Cells, y: None = None) -> np.ndarray:
         """Fit, and return the vectors of the same rows.
 
         Parameters
@@ -88,7 +95,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         self._validate_params()
         return self._fit_rows(self._column(X), self._resolved())
 
-    def transform(self, X):
+    def transform(self, X: Cells) -> np.ndarray:
         """Return one vector for each row, in order.
 
         Parameters
@@ -114,7 +121,9 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         vectors, bad, nulls = self._encode(column, self._resolved())
         return self._finish(vectors, bad, nulls)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> np.ndarray:
         """Names of the output columns.
 
         Parameters
@@ -146,11 +155,11 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
             names.append(f"missingindicator_{stem}")
         return np.asarray(names, dtype=object)
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         """Whether `transform` can run: always, but where a mean was to be learned."""
         return hasattr(self, "n_features_out_") or "mean" not in self._policies_in_use()
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         """Describe the estimator to scikit-learn."""
         tags = super().__sklearn_tags__()
         tags.requires_fit = "mean" in self._policies_in_use()

@@ -1,10 +1,18 @@
 """ImageEncoder: a column of images to a matrix of features."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
 from .._cells.images import SOURCES
 from .._extraction.estimator import ImageColumn
 from .._utils.names import set_module
 from .._utils.validation import StrOptions
 from ._base import POLICIES, BaseEncoder
+
+if TYPE_CHECKING:
+    from ..backbones._registry import BackboneLike
+    from ..cache._default import CacheLike
 
 
 @set_module("sktransfer")
@@ -116,23 +124,23 @@ class ImageEncoder(ImageColumn, BaseEncoder):
 
     def __init__(
         self,
-        backbone="efficientnet_lite0",
+        backbone: BackboneLike = "efficientnet_lite0",
         *,
-        depth="all",
-        pooling="auto",
-        image_size=None,
-        normalize=False,
-        source="path",
-        missing="raise",
-        on_error="raise",
-        add_indicator=False,
-        batch_size="auto",
-        cache="auto",
-        device="auto",
-        precision="float32",
-        engine="torch",
-        verbose=0,
-    ):
+        depth: int | str = "all",
+        pooling: Literal["auto", "mean", "max", "cls", "last"] = "auto",
+        image_size: int | None = None,
+        normalize: bool = False,
+        source: Literal["path", "base64", "url", "bytes"] = "path",
+        missing: Literal["raise", "nan", "zero", "mean"] = "raise",
+        on_error: Literal["raise", "nan", "zero", "mean"] = "raise",
+        add_indicator: bool = False,
+        batch_size: int | Literal["auto"] = "auto",
+        cache: CacheLike = "auto",
+        device: str = "auto",
+        precision: Literal["float32", "bfloat16", "float16"] = "float32",
+        engine: Literal["torch", "compile", "onnxruntime", "openvino"] = "torch",
+        verbose: int = 0,
+    ) -> None:
         self.backbone = backbone
         self.depth = depth
         self.pooling = pooling

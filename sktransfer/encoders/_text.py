@@ -1,9 +1,17 @@
 """TextEncoder: a column of strings to a matrix of features."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
 from .._extraction.estimator import TextColumn
 from .._utils.names import set_module
 from .._utils.validation import StrOptions
 from ._base import POLICIES, BaseEncoder
+
+if TYPE_CHECKING:
+    from ..backbones._registry import BackboneLike
+    from ..cache._default import CacheLike
 
 
 @set_module("sktransfer")
@@ -113,22 +121,22 @@ class TextEncoder(TextColumn, BaseEncoder):
 
     def __init__(
         self,
-        backbone="all-MiniLM-L6-v2",
+        backbone: BackboneLike = "all-MiniLM-L6-v2",
         *,
-        depth="all",
-        pooling="auto",
-        max_length=None,
-        prompt=None,
-        normalize=False,
-        missing="empty",
-        add_indicator=False,
-        batch_size="auto",
-        cache="auto",
-        device="auto",
-        precision="float32",
-        engine="torch",
-        verbose=0,
-    ):
+        depth: int | str = "all",
+        pooling: Literal["auto", "mean", "max", "cls", "last"] = "auto",
+        max_length: int | None = None,
+        prompt: str | None = None,
+        normalize: bool = False,
+        missing: Literal["empty", "raise", "nan", "zero", "mean"] = "empty",
+        add_indicator: bool = False,
+        batch_size: int | Literal["auto"] = "auto",
+        cache: CacheLike = "auto",
+        device: str = "auto",
+        precision: Literal["float32", "bfloat16", "float16"] = "float32",
+        engine: Literal["torch", "compile", "onnxruntime", "openvino"] = "torch",
+        verbose: int = 0,
+    ) -> None:
         self.backbone = backbone
         self.depth = depth
         self.pooling = pooling

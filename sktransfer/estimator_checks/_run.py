@@ -1,14 +1,19 @@
 """Which checks apply, and the three ways to run them."""
 
+from __future__ import annotations
+
 import difflib
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, Literal
 from unittest import SkipTest
 
 from sklearn.base import is_classifier, is_regressor
 from sklearn.exceptions import EstimatorCheckFailedWarning
 
 from .._utils.names import set_module
+from .._utils.types import Estimator
 from . import (
     _checks_construction,
     _checks_input,
@@ -19,6 +24,9 @@ from . import (
 )
 from ._inputs import MODALITIES, Inputs
 from ._watching import global_state_restored
+
+if TYPE_CHECKING:
+    import pytest
 
 NOT_EXPECTED = "Check is not expected to fail"  # scikit-learn's words
 
@@ -71,8 +79,12 @@ ALL = (*_ALWAYS, *_TRANSFORMERS, *_CLASSIFIERS, *_PREDICTORS, *_REGRESSORS)
 
 @set_module("sktransfer.estimator_checks")
 def estimator_checks_generator(
-    estimator, *, modality=None, expected_failed_checks=None, mark=None
-):
+    estimator: Estimator,
+    *,
+    modality: Literal["image", "text"] | None = None,
+    expected_failed_checks: dict[str, str] | None = None,
+    mark: Literal["xfail"] | None = None,
+) -> Iterator[Any]:
     """Yield each check that applies to the kind of estimator.
 
     Parameters
@@ -120,8 +132,12 @@ def estimator_checks_generator(
 
 @set_module("sktransfer.estimator_checks")
 def check_estimator(
-    estimator, *, modality=None, expected_failed_checks=None, on_fail="raise"
-):
+    estimator: Estimator,
+    *,
+    modality: Literal["image", "text"] | None = None,
+    expected_failed_checks: dict[str, str] | None = None,
+    on_fail: Literal["raise", "warn"] | None = "raise",
+) -> list[dict[str, Any]]:
     """Run every check that applies to an estimator of images or texts.
 
     Parameters
@@ -212,7 +228,12 @@ def _report_unexpected_passes(results, on_fail):
 
 
 @set_module("sktransfer.estimator_checks")
-def parametrize_with_checks(estimators, *, modality=None, expected_failed_checks=None):
+def parametrize_with_checks(
+    estimators: Sequence[Estimator],
+    *,
+    modality: Literal["image", "text"] | None = None,
+    expected_failed_checks: Callable[..., Any] | dict[str, str] | None = None,
+) -> pytest.MarkDecorator:
     """Decorate a pytest function that runs ``check(estimator)``.
 
     Parameters
@@ -244,7 +265,7 @@ def parametrize_with_checks(estimators, *, modality=None, expected_failed_checks
     """
     import pytest
 
-    cases = []
+    cases: list[Any] = []
     for estimator in estimators:
         expected = expected_failed_checks
         if callable(expected):

@@ -7,7 +7,9 @@ import random
 import socket
 import sys
 import warnings
+from collections.abc import Iterable
 from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -87,7 +89,7 @@ def modules_of(thing, depth=6):
     if depth == 0:
         return []
     if isinstance(thing, dict):
-        parts = thing.values()
+        parts: Iterable[Any] = thing.values()
     elif isinstance(thing, (list, tuple)):
         parts = thing
     elif hasattr(thing, "get_params") and hasattr(thing, "__dict__"):
@@ -124,7 +126,7 @@ def _digest(tensor):
     if not isinstance(tensor, torch.Tensor):
         return repr(tensor)
     flat = tensor.detach().cpu().contiguous().flatten()
-    return hashlib.blake2b(flat.view(torch.uint8).numpy(), digest_size=16).digest()
+    return hashlib.blake2b(flat.view(torch.uint8).numpy().data, digest_size=16).digest()
 
 
 # -- the process ---------------------------------------------------------------------

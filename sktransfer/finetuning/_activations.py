@@ -3,7 +3,7 @@
 import tempfile
 import threading
 import weakref
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class Rows:
         self._rows = [None] * n_rows
         self._budget = budget
         self._n_bytes = 0
-        self._file = None
+        self._file: Any = None  # made when something spills
         self._lock = threading.Lock()
 
     def __len__(self):

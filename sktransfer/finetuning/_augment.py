@@ -113,7 +113,7 @@ class AugmentedPreprocess:
         import torch
 
         pixels = self.preprocess.prepare(image)
-        digest = hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=7)
+        digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=7)
         digest.update(f"{self.seed}:{self.view}".encode())
         # Threads decode at the same time, and torch's generator is one for all.
         with _one_at_a_time, torch.random.fork_rng(devices=[]):

@@ -1,8 +1,11 @@
 """What the four fine-tuning estimators share: fit, predict, and the frozen prefix."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -12,8 +15,9 @@ from .._extraction.runners import Request
 from .._utils.allocator import kept_pages
 from .._utils.choices import Choices
 from .._utils.devices import PRECISIONS, resolve_device, seeded, turn
+from .._utils.types import ArrayLike, Cells
 from .._utils.validation import Interval, StrOptions, draw_seed
-from ..backbones import State, load_backbone
+from ..backbones import Backbone, State, load_backbone
 from ..backbones._pooling import POOLING_CHOICES
 from ..cache._default import resolve_cache
 from ._activations import Forward
@@ -21,6 +25,9 @@ from ._domain_losses import LOSSES
 from ._fit_rows import FitRows
 from ._heads import HEADS
 from ._training import PREDICT_BATCH, Plan, Training
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 POLICIES = {"raise", "prior"}
 FRACTION = Interval(Real, 0, 1, closed="neither")
@@ -76,17 +83,26 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
 
     # -- what a subclass changes -------------------------------------------------------
 
-    augment = augment_views = None
-    class_weight = None
-    label_smoothing = 0.0
-    objective = "log_loss"
+    augment: Any = None
+    augment_views: int | None = None
+    class_weight: Any = None
+    label_smoothing: float = 0.0
+    objective: Any = "log_loss"
 
     def _learn_codec(self, y, weight):
         raise NotImplementedError
 
     # -- fitting -----------------------------------------------------------------------
 
-    def fit(self, X, y, *, sample_weight=None, sample_domain=None, groups=None):
+    def fit(
+        self,
+        X: Cells,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        sample_domain: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Train the blocks behind the cut, and the head.
 
         Parameters
@@ -315,7 +331,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
         return request._replace(depth=k)
 
     @property
-    def backbone_(self):
+    def backbone_(self) -> Backbone:
         """The tuned network as a `Backbone`, for encoders; made when first asked for.
 
         Making it in `fit` would cost each fit of a grid a copy and a hash.
@@ -347,12 +363,12 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
             fingerprint=None,
         )
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         """Leave out the tuned backbone, which can be made again."""
         state = super().__getstate__()
         return state | {"_tuned": None} if "_tuned" in state else state
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         """Describe the estimator to scikit-learn."""
         tags = super().__sklearn_tags__()
         tags.non_deterministic = self.random_state is None

@@ -1,15 +1,23 @@
 """What a classifier and a regressor add to the base."""
 
-from numbers import Integral, Real
+from __future__ import annotations
 
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 from .._utils.choices import Choices
+from .._utils.types import ArrayLike, Cells
 from .._utils.validation import Interval, StrOptions
 from ._base import BaseFineTuner
 from ._codec import ClassCodec, NumberCodec
 from ._domain_losses import LOSSES
 from ._heads import HEADS
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 
 class BaseClassifier(ClassifierMixin, BaseFineTuner):
@@ -34,8 +42,14 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
         self.classes_ = codec.classes
 
     def partial_fit(
-        self, X, y, classes=None, *, sample_weight=None, sample_domain=None
-    ):
+        self,
+        X: Cells,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+        sample_domain: ArrayLike | None = None,
+    ) -> Self:
         """Train for one epoch on some rows, from where the last call ended.
 
         The learning rate is constant.
@@ -56,7 +70,7 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
         """
         return self._partial_fit(X, y, classes, sample_weight, sample_domain)
 
-    def decision_function(self, X):
+    def decision_function(self, X: Cells) -> np.ndarray:
         """Return the outputs before the softmax.
 
         Parameters
@@ -73,7 +87,7 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
             return outputs[:, 1] - outputs[:, 0]
         return outputs
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Cells) -> np.ndarray:
         """Return probabilities.
 
         Parameters
@@ -89,7 +103,7 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
         outputs = self._outputs(X)
         return self._codec.proba(outputs)
 
-    def predict(self, X):
+    def predict(self, X: Cells) -> np.ndarray:
         """Return labels of `classes_`, or indicators of several labels.
 
         Parameters
@@ -104,7 +118,7 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
         outputs = self._outputs(X)
         return self._codec.decode(outputs)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         """Describe the estimator to scikit-learn."""
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
@@ -117,7 +131,14 @@ class BaseRegressor(RegressorMixin, BaseFineTuner):
     def _learn_codec(self, y, weight):
         return NumberCodec.learn(y, weight, type(self).__name__)
 
-    def partial_fit(self, X, y, *, sample_weight=None, sample_domain=None):
+    def partial_fit(
+        self,
+        X: Cells,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        sample_domain: ArrayLike | None = None,
+    ) -> Self:
         """Train for one epoch on some rows, from where the last call ended.
 
         The scale of `y` is that of the first call; the learning rate is constant.
@@ -136,7 +157,7 @@ class BaseRegressor(RegressorMixin, BaseFineTuner):
         """
         return self._partial_fit(X, y, None, sample_weight, sample_domain)
 
-    def predict(self, X):
+    def predict(self, X: Cells) -> np.ndarray:
         """Return numbers, in the units of `y`.
 
         Parameters
@@ -151,7 +172,7 @@ class BaseRegressor(RegressorMixin, BaseFineTuner):
         outputs = self._outputs(X)
         return self._codec.decode(outputs)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         """Describe the estimator to scikit-learn."""
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True

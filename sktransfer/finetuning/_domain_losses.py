@@ -6,7 +6,6 @@ parameter constraints, so that this file loads no torch.
 """
 
 import math
-from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of mmd, times the mean squared distance
@@ -55,7 +54,8 @@ def mmd(source, target):
     squared = (norms[:, None] + norms - 2 * rows @ rows.T).clamp(min=0)
     mean = squared.detach().sum() / max(1, len(rows) * (len(rows) - 1))
     mean = mean.clamp(min=1e-12)
-    kernel = sum((-squared / (b * mean)).exp() for b in BANDWIDTHS) / len(BANDWIDTHS)
+    kernels = [(-squared / (b * mean)).exp() for b in BANDWIDTHS]
+    kernel = sum(kernels[1:], kernels[0]) / len(BANDWIDTHS)
     return kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean()
 
 
@@ -92,7 +92,7 @@ class DomainLossSpec(NamedTuple):
         Whether the discriminator sees features together with predicted classes.
     """
 
-    function: Callable[..., Any] | None
+    function: Any  # Callable[..., Tensor] | None
     acts_on: Literal["features", "outputs"]
     needs_classes: bool = False
     is_conditional: bool = False

@@ -45,6 +45,7 @@ class Prototypes(nn.Module):
 
     def __init__(self, n_features, n_outputs):
         super().__init__()
+        self.directions: torch.Tensor
         self.register_buffer("directions", torch.zeros(n_outputs, n_features))
         self.scale = nn.Parameter(torch.tensor(10.0), requires_grad=False)
 

@@ -99,8 +99,8 @@ class FineTuneNet(skorch.NeuralNet):
         self._zero_grad_optimizer()
         torch.cuda.empty_cache()
         steps = [
-            self._backward(*half, len(half[1][1]) / n_rows)
-            for half in self._halves(inputs, y)
+            self._backward(part, part_y, len(part_y[1]) / n_rows)
+            for part, part_y in self._halves(inputs, y)
         ]
         return {
             "loss": steps[0]["loss"] + steps[1]["loss"],

@@ -36,13 +36,11 @@ def parameter_groups(
     # A parameter that several blocks share (`seen`) belongs to the latest of them, as
     # torch refuses one that is in two groups. Each part makes two groups: decay pulls
     # matrices towards 0, where biases, norms and scales have no reason to be.
-    groups, seen = [], set()
+    groups: list[dict] = []
+    seen: set[int] = set()
     for name, part, part_lr in parts:
-        own = [
-            p
-            for p in part.parameters()
-            if p.requires_grad and id(p) not in seen and not seen.add(id(p))
-        ]
+        own = [p for p in part.parameters() if p.requires_grad and id(p) not in seen]
+        seen.update(map(id, own))
         for is_decayed in (True, False):
             chosen = [p for p in own if (p.ndim > 1) == is_decayed]
             if chosen:

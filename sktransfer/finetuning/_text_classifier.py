@@ -1,10 +1,19 @@
 """TextClassifier: fine-tuning on a column of texts, for classes."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
 from .._extraction.estimator import TextColumn
 from .._utils.names import set_module
+from .._utils.types import RandomStateLike
 from .._utils.validation import StrOptions
 from ._base import POLICIES
 from ._base_estimators import BaseClassifier
+
+if TYPE_CHECKING:
+    from ..backbones._registry import BackboneLike
+    from ..cache._default import CacheLike
 
 
 @set_module("sktransfer")
@@ -167,46 +176,46 @@ class TextClassifier(TextColumn, BaseClassifier):
 
     def __init__(
         self,
-        backbone="all-MiniLM-L6-v2",
+        backbone: BackboneLike = "all-MiniLM-L6-v2",
         *,
-        freeze_depth=-1,
-        pooling="auto",
-        head="linear",
-        head_init="auto",
-        probe_C=0.1,
-        dropout=0.0,
-        max_length=None,
-        prompt=None,
-        missing="empty",
-        lr=0.0001,
-        backbone_lr_scale=1.0,
-        layer_decay=0.9,
-        weight_decay=0.01,
-        lr_schedule="cosine",
-        gradient_clip_value=1.0,
-        batch_norm="eval",
-        objective="log_loss",
-        temperature=0.1,
-        max_pairs=1_000_000,
-        domain_loss=None,
-        domain_loss_weight=1.0,
-        max_epochs=8,
-        batch_size=32,
-        class_weight=None,
-        label_smoothing=0.0,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=5,
-        activation_dtype="float32",
-        cache="auto",
-        callbacks=None,
-        net_params=None,
-        warm_start=False,
-        device="auto",
-        precision="float32",
-        random_state=None,
-        verbose=0,
-    ):
+        freeze_depth: int | str = -1,
+        pooling: Literal["auto", "mean", "max", "cls", "last"] = "auto",
+        head: Literal["linear", "mlp", "cosine", "prototype"] = "linear",
+        head_init: Literal["auto", "probe", "random"] = "auto",
+        probe_C: float = 0.1,
+        dropout: float = 0.0,
+        max_length: int | None = None,
+        prompt: str | None = None,
+        missing: Literal["empty", "raise", "prior"] = "empty",
+        lr: float = 0.0001,
+        backbone_lr_scale: float = 1.0,
+        layer_decay: float = 0.9,
+        weight_decay: float = 0.01,
+        lr_schedule: Literal["cosine", "one-cycle", "constant"] = "cosine",
+        gradient_clip_value: float | None = 1.0,
+        batch_norm: Literal["eval", "frozen", "train", "target"] = "eval",
+        objective: Literal["log_loss", "contrastive"] = "log_loss",
+        temperature: float = 0.1,
+        max_pairs: int = 1_000_000,
+        domain_loss: Literal["coral", "mmd", "dann", "cdan", "mcc"] | None = None,
+        domain_loss_weight: float = 1.0,
+        max_epochs: int = 8,
+        batch_size: int = 32,
+        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
+        label_smoothing: float = 0.0,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        activation_dtype: Literal["float32", "float16"] = "float32",
+        cache: CacheLike = "auto",
+        callbacks: list[Any] | None = None,
+        net_params: dict[str, Any] | None = None,
+        warm_start: bool = False,
+        device: str = "auto",
+        precision: Literal["float32", "bfloat16", "float16"] = "float32",
+        random_state: RandomStateLike = None,
+        verbose: int = 0,
+    ) -> None:
         self.backbone = backbone
         self.freeze_depth = freeze_depth
         self.pooling = pooling

@@ -1,9 +1,18 @@
 """Score of candidates against their cost, or against depth."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
 import numpy as np
 
 from .._utils.names import set_module
 from ._axes import axes_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..model_selection import BackboneRanking
 
 COST_LABELS = {
     "milliseconds": "milliseconds a row",
@@ -45,14 +54,28 @@ class BackboneRankingDisplay:
     ['tiny-bert, layers.1, mean']
     """
 
-    def __init__(self, labels, scores, costs, *, score_name, cost_name):
+    def __init__(
+        self,
+        labels: list[str],
+        scores: np.ndarray,
+        costs: np.ndarray | None,
+        *,
+        score_name: str,
+        cost_name: str,
+    ) -> None:
         self.labels, self.scores, self.costs = labels, scores, costs
         self.score_name, self.cost_name = score_name, cost_name
 
     @classmethod
     def from_ranking(
-        cls, ranking, *, cost="milliseconds", ax=None, plot=True, **options
-    ):
+        cls,
+        ranking: BackboneRanking,
+        *,
+        cost: Literal["milliseconds", "megabytes", "n_features"] = "milliseconds",
+        ax: Axes | None = None,
+        plot: bool = True,
+        **options: Any,
+    ) -> BackboneRankingDisplay:
         """Take the rows of a ranking, and draw them.
 
         Parameters
@@ -101,7 +124,7 @@ class BackboneRankingDisplay:
         )
         return display.plot(ax=ax, **options) if plot else display
 
-    def plot(self, *, ax=None, **options):
+    def plot(self, *, ax: Axes | None = None, **options: Any) -> BackboneRankingDisplay:
         """Draw.
 
         Parameters
@@ -125,8 +148,8 @@ class BackboneRankingDisplay:
             # Names lie on each other where candidates are alike; numbers are short.
             style = {"marker": "o", "linestyle": "none"}
             ax.plot(self.costs, self.scores, **style | options)
-            places = zip(self.labels, self.costs, self.scores, strict=True)
-            for number, (label, cost, score) in enumerate(places, 1):
+            points = zip(self.labels, self.costs, self.scores, strict=True)
+            for number, (label, cost, score) in enumerate(points, 1):
                 ax.plot([], [], linestyle="none", label=f"{number}: {label}")
                 ax.annotate(
                     str(number),

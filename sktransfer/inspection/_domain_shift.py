@@ -1,14 +1,23 @@
 """A figure of two kinds of domain, before and after adaptation."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from sklearn.base import clone, is_classifier
 from sklearn.decomposition import PCA
 
 from .._utils.names import set_module
 from .._utils.optional import import_optional
+from .._utils.types import ArrayLike, Transformer
 from .._utils.validation import n_rows_of, take_rows
 from ..domain_adaptation._domains import check_both_domains, source_targets
 from ..domain_adaptation._shift import proxy_a_distance
+
+if TYPE_CHECKING:
+    from ..domain_adaptation import DomainAdaptationClassifier
 
 
 @set_module("sktransfer.inspection")
@@ -52,23 +61,29 @@ class DomainShiftDisplay:
     {'before': 2.0, 'after': 0.0}
     """
 
-    def __init__(self, points, distances, domains, labels):
+    def __init__(
+        self,
+        points: dict[str, np.ndarray],
+        distances: dict[str, float],
+        domains: np.ndarray,
+        labels: np.ndarray,
+    ) -> None:
         self.points, self.distances = points, distances
         self.domains, self.labels = domains, labels
 
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y=None,
+        estimator: DomainAdaptationClassifier,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
         *,
-        sample_domain,
-        projection=None,
-        axes=None,
-        plot=True,
-        **options,
-    ):
+        sample_domain: ArrayLike,
+        projection: Transformer | None = None,
+        axes: np.ndarray | None = None,
+        plot: bool = True,
+        **options: Any,
+    ) -> DomainShiftDisplay:
         """Take features as they are and as a fitted model's adapters make them.
 
         Parameters
@@ -120,15 +135,15 @@ class DomainShiftDisplay:
     @classmethod
     def from_features(
         cls,
-        X,
-        y=None,
+        X: ArrayLike | Mapping[str, ArrayLike],
+        y: ArrayLike | None = None,
         *,
-        sample_domain,
-        projection=None,
-        axes=None,
-        plot=True,
-        **options,
-    ):
+        sample_domain: ArrayLike,
+        projection: Transformer | None = None,
+        axes: np.ndarray | None = None,
+        plot: bool = True,
+        **options: Any,
+    ) -> DomainShiftDisplay:
         """Take features as they are; target rows have no class.
 
         Parameters
@@ -165,7 +180,9 @@ class DomainShiftDisplay:
             points[name] = np.asarray(made.fit_transform(X))
         return cls(points, distances, domain, labels)
 
-    def plot(self, *, axes=None, **options):
+    def plot(
+        self, *, axes: np.ndarray | None = None, **options: Any
+    ) -> DomainShiftDisplay:
         """Draw.
 
         Parameters

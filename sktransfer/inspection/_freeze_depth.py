@@ -1,9 +1,16 @@
 """Score and fit time against the freeze depth of a search."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from .._utils.names import set_module
 from ._axes import axes_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @set_module("sktransfer.inspection")
@@ -43,14 +50,29 @@ class FreezeDepthDisplay:
     ['all', -1]
     """
 
-    def __init__(self, depths, scores, errors, fit_times, *, score_name="score"):
+    def __init__(
+        self,
+        depths: list[int | str],
+        scores: np.ndarray,
+        errors: np.ndarray,
+        fit_times: np.ndarray,
+        *,
+        score_name: str = "score",
+    ) -> None:
         self.depths, self.scores, self.errors = depths, scores, errors
         self.fit_times, self.score_name = fit_times, score_name
 
     @classmethod
     def from_search(
-        cls, search, *, param=None, score_name="score", ax=None, plot=True, **options
-    ):
+        cls,
+        search: Any,
+        *,
+        param: str | None = None,
+        score_name: str = "score",
+        ax: Axes | None = None,
+        plot: bool = True,
+        **options: Any,
+    ) -> FreezeDepthDisplay:
         """Take the results of a fitted search, and draw them.
 
         Parameters
@@ -91,7 +113,7 @@ class FreezeDepthDisplay:
                 f"{names}."
             )
         values = list(results[f"param_{param}"])
-        best = {}
+        best: dict[Any, int] = {}
         for i, value in enumerate(values):
             score = results["mean_test_score"][i]
             if value not in best or score > results["mean_test_score"][best[value]]:
@@ -107,7 +129,7 @@ class FreezeDepthDisplay:
         )
         return display.plot(ax=ax, **options) if plot else display
 
-    def plot(self, *, ax=None, **options):
+    def plot(self, *, ax: Axes | None = None, **options: Any) -> FreezeDepthDisplay:
         """Draw.
 
         Parameters
@@ -124,7 +146,7 @@ class FreezeDepthDisplay:
         """
         ax = axes_of(ax, type(self).__name__)
         places = np.arange(len(self.depths))
-        style = {"marker": "o", "capsize": 3, "color": "C0"}
+        style: dict[str, Any] = {"marker": "o", "capsize": 3, "color": "C0"}
         ax.errorbar(places, self.scores, self.errors, **style | options)
         ax.set_xticks(places, [str(depth) for depth in self.depths])
         ax.set_xlabel("freeze_depth (frozen most to least)")

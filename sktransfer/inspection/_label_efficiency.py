@@ -1,7 +1,16 @@
 """Score against the number of labels."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from .._utils.names import set_module
 from ._axes import axes_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..model_selection import LabelEfficiencyCurves
 
 
 @set_module("sktransfer.inspection")
@@ -37,11 +46,20 @@ class LabelEfficiencyDisplay:
     ['TextClassifier']
     """
 
-    def __init__(self, curves, *, score_name="score"):
+    def __init__(
+        self, curves: dict[str, list[dict[str, Any]]], *, score_name: str = "score"
+    ) -> None:
         self.curves, self.score_name = curves, score_name
 
     @classmethod
-    def from_curves(cls, curves, *, ax=None, plot=True, **options):
+    def from_curves(
+        cls,
+        curves: LabelEfficiencyCurves,
+        *,
+        ax: Axes | None = None,
+        plot: bool = True,
+        **options: Any,
+    ) -> LabelEfficiencyDisplay:
         """Take the points of some curves, and draw them.
 
         Parameters
@@ -64,7 +82,7 @@ class LabelEfficiencyDisplay:
         )
         return display.plot(ax=ax, **options) if plot else display
 
-    def plot(self, *, ax=None, **options):
+    def plot(self, *, ax: Axes | None = None, **options: Any) -> LabelEfficiencyDisplay:
         """Draw.
 
         Parameters

@@ -1,7 +1,16 @@
 """BackboneRanking: scores and costs of candidates as a table."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
 from .._utils.names import set_module
 from .._utils.row_table import RowTable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..inspection import BackboneRankingDisplay
 
 COLUMNS = (
     "backbone",
@@ -67,16 +76,18 @@ class BackboneRanking(RowTable):
 
     _columns = COLUMNS
 
-    def __init__(self, rows, *, score_name, by_depth=False):
+    def __init__(
+        self, rows: list[dict[str, Any]], *, score_name: str, by_depth: bool = False
+    ) -> None:
         super().__init__(rows)
         self.score_name, self.by_depth = score_name, by_depth
 
     @property
-    def best_(self):
+    def best_(self) -> dict[str, Any]:
         """The row of rank 1."""
         return min(self._rows, key=lambda row: row["rank"])
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Show a table."""
         head = ("rank", "score", "rows/s", "features", "MB", "candidate")
         lines = ["{:>4} {:>9} {:>8} {:>8} {:>7}  {}".format(*head)]
@@ -88,7 +99,7 @@ class BackboneRanking(RowTable):
         return "\n".join(lines)
 
     @staticmethod
-    def label(row):
+    def label(row: dict[str, Any]) -> str:
         """Name a candidate in a few words.
 
         Parameters
@@ -104,7 +115,13 @@ class BackboneRanking(RowTable):
         name = backbone.name if hasattr(backbone, "name") else backbone
         return f"{name}, {row['depth']}, {row['pooling']}"
 
-    def plot(self, *, cost="milliseconds", ax=None, **options):
+    def plot(
+        self,
+        *,
+        cost: Literal["milliseconds", "megabytes", "n_features"] = "milliseconds",
+        ax: Axes | None = None,
+        **options: Any,
+    ) -> BackboneRankingDisplay:
         """Draw score against cost, or against depth.
 
         Parameters

@@ -1,6 +1,7 @@
 """Candidates of a ranking: what callers name, as triples that encoders take."""
 
 from numbers import Integral
+from typing import Any
 
 from .._cells.guess import guess_modality
 from ..backbones import Backbone, BackboneSpec, list_backbones, load_backbone
@@ -8,7 +9,7 @@ from ..encoders import ImageEncoder, TextEncoder
 from ..exceptions import MissingDependencyError, WeightsNotFoundError
 from ._transferability import METHODS
 
-ENCODERS = {"image": ImageEncoder, "text": TextEncoder}
+ENCODERS: dict[Any, Any] = {"image": ImageEncoder, "text": TextEncoder}
 NOT_ENCODER_PARAMS = {"add_indicator", "backbone", "depth", "missing", "pooling"}
 MISSING = ("drop", "raise")
 SINGLE = (str, Backbone, BackboneSpec, tuple)  # one candidate, and no list of them

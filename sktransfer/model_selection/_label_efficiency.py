@@ -1,6 +1,9 @@
 """Score against labels per class, of several estimators on the same draws."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import stats
@@ -10,7 +13,13 @@ from sklearn.utils.multiclass import type_of_target
 from .._utils.folds import make_folds
 from .._utils.names import set_module
 from .._utils.row_table import RowTable
+from .._utils.types import ArrayLike, Cells, Estimator, Splitter
 from .._utils.validation import is_integer, plain_labels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..inspection import LabelEfficiencyDisplay
 
 
 @set_module("sktransfer.model_selection")
@@ -49,11 +58,13 @@ class LabelEfficiencyCurves(RowTable):
     (['probe'], 0.8)
     """
 
-    def __init__(self, rows, *, score_name="score"):
+    def __init__(
+        self, rows: list[dict[str, Any]], *, score_name: str = "score"
+    ) -> None:
         super().__init__(rows)
         self.score_name = score_name
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Show a table."""
         lines = ["{:>9} {:>7} {:>15} {:>8}  {}".format(*HEAD)]
         for row in self._rows:
@@ -65,11 +76,11 @@ class LabelEfficiencyCurves(RowTable):
         return "\n".join(lines)
 
     @property
-    def names(self):
+    def names(self) -> list[str]:
         """Names of the estimators, in order."""
         return list(dict.fromkeys(row["estimator"] for row in self._rows))
 
-    def of(self, name):
+    def of(self, name: str) -> list[dict[str, Any]]:
         """Return the rows of one estimator, fewest labels first.
 
         Parameters
@@ -91,7 +102,7 @@ class LabelEfficiencyCurves(RowTable):
             raise KeyError(f"There is no estimator {name!r}; there are {self.names}.")
         return rows
 
-    def to_reach(self, score):
+    def to_reach(self, score: float) -> dict[str, Any]:
         """Return what each estimator needs to reach a score.
 
         Between two points the score is taken to grow with the logarithm of the labels,
@@ -110,7 +121,7 @@ class LabelEfficiencyCurves(RowTable):
         """
         return {name: _reached(self.of(name), score) for name in self.names}
 
-    def plot(self, *, ax=None, **options):
+    def plot(self, *, ax: Axes | None = None, **options: Any) -> LabelEfficiencyDisplay:
         """Draw score against labels per class.
 
         Parameters
@@ -155,18 +166,18 @@ def _reached(rows, score):
 
 @set_module("sktransfer.model_selection")
 def label_efficiency_curve(
-    estimators,
-    X,
-    y,
+    estimators: Mapping[str, Estimator] | Estimator,
+    X: Cells,
+    y: ArrayLike,
     *,
-    labels_per_class=(1, 2, 5, 10, 20),
-    cv=5,
-    groups=None,
-    scoring="accuracy",
-    confidence=0.95,
-    n_jobs=None,
-    random_state=0,
-):
+    labels_per_class: Sequence[int] = (1, 2, 5, 10, 20),
+    cv: int | Splitter | Iterable[Any] = 5,
+    groups: ArrayLike | None = None,
+    scoring: str | Callable[..., Any] = "accuracy",
+    confidence: float = 0.95,
+    n_jobs: int | None = None,
+    random_state: int = 0,
+) -> LabelEfficiencyCurves:
     """Score estimators that see few labels of each class.
 
     From the training part of each split, some rows of each class are drawn at random,
@@ -233,11 +244,11 @@ def label_efficiency_curve(
     >>> [(row["estimator"], row["labels_per_class"]) for row in curves]
     [('words', 2), ('words', 5), ('network', 2), ('network', 5)]
     """
-    estimators = _named(estimators)
-    y = plain_labels(np.asarray(y), "label_efficiency_curve")
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    kind = type_of_target(y, input_name="y")
+    named = _named(estimators)
+    labels = plain_labels(np.asarray(y), "label_efficiency_curve")
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    kind = type_of_target(labels, input_name="y")
     if kind not in ("binary", "multiclass"):
         raise ValueError(
             f"label_efficiency_curve counts labels of each class, and y is {kind!r}; "
@@ -254,7 +265,7 @@ def label_efficiency_curve(
     sizes = _sizes(labels_per_class)
     folds = make_folds(
         cv,
-        y,
+        labels,
         is_classes=True,
         groups=None if groups is None else np.asarray(groups),
         random_state=random_state,
@@ -267,10 +278,10 @@ def label_efficiency_curve(
     splits = [
         (rows, test)
         for number, (train, test) in enumerate(folds)
-        for rows in _draws(y, train, sizes, [random_state, number])
+        for rows in _draws(labels, train, sizes, [random_state, number])
     ]
     table = []
-    for name, estimator in estimators.items():
+    for name, estimator in named.items():
         found = cross_validate(
             estimator,
             X,

@@ -5,15 +5,19 @@
 some numbers of labels.
 """
 
+from __future__ import annotations
+
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from .._cells.column import as_column, pick
 from .._utils.folds import among, make_folds
 from .._utils.names import set_module
+from .._utils.types import ArrayLike, Cells, Splitter
 from .._utils.validation import check_rows, dense, is_null
 from ..backbones import Backbone, load_backbone
 from ..cache import FeatureCache
@@ -22,24 +26,27 @@ from ._backbone_ranking import COLUMNS, BackboneRanking
 from ._candidates import ENCODERS, check_options, modality_of, triples_of
 from ._transferability import SCORE_NAMES, Target, as_target, h_score, knn, logme, probe
 
+if TYPE_CHECKING:
+    from ..backbones._registry import BackboneSpec
+
 
 @set_module("sktransfer.model_selection")
 def rank_backbones(
-    X,
-    y,
-    candidates="installed",
+    X: Cells,
+    y: ArrayLike,
+    candidates: Literal["installed"] | Sequence[Any] = "installed",
     *,
-    method="logme",
-    task="auto",
-    modality=None,
-    missing="drop",
-    cv=5,
-    groups=None,
-    n_neighbors=5,
-    n_timed=16,
-    encoder_params=None,
-    random_state=0,
-):
+    method: Literal["logme", "hscore", "knn", "probe"] = "logme",
+    task: Literal["auto", "classes", "labels", "numbers"] = "auto",
+    modality: Literal["image", "text"] | None = None,
+    missing: Literal["drop", "raise"] = "drop",
+    cv: int | Splitter | Iterable[Any] = 5,
+    groups: ArrayLike | None = None,
+    n_neighbors: int = 5,
+    n_timed: int = 16,
+    encoder_params: dict[str, Any] | None = None,
+    random_state: int = 0,
+) -> BackboneRanking:
     """Rank networks by how well their features suit a target, without training them.
 
     Every candidate is run once over the rows, through the cache, so that a search over
@@ -164,21 +171,21 @@ def rank_backbones(
 
 @set_module("sktransfer.model_selection")
 def layer_profile(
-    X,
-    y,
-    backbone,
+    X: Cells,
+    y: ArrayLike,
+    backbone: str | BackboneSpec | Backbone,
     *,
-    pooling="auto",
-    method="logme",
-    task="auto",
-    missing="drop",
-    cv=5,
-    groups=None,
-    n_neighbors=5,
-    n_timed=16,
-    encoder_params=None,
-    random_state=0,
-):
+    pooling: Literal["auto", "mean", "max", "cls", "last"] = "auto",
+    method: Literal["logme", "hscore", "knn", "probe"] = "logme",
+    task: Literal["auto", "classes", "labels", "numbers"] = "auto",
+    missing: Literal["drop", "raise"] = "drop",
+    cv: int | Splitter | Iterable[Any] = 5,
+    groups: ArrayLike | None = None,
+    n_neighbors: int = 5,
+    n_timed: int = 16,
+    encoder_params: dict[str, Any] | None = None,
+    random_state: int = 0,
+) -> BackboneRanking:
     """Score every depth of one network, from one pass over the rows.
 
     Parameters
@@ -223,7 +230,7 @@ def layer_profile(
         [(backbone, name, pooling) for name in names],
         method=method,
         task=task,
-        modality=network.modality,
+        modality=network.modality,  # type: ignore[arg-type]
         missing=missing,
         cv=cv,
         groups=groups,

@@ -114,16 +114,16 @@ def as_target(y, *, task, caller):
             )
         return Target(task, values)
     try:
-        values = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+        numbers = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
     except (TypeError, ValueError) as err:
         raise ValueError(
             f"{caller}: task={task!r} needs numbers in y ({err})."
         ) from err
-    if task == "labels" and not np.isin(values, (0, 1)).all():
+    if task == "labels" and not np.isin(numbers, (0, 1)).all():
         raise ValueError(f"{caller}: task='labels' needs 0 and 1 in y.")
-    if not (np.ptp(values, axis=0) > 0).any():
+    if not (np.ptp(numbers, axis=0) > 0).any():
         raise ValueError(f"{caller}: y is the same in all {len(y)} rows.")
-    return Target(task, values.astype(int) if task == "labels" else values)
+    return Target(task, numbers.astype(int) if task == "labels" else numbers)
 
 
 # -- scores from one decomposition -----------------------------------------------------
@@ -309,7 +309,7 @@ def probe(features, target, *, folds):
         Of the predictions of all folds together: accuracy, mean average precision of
         labels, or R2.
     """
-    outputs = dict.fromkeys(PROBE_C)
+    outputs: dict[float, np.ndarray] = {}
     for train, test in folds:
         mean = features[train].mean(axis=0)
         scale = features[train].std() or 1.0
@@ -319,7 +319,7 @@ def probe(features, target, *, folds):
         )
         for C in PROBE_C:
             predicted = _linear(fitted, target.values[train], unseen, target.task, C)
-            if outputs[C] is None:
+            if C not in outputs:
                 shape = (target.n_rows, *predicted.shape[1:])
                 outputs[C] = np.full(shape, np.nan)
             outputs[C][test] = predicted

@@ -1,5 +1,7 @@
 """A fitted pipeline as one ONNX graph, for programs without Python or torch."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import warnings
@@ -11,6 +13,7 @@ from .._cells.column import CellError
 from .._extraction.estimator import ColumnEstimator
 from .._utils.names import set_module
 from .._utils.optional import import_optional
+from .._utils.types import Cells, Estimator
 from .._utils.whole_file import write_whole
 from ..encoders._base import BaseEncoder
 from ..exceptions import ExportError, MissingRowError
@@ -24,7 +27,13 @@ PROPERTY = "sktransfer"
 
 
 @set_module("sktransfer.onnx_export")
-def to_onnx(pipeline, path, X=None, *, tolerance=TOLERANCE):
+def to_onnx(
+    pipeline: Estimator,
+    path: str | Path,
+    X: Cells | None = None,
+    *,
+    tolerance: float = TOLERANCE,
+) -> Path:
     """Write a fitted pipeline as one ONNX graph, checked with onnxruntime.
 
     The graph takes what `prepare_inputs` gives: for images ``pixels``, uint8 of shape
@@ -102,7 +111,7 @@ def to_onnx(pipeline, path, X=None, *, tolerance=TOLERANCE):
 
 
 @set_module("sktransfer.onnx_export")
-def prepare_inputs(pipeline, X):
+def prepare_inputs(pipeline: Estimator, X: Cells) -> dict[str, np.ndarray]:
     """Prepare cells as the exported graph takes them.
 
     Parameters

@@ -1,5 +1,7 @@
 """Pieces of an ONNX graph: the network, what stands on it, and the check."""
 
+from typing import Any
+
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.exceptions import NotFittedError
@@ -60,7 +62,7 @@ def network_graph(name, estimator, request, inputs, opset):
             f"Step {name!r}: the network {request.backbone.name!r} cannot be exported "
             f"by torch.onnx ({type(err).__name__}: {str(err)[:300]}). Use another one."
         ) from err
-    graph = program.model_proto
+    graph = program.model_proto  # type: ignore[union-attr]
     _name_axes(graph, "pixels" in inputs)
     return graph, features
 
@@ -99,7 +101,8 @@ def _module(estimator, request):
         def __init__(self):
             super().__init__()
             self.blocks = nn.ModuleList(list(backbone.blocks.values())[:depth])
-            self.post_pool, self.trained = backbone.post_pool, trained
+            self.post_pool = backbone.post_pool
+            self.trained: Any = trained
 
         def forward(self, *inputs):
             state = State(inputs[0])

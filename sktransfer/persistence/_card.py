@@ -1,10 +1,13 @@
 """A Markdown card that says what a model is, for those who did not make it."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
 
 from .._extraction.estimator import ColumnEstimator
 from .._utils.names import set_module
+from .._utils.types import Estimator
 from .._utils.validation import shorten
 from ..backbones import Backbone, BackboneSpec, load_backbone
 from ._files import versions
@@ -28,17 +31,17 @@ MAX_EPOCHS_SHOWN = 20
 
 @set_module("sktransfer")
 def model_card(
-    estimator,
-    path=None,
+    estimator: Estimator,
+    path: str | Path | None = None,
     *,
-    title=None,
-    description=None,
-    data=None,
-    metrics=None,
-    limits=None,
-    licence=None,
-    figures=None,
-):
+    title: str | None = None,
+    description: str | None = None,
+    data: str | None = None,
+    metrics: dict[str, float | str] | None = None,
+    limits: str | None = None,
+    licence: str | None = None,
+    figures: dict[str, str | Path] | None = None,
+) -> str:
     """Write a card in Markdown: networks, depths, licences, data, metrics, versions.
 
     What can be read off the estimator is; what nobody but you knows are parameters.

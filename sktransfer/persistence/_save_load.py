@@ -1,10 +1,16 @@
 """Save a fitted estimator to a folder and load it elsewhere, without pickle."""
 
+from __future__ import annotations
+
 import json
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 from .._utils.names import set_module
 from .._utils.optional import import_optional
+from .._utils.types import Estimator
 from ..exceptions import (
     DamagedSaveError,
     SaveError,
@@ -18,7 +24,14 @@ WEIGHTS = ("reference", "include")
 
 
 @set_module("sktransfer")
-def save(estimator, folder, *, weights="reference", trusted=(), overwrite=False):
+def save(
+    estimator: Estimator,
+    folder: str | Path,
+    *,
+    weights: Literal["reference", "include"] = "reference",
+    trusted: Sequence[str] = (),
+    overwrite: bool = False,
+) -> str:
     """Save a fitted estimator, pipeline or search to a folder.
 
     The folder has the structure (skops), tensors (safetensors), a manifest (JSON) with
@@ -105,7 +118,13 @@ def save(estimator, folder, *, weights="reference", trusted=(), overwrite=False)
 
 
 @set_module("sktransfer")
-def load(folder, *, sha256=None, trusted=(), device=None):
+def load(
+    folder: str | Path,
+    *,
+    sha256: str | None = None,
+    trusted: Sequence[str] = (),
+    device: str | None = None,
+) -> Any:
     """Load what `save` wrote.
 
     Every file is compared with its sha256, every type with a list of exact names, and

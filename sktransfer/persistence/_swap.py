@@ -1,5 +1,7 @@
 """Walk through an estimator, and put other things in the place of some."""
 
+from typing import Any
+
 import numpy as np
 
 from .._utils.names import on_disk
@@ -81,7 +83,7 @@ class _Walk:
         if self.in_place:
             state.update(new)
             return obj
-        copy = type(obj).__new__(type(obj))
+        copy: Any = type(obj).__new__(type(obj))  # type: ignore[call-overload]
         copy.__dict__.update(new)
         return copy
 

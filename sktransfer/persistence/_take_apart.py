@@ -1,5 +1,7 @@
 """Take an estimator apart into a plain structure, networks and nets; and back."""
 
+from typing import Any
+
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
@@ -95,7 +97,7 @@ def take_apart(estimator, networks):
             state["net_"] = Token("net", len(nets) - 1)
         if hasattr(state["backbone"], "__fspath__"):
             state["backbone"] = str(state["backbone"])
-        copy = type(obj).__new__(type(obj))
+        copy: Any = type(obj).__new__(type(obj))  # type: ignore[call-overload]
         copy.__dict__.update(state)
         return copy
 

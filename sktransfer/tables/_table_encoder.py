@@ -1,6 +1,9 @@
 """TableEncoder: a table with images and texts to a table of numbers."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -9,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._cells.guess import missing_file, sample_of
 from .._utils.names import set_module
 from .._utils.optional import import_optional
+from .._utils.types import ArrayLike, Transformer
 from .._utils.validation import HasMethods, Interval, StrOptions, draw_seed, shorten
 from ..encoders import ImageEncoder, TextEncoder
 from ._columns import (
@@ -20,11 +24,14 @@ from ._columns import (
 )
 from ._kinds import FEW, KINDS, guess_kind
 
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
 LEFT_TO_SKRUB = ("categorical", "date", "numeric")
 
 
 @set_module("sktransfer.tables")
-def guess_kinds(X):
+def guess_kinds(X: Any) -> dict[str, str]:
     """Guess what each column of a table holds, by its type and its content.
 
     Parameters
@@ -152,17 +159,17 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        image_encoder=None,
-        text_encoder=None,
+        image_encoder: Transformer | None = None,
+        text_encoder: Transformer | None = None,
         *,
-        kinds=None,
-        n_components=30,
-        categorical="onehot",
-        max_categories=FEW,
-        numeric="passthrough",
-        rest="sklearn",
-        random_state=0,
-    ):
+        kinds: dict[str, str] | None = None,
+        n_components: int | None = 30,
+        categorical: Literal["onehot", "ordinal"] | Transformer = "onehot",
+        max_categories: int = FEW,
+        numeric: Literal["passthrough"] | Transformer = "passthrough",
+        rest: Literal["sklearn", "skrub"] = "sklearn",
+        random_state: int | np.random.RandomState = 0,
+    ) -> None:
         self.image_encoder = image_encoder
         self.text_encoder = text_encoder
         self.kinds = kinds
@@ -173,7 +180,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self.rest = rest
         self.random_state = random_state
 
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: ArrayLike | None = None) -> Self:
         """Guess the kinds, and fit each column's encoder.
 
         Parameters
@@ -189,7 +196,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self._fit(X, y)
         return self
 
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X: Any, y: ArrayLike | None = None) -> np.ndarray:
         """Fit, and return the numbers of the same rows.
 
         Parameters
@@ -212,7 +219,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """
         return self._fit(X, y)
 
-    def transform(self, X):
+    def transform(self, X: Any) -> np.ndarray:
         """Return the numbers of new rows.
 
         Parameters
@@ -241,7 +248,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             parts.append(_as_matrix(self._vectorizer.transform(self._left(X))))
         return np.column_stack(parts)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> np.ndarray:
         """Names of the output columns.
 
         Parameters
@@ -255,13 +264,13 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             ``photo_0``, ``review_3``, ``color_red``, ``price``, ``sold_month``.
         """
         check_is_fitted(self, "columns_")
-        if input_features is not None and list(input_features) != list(
-            self.feature_names_in_
+        if input_features is not None and not np.array_equal(
+            np.asarray(input_features, dtype=object), self.feature_names_in_
         ):
             raise ValueError("input_features is not equal to feature_names_in_.")
         return np.asarray(self._names_out, dtype=object)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         """Describe the input to scikit-learn: a frame of anything."""
         tags = super().__sklearn_tags__()
         tags.input_tags.categorical = True

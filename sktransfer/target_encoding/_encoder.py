@@ -1,7 +1,11 @@
 """TargetAwareEncoder: what a supervised model says of rows that it has not seen."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from numbers import Integral
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone, is_classifier
@@ -14,6 +18,14 @@ from .._extraction.estimator import ImageColumn, TextColumn
 from .._utils.folds import make_folds
 from .._utils.names import set_module
 from .._utils.pca import fit_pca
+from .._utils.types import (
+    ArrayLike,
+    Cells,
+    Estimator,
+    RandomStateLike,
+    Splitter,
+    Transformer,
+)
 from .._utils.validation import (
     Interval,
     StrOptions,
@@ -26,6 +38,9 @@ from .._utils.validation import (
 )
 from ..encoders import ImageEncoder, TextEncoder
 from ._outputs import outputs_of
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 OUTPUTS = {"auto", "logits", "proba", "predictions"}
 
@@ -112,14 +127,14 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        estimator,
+        estimator: Estimator,
         *,
-        cv=5,
-        output="auto",
-        frozen=None,
-        n_components=30,
-        random_state=None,
-    ):
+        cv: int | Splitter | Iterable[Any] = 5,
+        output: Literal["auto", "logits", "proba", "predictions"] = "auto",
+        frozen: Literal["auto"] | Transformer | None = None,
+        n_components: int = 30,
+        random_state: RandomStateLike = None,
+    ) -> None:
         self.estimator = estimator
         self.cv = cv
         self.output = output
@@ -127,7 +142,14 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         self.n_components = n_components
         self.random_state = random_state
 
-    def fit(self, X, y, *, sample_weight=None, groups=None):
+    def fit(
+        self,
+        X: Cells,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Fit the estimator to all rows.
 
         Parameters
@@ -147,7 +169,14 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         self._fit_all(X, y, sample_weight, groups)
         return self
 
-    def fit_transform(self, X, y, *, sample_weight=None, groups=None):
+    def fit_transform(
+        self,
+        X: Cells,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> np.ndarray:
         """Fit, and return what models of the other folds say of each row.
 
         Parameters
@@ -193,7 +222,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
             outputs[test] = self._outputs(model, _rows(X, test))
         return outputs if beside is None else np.hstack([outputs, beside])
 
-    def transform(self, X):
+    def transform(self, X: Cells) -> np.ndarray:
         """Return what the model of all rows says.
 
         Parameters
@@ -210,7 +239,9 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
             return outputs
         return np.hstack([outputs, self.frozen_.transform(X)])
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> np.ndarray:
         """Names of the output columns.
 
         Parameters
@@ -240,7 +271,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         names += [f"{stem}_pca_{i}" for i in range(n_beside)]
         return np.asarray(names, dtype=object)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         """Take what goes in from the estimator."""
         tags = super().__sklearn_tags__()
         tags.input_tags = get_tags(self.estimator).input_tags
@@ -271,12 +302,15 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         self.estimator_ = self._fitted(X, y, sample_weight, groups, rows)
         self._stem = _name_of(X) or type(self).__name__.lower()
         shape = getattr(X, "shape", (n_rows,))
-        self.n_features_in_ = shape[1] if len(shape) == 2 else 1
+        self.n_features_in_ = shape[-1] if len(shape) == 2 else 1
         beside = self._fit_frozen(X, n_rows, seed)
         self.n_features_out_ = len(self._suffixes)
         if beside is not None:
             self.n_features_out_ += beside.shape[1]
         return y, groups, seed, beside
+
+    classes_: np.ndarray
+    _suffixes: list[str]
 
     def _learn_outputs(self, y):
         """Say which columns come out."""
@@ -354,7 +388,7 @@ def _encoder_of(estimator, frozen):
     """Return the encoder of the network that a fine-tuning estimator starts from."""
     for column, kind in ((ImageColumn, ImageEncoder), (TextColumn, TextEncoder)):
         if frozen == "auto" and isinstance(estimator, column):
-            params = estimator.get_params(deep=False)
+            params = estimator.get_params(deep=False)  # type: ignore[union-attr]
             shared = set(kind().get_params()) & set(params) - {"batch_size", "verbose"}
             params = {name: params[name] for name in shared}
             for policy in ("missing", "on_error"):

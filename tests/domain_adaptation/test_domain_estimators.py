@@ -24,7 +24,7 @@ from sktransfer import (
     DomainAdaptationRegressor,
     PseudoLabels,
 )
-from sktransfer.domain_adaptation._estimators import ADAPTERS
+from sktransfer.domain_adaptation._base_estimator import ADAPTERS
 from sktransfer.estimator_checks._watching import global_state_restored
 
 pytestmark = pytest.mark.filterwarnings("ignore:KMMWeights:UserWarning")

@@ -8,7 +8,6 @@ table is read by parameter constraints, so that this file loads no torch.
 import contextlib
 import logging
 import warnings
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 
@@ -36,7 +35,7 @@ def build_onnxruntime(module, example):
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(
-        program.model_proto.SerializeToString(),
+        program.model_proto.SerializeToString(),  # type: ignore[union-attr]
         options,
         providers=["CPUExecutionProvider"],
     )
@@ -87,7 +86,7 @@ class Engine(NamedTuple):
         engines have no way to start new ones.
     """
 
-    build: Callable[[Any, tuple], Callable[..., Any]] | None
+    build: Any  # Callable[[PooledVectors, tuple], Callable[..., ndarray]] | None
     packages: tuple[str, ...] = ()
     is_cpu_only: bool = False
     survives_fork: bool = True

@@ -63,8 +63,9 @@ def engine_device(engine, device, precision):
     require(entry.packages, extra=engine, purpose=f"engine={engine!r}")
     if not entry.is_cpu_only:
         return resolve_device(device)
-    others = [f"engine={name!r}" for name, e in ENGINES.items() if not e.is_cpu_only]
-    others = " or ".join(others)
+    others = " or ".join(
+        f"engine={name!r}" for name, e in ENGINES.items() if not e.is_cpu_only
+    )
     if precision != "float32":
         raise ValueError(
             f"engine={engine!r} computes in float32, got precision={precision!r}; "

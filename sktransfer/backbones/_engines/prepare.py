@@ -48,7 +48,7 @@ def _pack(backbone, device):
     ready, tag = prepare_for_inference(backbone, device, packed=False)
     if device.type != "cpu" or not is_available():
         return ready, tag
-    weights = {}
+    weights: dict = {}
     for takes_gelu in (True, False):
         pack = functools.partial(pack_children, weights=weights, takes_gelu=takes_gelu)
         try:

@@ -76,14 +76,19 @@ def load_report():
     """
     from transformers.utils import logging as transformers_logging
 
-    found = {"missing": set(), "unexpected": set()}
+    found: dict[str, set[str]] = {"missing": set(), "unexpected": set()}
 
-    def take(record):
-        keys = _keys_in(record.getMessage())
-        for kind, names in keys.items():
-            found[kind].update(names)
-        return not any(keys.values())
+    class Take(logging.Filter):
+        """Keeps the names, and lets no line of them through."""
 
+        def filter(self, record):
+            """Say whether the record is about something else."""
+            keys = _keys_in(record.getMessage())
+            for kind, names in keys.items():
+                found[kind].update(names)
+            return not any(keys.values())
+
+    take = Take()
     logger = transformers_logging.get_logger("transformers.modeling_utils")
     level = logger.level
     # A quieter user still wants the weights checked. At WARNING itself transformers

@@ -4,6 +4,7 @@ Where a crop leaves an odd number of pixels, transformers puts the odd one at th
 and torchvision, whose transforms run here, at the even side: one pixel's shift.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...exceptions import UnknownBackboneError
@@ -68,15 +69,16 @@ def as_preprocess(record, *, name, fixed_size=False):
         )
     size, share, mode = _geometry(record, name)
     scale = 255 * (record["rescale_factor"] if record.get("do_rescale", True) else 1.0)
-    mean, std = (0.0,) * 3, (1.0,) * 3
+    mean: Sequence[float] = (0.0, 0.0, 0.0)
+    std: Sequence[float] = (1.0, 1.0, 1.0)
     if record.get("do_normalize", True):
         mean, std = record["image_mean"], record["image_std"]
     # (p * r - m) / s of bytes p is (p / 255 - m / 255r) / (s / 255r).
     mean, std = ([round(v / scale, 12) for v in values] for values in (mean, std))
     return ImagePreprocess(
         size=size,
-        mean=tuple(mean),
-        std=tuple(std),
+        mean=(mean[0], mean[1], mean[2]),
+        std=(std[0], std[1], std[2]),
         interpolation=_interpolation(record.get("resample", 2), name),
         crop_pct=share,
         crop_mode=mode,

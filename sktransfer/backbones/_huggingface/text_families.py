@@ -103,7 +103,7 @@ def bert(model):
     first = model.embeddings
     if hasattr(model, "embeddings_project"):
         first = nn.Sequential(first, model.embeddings_project)
-    blocks = {"embeddings": Apply(first)}
+    blocks: dict[str, nn.Module] = {"embeddings": Apply(first)}
     for i, layer in enumerate(model.encoder.layer):
         blocks[f"encoder.layer.{i}"] = AttentionBlock(layer)
     return Recipe(blocks, "mean")
@@ -111,7 +111,7 @@ def bert(model):
 
 def distilbert(model):
     """DistilBERT."""
-    blocks = {"embeddings": Apply(model.embeddings)}
+    blocks: dict[str, nn.Module] = {"embeddings": Apply(model.embeddings)}
     for i, layer in enumerate(model.transformer.layer):
         blocks[f"transformer.layer.{i}"] = AttentionBlock(layer)
     return Recipe(blocks, "mean")
@@ -119,7 +119,7 @@ def distilbert(model):
 
 def mpnet(model):
     """MPNet: without the encoder's position bias it would be off by 0.04."""
-    blocks = {"embeddings": Apply(model.embeddings)}
+    blocks: dict[str, nn.Module] = {"embeddings": Apply(model.embeddings)}
     for i, layer in enumerate(model.encoder.layer):
         blocks[f"encoder.layer.{i}"] = MPNetBlock(layer, model.encoder)
     return Recipe(blocks, "mean")
@@ -129,7 +129,7 @@ def deberta(model):
     """DeBERTa V2 and V3."""
     if model.z_steps > 1:
         return None
-    blocks = {"embeddings": DebertaEmbeddings(model.embeddings)}
+    blocks: dict[str, nn.Module] = {"embeddings": DebertaEmbeddings(model.embeddings)}
     for i in range(len(model.encoder.layer)):
         blocks[f"encoder.layer.{i}"] = DebertaBlock(i, model.encoder)
     return Recipe(blocks, "mean")
@@ -137,7 +137,7 @@ def deberta(model):
 
 def modernbert(model):
     """ModernBERT."""
-    blocks = {"embeddings": Apply(model.embeddings)}
+    blocks: dict[str, nn.Module] = {"embeddings": Apply(model.embeddings)}
     for i, layer in enumerate(model.layers):
         blocks[f"layers.{i}"] = ModernBertBlock(layer, model)
     return Recipe(with_last(blocks, Apply(model.final_norm)), "mean")
@@ -145,7 +145,9 @@ def modernbert(model):
 
 def gpt2(model):
     """GPT-2: a decoder, whose last token has seen the text."""
-    blocks = {"embeddings": Apply(Positioned(model.wte, model.wpe))}
+    blocks: dict[str, nn.Module] = {
+        "embeddings": Apply(Positioned(model.wte, model.wpe))
+    }
     for i, layer in enumerate(model.h):
         blocks[f"h.{i}"] = AttentionBlock(layer, is_causal=True)
     return Recipe(with_last(blocks, Apply(model.ln_f)), "last")
@@ -154,7 +156,7 @@ def gpt2(model):
 def clip_text(model):
     """CLIP's text tower: its end token, which is the last one, has seen the text."""
     tower = getattr(model, "text_model", model)  # a model around it in older versions
-    blocks = {"embeddings": Apply(tower.embeddings)}
+    blocks: dict[str, nn.Module] = {"embeddings": Apply(tower.embeddings)}
     for i, layer in enumerate(tower.encoder.layers):
         blocks[f"encoder.layers.{i}"] = AttentionBlock(layer, is_causal=True)
     return Recipe(with_last(blocks, Apply(tower.final_layer_norm)), "last")

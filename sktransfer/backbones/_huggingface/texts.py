@@ -1,5 +1,6 @@
 """Backbones from sentence-transformers names and folders."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -130,10 +131,10 @@ def _is_faithful(cut, network):
 def _module_classes():
     """Return the namespace of what a SentenceTransformer is made of."""
     try:
-        from sentence_transformers.sentence_transformer import modules
+        name = "sentence_transformers.sentence_transformer.modules"
+        return importlib.import_module(name)
     except ImportError:  # before version 6
-        from sentence_transformers import models as modules
-    return modules
+        return importlib.import_module("sentence_transformers.models")
 
 
 def _pooling(module, name):
@@ -177,6 +178,6 @@ def _max_tokens(network):
     """Return how many tokens have a position; RoBERTa's first ones are taken."""
     embeddings = getattr(network, "embeddings", None)
     positions = getattr(embeddings, "position_embeddings", None)
-    first = 0 if getattr(positions, "padding_idx", None) is None else 1
-    taken = first and positions.padding_idx + 1
+    padding = getattr(positions, "padding_idx", None)
+    taken = 0 if padding is None else padding + 1
     return getattr(network.config, "max_position_embeddings", 512) - taken

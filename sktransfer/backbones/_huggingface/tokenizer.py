@@ -43,7 +43,8 @@ class HuggingFaceTokenize:
 
     def __setstate__(self, state):
         """Restore with a lock of its own."""
-        self.__init__(**state)
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
 
 
 def identity_of(tokenizer, name):

@@ -34,7 +34,7 @@ def clip(model):
     """CLIP's image tower: its norm, and the projection, come after pooling."""
     tower = getattr(model, "vision_model", model)
     stem = nn.Sequential(tower.embeddings, tower.pre_layrnorm)
-    blocks = {"embeddings": stem}
+    blocks: dict[str, nn.Module] = {"embeddings": stem}
     for i, layer in enumerate(tower.encoder.layers):
         blocks[f"encoder.layers.{i}"] = VisionLayer(layer, attention_mask=None)
     projection = getattr(model, "visual_projection", None)
@@ -48,7 +48,7 @@ def vit(model):
     layers = getattr(model, name, None)
     if layers is None:  # before transformers 5
         name, layers = "encoder.layer", model.encoder.layer
-    blocks = {"embeddings": model.embeddings}
+    blocks: dict[str, nn.Module] = {"embeddings": model.embeddings}
     for i, layer in enumerate(layers):
         blocks[f"{name}.{i}"] = VisionLayer(layer)
     with_last(blocks, model.layernorm)
@@ -57,7 +57,7 @@ def vit(model):
 
 def dinov2(model):
     """DINOv2, with and without registers."""
-    blocks = {"embeddings": model.embeddings}
+    blocks: dict[str, nn.Module] = {"embeddings": model.embeddings}
     for i, layer in enumerate(model.encoder.layer):
         blocks[f"encoder.layer.{i}"] = VisionLayer(layer)
     with_last(blocks, model.layernorm)

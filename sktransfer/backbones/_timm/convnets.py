@@ -22,7 +22,7 @@ def mobilenet(model):
 def resnet(model):
     """ResNet and its relatives."""
     stem = [model.conv1, model.bn1, model.act1, model.maxpool]
-    blocks = {"stem": nn.Sequential(*stem)}
+    blocks: dict[str, nn.Module] = {"stem": nn.Sequential(*stem)}
     for name in ("layer1", "layer2", "layer3", "layer4"):
         for j, block in enumerate(getattr(model, name)):
             blocks[f"{name}.{j}"] = block
@@ -31,7 +31,7 @@ def resnet(model):
 
 def convnext(model):
     """ConvNeXt: the norm comes after pooling, in the head."""
-    blocks = {"stem": model.stem}
+    blocks: dict[str, nn.Module] = {"stem": model.stem}
     for i, stage in enumerate(model.stages):
         for j, block in enumerate(with_first(stage.downsample, stage.blocks)):
             blocks[f"stages.{i}.{j}"] = block
@@ -40,7 +40,7 @@ def convnext(model):
 
 def regnet(model):
     """RegNet."""
-    blocks = {"stem": model.stem}
+    blocks: dict[str, nn.Module] = {"stem": model.stem}
     for name in ("s1", "s2", "s3", "s4"):
         for j, block in enumerate(getattr(model, name).children()):
             blocks[f"{name}.{j}"] = block
@@ -54,7 +54,7 @@ def densenet(model):
 
 def maxvit(model):
     """MaxViT and CoAtNet."""
-    blocks = {"stem": model.stem}
+    blocks: dict[str, nn.Module] = {"stem": model.stem}
     for i, stage in enumerate(model.stages):
         for j, block in enumerate(stage.blocks):
             blocks[f"stages.{i}.{j}"] = block
@@ -62,7 +62,7 @@ def maxvit(model):
 
 
 def _mobile_blocks(model):
-    blocks = {"stem": nn.Sequential(model.conv_stem, model.bn1)}
+    blocks: dict[str, nn.Module] = {"stem": nn.Sequential(model.conv_stem, model.bn1)}
     for i, stage in enumerate(model.blocks):
         for j, block in enumerate(stage):
             blocks[f"blocks.{i}.{j}"] = block

@@ -32,7 +32,8 @@ def by_group_matcher(model):
         if name not in HEAD_NAMES
         for name, part in _parts(name, child, by_parameter)
     ]
-    blocks, groups = {}, []
+    blocks: dict[str, nn.Module] = {}
+    groups: list = []
     for name, part in parts:
         group = _groups(name, part, by_parameter)
         # A part without parameters, or of the group before, belongs to the one before.

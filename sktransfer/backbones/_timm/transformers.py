@@ -105,7 +105,7 @@ class AttentionPool(nn.Module):
 
 def vit(model):
     """ViT, DeiT, DINOv2, CLIP's and SigLIP's image towers."""
-    blocks = {"stem": ViTStem(model)}
+    blocks: dict[str, nn.Module] = {"stem": ViTStem(model)}
     for i, block in enumerate(model.blocks):
         blocks[f"blocks.{i}"] = block
     with_last(blocks, model.norm)
@@ -122,7 +122,7 @@ def distilled_vit(model):
 
 def eva(model):
     """EVA and DINOv3, whose blocks need a rotary embedding."""
-    blocks = {"stem": ViTStem(model)}
+    blocks: dict[str, nn.Module] = {"stem": ViTStem(model)}
     for i in range(len(model.blocks)):
         blocks[f"blocks.{i}"] = RopeBlock(model, i)
     with_last(blocks, model.norm)
@@ -131,7 +131,7 @@ def eva(model):
 
 def beit(model):
     """BEiT."""
-    blocks = {"stem": BeitStem(model)}
+    blocks: dict[str, nn.Module] = {"stem": BeitStem(model)}
     for i, block in enumerate(model.blocks):
         blocks[f"blocks.{i}"] = BeitBlock(block, model.rel_pos_bias)
     with_last(blocks, model.norm)

@@ -92,7 +92,7 @@ def shufflenet(model):
 
 def vit(model):
     """ViT."""
-    blocks = {"stem": TorchvisionViTStem(model)}
+    blocks: dict[str, nn.Module] = {"stem": TorchvisionViTStem(model)}
     for i, layer in enumerate(model.encoder.layers):
         blocks[f"encoder.layers.{i}"] = layer
     with_last(blocks, model.encoder.ln)
@@ -147,7 +147,7 @@ def _named(model, prefix):
 
 
 def _staged(stem, stages):
-    blocks = {"stem": stem}
+    blocks: dict[str, nn.Module] = {"stem": stem}
     for name, stage in stages.items():
         for j, block in enumerate(stage):
             blocks[f"{name}.{j}"] = block

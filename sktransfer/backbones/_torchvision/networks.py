@@ -145,7 +145,7 @@ def _load_weights(model, weights, name):
         if not key.startswith(AUXILIARY)
     )
     # MNASNet's version stands there.
-    fitting._metadata = getattr(state, "_metadata", None)
+    fitting._metadata = getattr(state, "_metadata", None)  # type: ignore[attr-defined]
     from_hub(lambda: model.load_state_dict(fitting), name, is_local=True)
 
 
