@@ -6,7 +6,7 @@ import pytest
 from conftest import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY))
-from benchmarks.reliability import inputs, jobs, reading, saves, stores
+from benchmarks.reliability import inputs, jobs, modes, reading, saves, stores
 
 sys.path.remove(str(REPOSITORY))
 
@@ -52,6 +52,12 @@ def test_what_is_read_is_right_and_read_without_computing(tmp_path):
 def test_mutated_images_are_read_or_refused(tmp_path):
     outcome = inputs.images(tmp_path, n_images=300, seed=1)
     assert 0 < outcome["unreadable"] < 300
+
+
+def test_every_mode_and_format_is_read_right_or_refused(tmp_path):
+    outcome = modes.modes(tmp_path, n_images=600, seed=1)
+    assert outcome["kinds"] > 90
+    assert outcome["refused"] > 0
 
 
 def test_mutated_strings_are_texts_and_open_nothing(tmp_path, bundled_weights):

@@ -10,6 +10,7 @@ import time
 from . import __doc__ as description
 from .inputs import images, texts
 from .jobs import killed_jobs, two_workers
+from .modes import modes
 from .reading import reading
 from .saves import tampered_saves
 from .serving import serving
@@ -22,6 +23,7 @@ CAMPAIGNS = {
     "full_disk": full_disk,
     "reading": reading,
     "images": images,
+    "modes": modes,
     "texts": texts,
     "tampered_saves": tampered_saves,
     "killed_jobs": killed_jobs,

@@ -130,10 +130,20 @@ def _array_cells(X, expected, allow_arrays):
     is_image_array = X.ndim == 3 or (X.ndim == 4 and X.shape[-1] == 3)
     if allow_arrays and is_image_array:
         if X.dtype != np.uint8:
+            advice = "for example with (255 * X).round().astype('uint8')"
+            if X.dtype == object:  # of images that happened to be of one size
+                advice = "with X.astype('uint8'), or pass a list of images"
             raise ValueError(
                 f"{expected}; got an array of shape {X.shape} with dtype {X.dtype}. "
-                "Image arrays must be uint8 with values 0 to 255: convert it, "
-                "for example with (255 * X).round().astype('uint8')."
+                f"Image arrays must be uint8 with values 0 to 255: "
+                f"convert it, {advice}."
+            )
+        if X.ndim == 3 and X.shape[-1] in (1, 3, 4):
+            # As a batch it would be thin grey images, one for each of its rows.
+            raise ValueError(
+                f"{expected}; got an array of shape {X.shape}, which looks like one "
+                "image. Pass X[None] for one image, or list(X) for grey images of a "
+                f"width of {X.shape[-1]}."
             )
         return X
     if X.dtype.kind == "S":
@@ -142,9 +152,11 @@ def _array_cells(X, expected, allow_arrays):
             "Use dtype=object for bytes."
         )
     if X.dtype.kind not in "OUT":
+        is_grey = allow_arrays and X.ndim == 2 and X.dtype == np.uint8
         shapes = " or uint8 arrays (n, h, w, 3) and (n, h, w)" if allow_arrays else ""
         raise ValueError(
             f"{expected}{shapes}; got an array of shape {X.shape}, dtype {X.dtype}."
+            + (" Pass X[None] for one grey image." if is_grey else "")
         )
     if X.ndim == 2 and X.shape[1] == 1:
         X = X[:, 0]

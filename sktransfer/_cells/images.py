@@ -5,12 +5,15 @@ import binascii
 import hashlib
 import io
 import os
+import re
 import stat
+import threading
 from pathlib import Path
 
 import numpy as np
 
 from .column import CellError
+from .ground import to_rgb
 
 SOURCES = ("path", "base64", "url", "bytes")
 URL_TIMEOUT_S = 10.0
@@ -21,10 +24,24 @@ MAX_ASPECT_RATIO = 8
 # Brands of HEIF files that hold HEVC images; Pillow reads AVIF by itself.
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 STARTS_PROGRAMS = ("EPS",)  # Ghostscript
+ORIENTATION = 0x0112  # EXIF's tag
+# Pillow opens lazily, and one image object may stand in several rows, or come in by
+# several threads: two that load it at once read from one file and spoil it. Many locks,
+# so that different images rarely wait for one another.
+_locks = [threading.Lock() for _ in range(64)]
 CELLS = "images (paths, bytes, PIL images or uint8 arrays)"
 
 
-def read_image(cell, source):
+def _renew_locks():
+    """Forget locks that a thread of the parent held when this process was forked."""
+    _locks[:] = [threading.Lock() for _ in _locks]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
+
+
+def read_image(cell, source, on_deep=None):
     """Fetch the content of a cell without decoding it.
 
     Parameters
@@ -33,6 +50,8 @@ def read_image(cell, source):
         One non-null cell.
     source : {"path", "base64", "url", "bytes"}
         What a string is. ``"bytes"`` opens no string and no path at all.
+    on_deep : callable, default=None
+        As in `decode_image`, for PIL images.
 
     Returns
     -------
@@ -54,7 +73,9 @@ def read_image(cell, source):
     if isinstance(cell, np.ndarray):
         return _check_array(cell)
     if hasattr(cell, "convert") and hasattr(cell, "getexif"):  # PIL image
-        return np.asarray(decode_image(cell))
+        # Addresses are multiples of 16.
+        with _locks[(id(cell) >> 4) % len(_locks)]:
+            return np.asarray(decode_image(cell, on_deep))
     raise CellError(f"a cell of type {type(cell).__name__} is no image")
 
 
@@ -84,14 +105,7 @@ def _read_file(path):
         with open(path, "rb") as file:
             content = file.read()
     except FileNotFoundError as err:
-        hint = ""
-        if path.startswith(("http://", "https://")):
-            hint = "; to fetch URLs set source='url'"
-        elif path.startswith("data:image") or len(path) > 1000:
-            hint = "; for base64 strings set source='base64'"
-        elif not os.path.isabs(path):
-            hint = f" in {os.getcwd()}, where relative paths start"
-        raise CellError(f"there is no such file{hint}") from err
+        raise CellError(f"there is no such file{_path_hint(path)}") from err
     except (OSError, ValueError) as err:  # ValueError: a NUL inside the path
         hint = "; for base64 strings set source='base64'" if len(path) > 1000 else ""
         raise CellError(
@@ -100,6 +114,23 @@ def _read_file(path):
     if not content:
         raise CellError("the file is empty (0 bytes)")
     return content
+
+
+def _path_hint(path):
+    """Say what a path may be that leads nowhere."""
+    if path.startswith(("http://", "https://")):
+        return "; to fetch URLs set source='url'"
+    if path.startswith("file:"):
+        return "; pass the path alone, without 'file://' and with no %20 in it"
+    if path.startswith("data:image") or len(path) > 1000:
+        return "; for base64 strings set source='base64'"
+    if path.startswith("~"):
+        return "; '~' is not replaced: pass os.path.expanduser(path)"
+    if os.sep == "/" and re.match(r"[A-Za-z]:[\\/]|\\\\", path):
+        return "; it is a path of Windows, and this system's paths are others"
+    if not os.path.isabs(path):
+        return f" in {os.getcwd()}, where relative paths start"
+    return ""
 
 
 def _read_base64(text):
@@ -167,12 +198,19 @@ def hash_image(content):
     return digest.digest()
 
 
-def decode_image(content):
+def decode_image(content, on_deep=None):
     """Decode bytes, pixels or a PIL image into an upright RGB image.
 
-    EXIF rotation is applied, the first frame of an animation is taken (of a PIL
-    image, the frame that it is at), 16-bit images are scaled to 8 bits,
-    transparency is laid on white, and CMYK, palette and grey images become RGB.
+    The orientation is read from EXIF and nothing else is, the first frame of an
+    animation is taken (of a PIL image, the frame that it is at), 16-bit images are
+    scaled to 8 bits, transparency is laid on white, and CMYK, palette and grey images
+    become RGB.
+
+    Parameters
+    ----------
+    content : bytes, ndarray or PIL.Image.Image
+    on_deep : callable, default=None
+        Called with the greatest value of an image of 16 bits.
 
     Returns
     -------
@@ -182,10 +220,11 @@ def decode_image(content):
     Raises
     ------
     CellError
-        If the content is damaged, no image, above Pillow's limit on pixels, or in a
-        format that Pillow draws by starting another program.
+        If the content is damaged, no image, empty, above Pillow's limit on pixels, in a
+        format that Pillow draws by starting another program, or of numbers whose range
+        is not defined.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
     if isinstance(content, np.ndarray):
         return Image.fromarray(content).convert("RGB")
@@ -198,8 +237,13 @@ def decode_image(content):
                 f"it is {image.format}, which Pillow gives to another program to draw; "
                 "convert it to PNG"
             )
-        image = ImageOps.exif_transpose(image)
-        return _to_rgb(image)
+        if 0 in image.size:
+            raise CellError(f"it has no pixels (width x height {image.size})")
+        stored = _stored_mode(image)
+        image.load()
+        turn = _turn_of(image)  # after loading, which turns a TIFF by itself
+        upright = to_rgb(image, on_deep, stored)
+        return upright if turn is None else upright.transpose(turn)
     except CellError:
         raise
     except UnidentifiedImageError as err:
@@ -217,30 +261,33 @@ def decode_image(content):
         raise CellError(f"it cannot be decoded ({type(err).__name__}: {err})") from err
 
 
-def _to_rgb(image):
-    from PIL import Image
+def _stored_mode(image):
+    """Return how the file stores pixels, such as "L;4", of an image not loaded yet."""
+    tiles = getattr(image, "tile", None)
+    return str(tiles[0][3]) if tiles else ""
 
-    if image.mode == "RGB":
-        image.load()
-        return image
-    if image.mode.startswith("I"):
-        pixels = np.asarray(image)
-        if pixels.size and (pixels.min() < 0 or pixels.max() > 65535):
-            raise CellError(
-                "it has 32-bit integer pixels, whose range is not defined; convert it "
-                "to 8 or 16 bits"
-            )
-        return Image.fromarray((pixels >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise CellError(
-            "it has floating-point pixels, whose range is not defined; convert it to "
-            "8 bits"
-        )
-    if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
-        image = image.convert("RGBA")
-        canvas = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        return Image.alpha_composite(canvas, image).convert("RGB")
-    return image.convert("RGB")
+
+def _turn_of(image):
+    """Return what `transpose` needs to set an image upright, or None.
+
+    Only the orientation is asked for. Pillow's own `exif_transpose` writes all other
+    entries anew, so that one that is wrong would cost the image.
+    """
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    try:
+        return turns.get(int(image.getexif().get(ORIENTATION, 1)))
+    except Exception:  # a record that cannot be parsed turns nothing
+        return None
 
 
 def _sniff(content):

@@ -2,6 +2,8 @@
 
 import hashlib
 
+import numpy as np
+
 from .column import CellError
 
 CELLS = "strings"
@@ -18,7 +20,11 @@ def read_text(cell):
     if isinstance(cell, str):
         return str(cell)
     kind = type(cell).__name__
-    hint = "decode it to str" if isinstance(cell, bytes) else "convert it with str()"
+    hint = "convert it with str()"
+    if isinstance(cell, bytes):
+        hint = "decode it to str"
+    elif isinstance(cell, (list, tuple, np.ndarray)):
+        hint = "take the text out of it, or join its texts"
     raise CellError(f"a cell of type {kind} is no text; {hint}")
 
 

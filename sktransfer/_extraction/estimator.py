@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ from .readers import ImageReader, TextReader
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
+
+# Images of 16 bits that all stay below are likely to have 12 bits.
+DEEP = 4096
 
 
 class ColumnEstimator(BaseEstimator):
@@ -97,7 +101,7 @@ class ColumnEstimator(BaseEstimator):
         options = self._parameter_constraints[parameter][0].options
         return sorted(set(options) - {"raise"})
 
-    def _run(self, column, runner, empty, only=None):
+    def _run(self, column, runner, empty, only=None, *, warns=False):
         """Run the cells of a column that are not null.
 
         Parameters
@@ -108,6 +112,8 @@ class ColumnEstimator(BaseEstimator):
             ``empty(n_cells)`` gives what takes a value for each cell.
         only : ndarray of int, default=None
             Rows, in order; the cells of all others are not looked at.
+        warns : bool, default=False
+            Say how many rows cannot be read, where their policy lets the call go on.
 
         Returns
         -------
@@ -129,7 +135,7 @@ class ColumnEstimator(BaseEstimator):
             cells = pick(cells, rows)
             nulls = sorted(set(nulls) & set(rows))
         self._check_nulls(column, nulls)
-        bad = set()
+        bad, reasons = set(), {}
         if nulls:
             null_set = set(nulls)
             if self.missing == "empty":
@@ -145,18 +151,42 @@ class ColumnEstimator(BaseEstimator):
             if self._error_policy == "raise":
                 raise self._unreadable(column, row, error) from error.__cause__
             bad.add(row)
+            reasons[row] = error
 
         found = empty(len(cells))
+        reader = self._reader(runner.request.backbone)
         with self._progress_bar(len(cells)) as bar:
             extract(
                 cells,
-                self._reader(runner.request.backbone),
+                reader,
                 runner,
                 found,
                 on_error=on_error,
                 on_progress=bar.update,
             )
+        if reasons and warns:
+            self._warn_unreadable(column, reasons)
+        deepest = max(getattr(reader, "deepest", ()), default=DEEP)
+        if deepest < DEEP:
+            warnings.warn(
+                f"{type(self).__name__}: all {len(reader.deepest)} images of 16 bits "
+                f"are dark, with no value above {deepest} of 65,535, as images of 12 "
+                "bits are in 16. If that is what they are, scale them, for example "
+                "with pixels << 4, or store 8 bits.",
+                stacklevel=4,
+            )
         return found, rows, bad, nulls
+
+    def _warn_unreadable(self, column, reasons):
+        """Say how many rows could not be read; null cells are silent."""
+        row = min(reasons)
+        warnings.warn(
+            f"{type(self).__name__}: {len(reasons)} of {len(column.cells)} rows cannot "
+            f"be read, and on_error={self._error_policy!r} says what stands for them. "
+            f"The first is {column.describe(row)}: {shorten(column.cells[row])}: "
+            f"{reasons[row]}.",
+            stacklevel=5,
+        )
 
     def _unreadable(self, column, row, error):
         source = shorten(column.cells[row])

@@ -1,6 +1,7 @@
 """Readers: from cells to prepared rows, and to batches of a fixed shape."""
 
 import dataclasses
+import functools
 from concurrent.futures import ThreadPoolExecutor, wait
 
 from .._cells.column import CellError
@@ -72,6 +73,7 @@ class ImageReader:
         # A joblib worker's share of the cores, which torch knows.
         n_threads = min(MAX_THREADS, torch.get_num_threads())
         self.threads = ThreadPoolExecutor(n_threads, thread_name_prefix="sktransfer")
+        self.deepest: list[int] = []  # greatest value of each image of 16 bits
 
     def read(self, cells):
         """Return one ``(digest, content)`` or CellError for each cell."""
@@ -79,14 +81,17 @@ class ImageReader:
 
     def _read_one(self, cell):
         try:
-            content = read_image(cell, self.source)
+            content = read_image(cell, self.source, self.deepest.append)
             return hash_image(content), content
         except CellError as err:
             return err
 
     def prepare(self, contents, preprocess):
         """Start decoding; return one future for each content."""
-        return [self.threads.submit(_decode, c, preprocess) for c in contents]
+        decode = functools.partial(
+            _decode, preprocess=preprocess, on_deep=self.deepest.append
+        )
+        return [self.threads.submit(decode, content) for content in contents]
 
     def batches(self, prepared, request):
         """Yield each `Batch`, or ``(position, CellError)`` for a bad row."""
@@ -114,11 +119,18 @@ class ImageReader:
         self.threads.shutdown(wait=True, cancel_futures=True)
 
 
-def _decode(content, preprocess):
+def _decode(content, preprocess, on_deep):
+    """Return prepared pixels, or a CellError: whatever is wrong, it is one row's."""
     try:
-        return preprocess.prepare(decode_image(content))
+        return preprocess.prepare(decode_image(content, on_deep))
     except CellError as err:
         return err
+    except Warning:
+        raise  # turned into an error by the caller's filters
+    except Exception as err:
+        reason = CellError(f"it cannot be prepared ({type(err).__name__}: {err})")
+        reason.__cause__ = err
+        return reason
 
 
 class TextReader:
@@ -131,6 +143,7 @@ class TextReader:
     """
 
     chunk_size = TEXTS_A_CHUNK
+    deepest: tuple[int, ...] = ()  # texts have no bits
 
     def __init__(self, prompt):
         self.prompt = prompt

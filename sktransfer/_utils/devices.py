@@ -81,7 +81,8 @@ def autocast(device, precision):
     import torch
 
     if precision == "float32":
-        return contextlib.nullcontext()
+        # Not what a caller's own autocast makes of it: vectors are kept as float32's.
+        return torch.autocast(device.type, enabled=False)
     return torch.autocast(device.type, dtype=getattr(torch, precision))
 
 
@@ -130,13 +131,42 @@ def is_fork():
 
 
 @contextlib.contextmanager
+def own_arithmetic(device=None):
+    """Compute inside as if the caller had changed nothing about torch.
+
+    Vectors and weights are kept and compared as those of float32. A caller's autocast,
+    default dtype or inference mode would make others, or none.
+
+    Parameters
+    ----------
+    device : torch.device, default=None
+        Whose autocast to leave; None is the CPU's.
+    """
+    import torch
+
+    kind = "cpu" if device is None else device.type
+    dtype = torch.get_default_dtype()
+    with torch.autocast(kind, enabled=False), torch.inference_mode(False):
+        if dtype == torch.float32:
+            yield
+            return
+        # One setting for all threads, and so left alone where it is right already.
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+
+
+@contextlib.contextmanager
 def turn(device):
     """Run one network at a time on a device, whichever thread asks.
 
     The threads that compute a layer wait for each other, so two networks at once on the
     same cores are many times slower than one after the other. In a forked process torch
     computes on one thread inside: its thread pool did not survive the fork, and waiting
-    for it would never end.
+    for it would never end. What the caller has changed about torch does not count
+    inside (`own_arithmetic`).
     """
     import torch
 
@@ -148,7 +178,8 @@ def turn(device):
         if is_alone:
             torch.set_num_threads(1)
         try:
-            yield
+            with own_arithmetic(device):
+                yield
         finally:
             if is_alone:
                 torch.set_num_threads(n_threads)

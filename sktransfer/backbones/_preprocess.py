@@ -132,8 +132,10 @@ class ImagePreprocess:
         if state.hidden.is_floating_point():
             return state
         pixels = state.hidden.permute(0, 3, 1, 2).float().div_(255)
-        mean = torch.tensor(self.mean, device=pixels.device).view(3, 1, 1)
-        std = torch.tensor(self.std, device=pixels.device).view(3, 1, 1)
+        # The caller's default dtype may be another.
+        options: dict = {"dtype": torch.float32, "device": pixels.device}
+        mean = torch.tensor(self.mean, **options).view(3, 1, 1)
+        std = torch.tensor(self.std, **options).view(3, 1, 1)
         return state._replace(hidden=pixels.sub_(mean).div_(std))
 
     def example(self) -> np.ndarray:

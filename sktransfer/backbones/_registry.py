@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from .._utils.devices import seeded
+from .._utils.devices import own_arithmetic, seeded
 from .._utils.names import set_module
 from .._utils.validation import is_integer
 from ._base import MODALITIES, Backbone
@@ -232,7 +232,7 @@ def _load(spec, modality):
         if key not in _loaded:
             builder = entry.builder if entry else _find_builder(spec, modality)
             # Making modules draws from torch's generator, whatever is loaded after.
-            with seeded(spec.random_state):
+            with seeded(spec.random_state), own_arithmetic():
                 loaded = builder(spec)
             if not isinstance(loaded, Backbone):
                 raise TypeError(

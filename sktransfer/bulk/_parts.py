@@ -1,6 +1,7 @@
 """A part of a bulk job: its vectors, and its two files, each there whole or not."""
 
 import contextlib
+import warnings
 
 import numpy as np
 
@@ -24,7 +25,10 @@ def compute(encoder, cells):
     bad : dict of int to str
         The reason for each row that cannot be encoded.
     """
-    vectors = np.asarray(encoder.fit_transform(cells))
+    with warnings.catch_warnings():
+        # Rejected rows are written down, each with its reason.
+        warnings.filterwarnings("ignore", message=".* rows cannot be read")
+        vectors = np.asarray(encoder.fit_transform(cells))
     bad = {int(row): "the cell is null" for row in encoder.missing_rows_}
     if isinstance(encoder, TextEncoder):
         bad = {}  # a null text counts as an empty one

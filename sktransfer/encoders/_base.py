@@ -219,7 +219,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         def empty(n_cells):
             return np.full((n_cells, runner.width), np.nan, dtype=np.float32)
 
-        found, rows, bad, nulls = self._run(column, runner, empty)
+        found, rows, bad, nulls = self._run(column, runner, empty, warns=True)
         if self.normalize:
             norms = np.linalg.norm(found, axis=1, keepdims=True)
             found /= np.maximum(norms, np.finfo(np.float32).tiny)

@@ -309,6 +309,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
             column,
             self._runner(request),
             lambda n: Forward(run, n, PREDICT_BATCH),
+            warns=True,
         )
         table = np.tile(self._prior, (len(column.cells), 1))
         for row, output in zip(rows, outputs.finish(), strict=True):

@@ -58,7 +58,7 @@ def rebuild_net(estimator, backbone, record, tensors, device):
     ValueError
         If the tensors do not fit.
     """
-    from .._utils.devices import seeded
+    from .._utils.devices import own_arithmetic, seeded
     from ..backbones._pooling import POOLING_CHOICES
     from ._heads import HEADS, make_head
     from ._make_net import idle_net
@@ -73,7 +73,7 @@ def rebuild_net(estimator, backbone, record, tensors, device):
         record["freeze_depth"] or 0, parameter="freeze_depth", minimum=0
     )
     blocks = list(backbone.blocks.values())[k:]
-    with seeded(0):  # making modules draws from torch's generator
+    with own_arithmetic(), seeded(0):  # making modules draws from torch's generator
         head = make_head(
             record["head"], backbone.widths[-1], record["n_outputs"], record["dropout"]
         )

@@ -307,7 +307,10 @@ def _scorer(method, folds, n_neighbors):
 
 def _row(encoder, cells, target, scorer, modality, n_timed):
     start = time.perf_counter()
-    vectors = np.asarray(encoder.fit_transform(cells))
+    with warnings.catch_warnings():
+        # What follows from it here is said below.
+        warnings.filterwarnings("ignore", message=".* rows cannot be read")
+        vectors = np.asarray(encoder.fit_transform(cells))
     embedded = time.perf_counter()
     rows = np.flatnonzero(np.isfinite(vectors).all(axis=1))
     if len(rows) < len(vectors):

@@ -83,6 +83,7 @@ def test_a_null_row_is_named_and_the_others_are_counted(encoder, pixels):
         encoder.fit([pixels[0], None, pixels[1], float("nan")])
 
 
+@pytest.mark.filterwarnings("ignore:.* rows cannot be read")
 @pytest.mark.parametrize("policy", ["nan", "zero", "mean"])
 def test_every_bad_image_follows_on_error(policy, pixels, bad_images):
     X = [*pixels, *bad_images.values()]
@@ -97,6 +98,7 @@ def test_every_bad_image_follows_on_error(policy, pixels, bad_images):
     assert encoder.missing_rows_.size == 0
 
 
+@pytest.mark.filterwarnings("ignore:.* rows cannot be read")
 def test_null_and_unreadable_rows_have_policies_of_their_own(pixels, bad_images):
     X = [pixels[0], None, bad_images["truncated"], pd.NA]
     encoder = ImageEncoder(
@@ -114,6 +116,7 @@ def test_null_and_unreadable_rows_have_policies_of_their_own(pixels, bad_images)
         ImageEncoder("tiny-cnn", on_error="zero").fit_transform(X)
 
 
+@pytest.mark.filterwarnings("ignore:.* rows cannot be read")
 def test_the_mean_is_that_of_fit(pixels, bad_images):
     encoder = ImageEncoder("tiny-cnn", on_error="mean", missing="mean")
     encoder.fit([*pixels[:3], None])
@@ -123,6 +126,7 @@ def test_the_mean_is_that_of_fit(pixels, bad_images):
     np.testing.assert_array_equal(out[1], out[2])
 
 
+@pytest.mark.filterwarnings("ignore:.* rows cannot be read")
 def test_a_mean_of_nothing_is_an_error(bad_images):
     with pytest.raises(ValueError, match="none of the 2 rows can be used"):
         ImageEncoder("tiny-cnn", on_error="mean", missing="mean").fit(
@@ -130,6 +134,7 @@ def test_a_mean_of_nothing_is_an_error(bad_images):
         )
 
 
+@pytest.mark.filterwarnings("ignore:.* rows cannot be read")
 def test_rows_that_are_all_bad_are_replaced(bad_images):
     X = list(bad_images.values())
     out = ImageEncoder("tiny-cnn", on_error="nan").fit_transform(X)
@@ -139,6 +144,7 @@ def test_rows_that_are_all_bad_are_replaced(bad_images):
     assert np.isnan(out).all()
 
 
+@pytest.mark.filterwarnings("ignore:.* rows cannot be read")
 def test_repeats_of_a_bad_file_are_all_bad(pixels, bad_images):
     path = bad_images["truncated"]
     encoder = ImageEncoder("tiny-cnn", on_error="zero")
@@ -167,6 +173,7 @@ def test_odd_but_sound_pictures_are_encoded(encoder):
     assert len(np.unique(out, axis=0)) == len(odd)
 
 
+@pytest.mark.filterwarnings("ignore:.* rows cannot be read")
 def test_a_bomb_follows_on_error(pixels):
     bomb = encoded(Image.new("1", (20_000, 20_000)))
     out = ImageEncoder("tiny-cnn", on_error="nan").fit_transform([pixels[0], bomb])
@@ -178,6 +185,7 @@ def test_a_very_long_strip_needs_little_memory(encoder):
     assert np.isfinite(encoder.fit_transform([strip])).all()
 
 
+@pytest.mark.filterwarnings("ignore:.* rows cannot be read")
 def test_a_service_opens_nothing(image_paths):
     encoder = ImageEncoder("tiny-cnn", source="bytes", on_error="nan")
     content = Path(image_paths[0]).read_bytes()
@@ -224,6 +232,7 @@ def test_a_timm_network_computes_what_timm_computes(pixels):
     )
 
 
+@pytest.mark.filterwarnings("ignore:.* rows cannot be read")
 @pytest.mark.loopback
 def test_urls_are_fetched_with_limits(pixels, monkeypatch):
     import threading

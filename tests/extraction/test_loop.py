@@ -110,6 +110,7 @@ def test_a_row_wrong_in_the_first_chunk_stops_before_the_last(case):
     assert counter.rows == 0
 
 
+@pytest.mark.filterwarnings("ignore:.* rows cannot be read")
 def test_a_bad_row_is_not_remembered(counting_backbone, image_paths):
     backbone, counter = counting_backbone("tiny-cnn")
     path = Path(image_paths[0])
