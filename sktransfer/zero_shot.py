@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -14,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._utils.names import set_module
 from ._utils.types import Cells, Transformer
-from ._utils.validation import HasMethods, Interval, StrOptions, dense, shorten
+from ._utils.validation import HasMethods, Interval, StrOptions, dense, is_null, shorten
 from .backbones import Backbone
 from .encoders import ImageEncoder, TextEncoder
 
@@ -287,6 +288,12 @@ def _prompts(classes, templates):
                 f"label to prompts; got {type(classes).__name__}: {shorten(classes)}."
             )
         classes = classes.tolist()
+    odd = [c for c in classes if is_null(c) or not isinstance(c, (str, numbers.Number))]
+    if odd:
+        raise ValueError(
+            "ZeroShotClassifier: labels in classes must be strings, numbers or bools; "
+            f"got {shorten(odd)}."
+        )
     if not isinstance(classes, Mapping):
         if len(set(classes)) < len(classes):
             raise ValueError(
@@ -301,7 +308,10 @@ def _prompts(classes, templates):
         )
     prompts = {}
     for label, some in classes.items():
-        some = [some] if isinstance(some, str) else list(some)
+        if isinstance(some, (list, tuple)):
+            some = list(some)
+        else:
+            some = [some]
         if not some or not all(isinstance(prompt, str) for prompt in some):
             raise ValueError(
                 f"ZeroShotClassifier: class {label!r} needs a prompt or a list of "

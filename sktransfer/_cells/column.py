@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.sparse import issparse
 
-from .._utils.validation import plain, shorten
+from .._utils.validation import is_null, plain, shorten
 
 
 class CellError(Exception):
@@ -39,8 +39,9 @@ class Column(NamedTuple):
     def describe(self, row):
         """Name `row` in an error message."""
         text = f"row {row}"
-        if self.labels is not None and self.labels[row] != row:
-            text += f" (index label {plain(self.labels[row])!r})"
+        label = self.label(row)
+        if is_null(label) or label != row:
+            text += f" (index label {plain(label)!r})"
         return text + (f" of column {self.name!r}" if self.name else "")
 
 

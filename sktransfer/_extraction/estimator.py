@@ -205,7 +205,7 @@ class ColumnEstimator(BaseEstimator):
         )
 
     def _progress_bar(self, total):
-        if not self.verbose:
+        if not self.verbose or sys.stderr is None:  # None: pythonw has no console
             # Even a bar that is switched off takes a lock that forked processes share,
             # and one that is killed with it would block all others for ever.
             return contextlib.nullcontext(_NoBar())

@@ -128,29 +128,6 @@ def check_sample_domain(sample_domain, n_rows, name):
     return domain.astype(np.int64)
 
 
-def plain_labels(y, caller):
-    """Return an array of labels that are strings, numbers or bools, not a mixture.
-
-    Raises
-    ------
-    ValueError
-        If an array of objects holds values of several types.
-    """
-    if y.dtype != object:
-        return y
-    leaves = np.array(y.tolist(), dtype=object)
-    if all(isinstance(label, str) for label in leaves.flat):
-        return leaves
-    found = np.array(y.tolist())
-    if found.dtype.kind not in "biuf":
-        kinds = sorted({type(label).__name__ for label in leaves.flat})
-        raise ValueError(
-            f"{caller}: y mixes values of the types {kinds}; expected strings, numbers "
-            "or bools alone, and no missing value in a row that is trained on."
-        )
-    return found
-
-
 def plain(value):
     """Return a NumPy scalar as Python's own, for messages; others as they are."""
     return value.item() if isinstance(value, np.generic) else value

@@ -281,7 +281,7 @@ class _Bar:
         self.total, self.verbose, self.bar = total, verbose, None
 
     def __enter__(self):
-        if self.verbose:
+        if self.verbose and sys.stderr is not None:  # None: no console
             from tqdm import tqdm
 
             self.bar = tqdm(

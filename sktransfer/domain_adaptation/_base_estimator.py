@@ -107,8 +107,12 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
         self
         """
         steps, name = self._steps(), type(self).__name__
+        if y is None:
+            raise ValueError(
+                f"{name} requires y to be passed, but the target y is None."
+            )
         if sample_domain is None:
-            X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True)
+            X = validate_data(self, X, dtype=np.float64)
             steps, domain = [], np.zeros(len(X), dtype=np.int64)
         else:
             # Of its own: a transformer may work in place.

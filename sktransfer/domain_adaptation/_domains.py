@@ -4,11 +4,10 @@ import numpy as np
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import column_or_1d
 
+from .._utils.labels import read_labels
 from .._utils.validation import (
     SAMPLE_DOMAIN,
     check_sample_domain,
-    is_null,
-    plain_labels,
     shorten,
 )
 
@@ -92,24 +91,16 @@ def source_targets(y, domain, name):
     ValueError
         If `y` has another length, or no value for a source row.
     """
-    y = np.asarray(y) if not _is_ragged(y) else _objects(y)
-    if y.ndim == 0 or len(y) != len(domain):
-        raise ValueError(
-            f"{name} got y of shape {y.shape} for {len(domain)} rows of X; expected "
-            "one entry for each row, whatever stands in those of target rows."
-        )
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = column_or_1d(y, warn=True)
-    rows = np.flatnonzero(domain >= 0)
-    known = y[rows]
-    empty = [row for row, value in zip(rows, known, strict=True) if _is_empty(value)]
-    if empty:
-        raise ValueError(
-            f"{name} got no y for source row {empty[0]} ({len(empty)} such rows); only "
-            "target rows may lack it. Drop these rows, or make them target rows by a "
-            "negative sample_domain."
-        )
-    known = plain_labels(known, name)
+    known = read_labels(
+        y,
+        len(domain),
+        name,
+        rows=np.flatnonzero(domain >= 0),
+        missing="Only target rows may lack it: drop these rows, or make them target "
+        "rows by a negative sample_domain.",
+    )
+    if known.ndim == 2 and known.shape[1] == 1:
+        known = column_or_1d(known, warn=True)
     return np.array(known.tolist()) if known.dtype == object else known
 
 
@@ -118,18 +109,3 @@ def spread_over_rows(known, domain):
     targets = np.repeat(known[:1], len(domain), axis=0)
     targets[domain >= 0] = known
     return targets
-
-
-def _is_empty(value):
-    return any(is_null(v) for v in value) if np.ndim(value) else is_null(value)
-
-
-def _is_ragged(y):
-    """Whether a list mixes labels with something that NumPy would turn into text."""
-    return isinstance(y, (list, tuple)) and len({type(value) for value in y}) > 1
-
-
-def _objects(y):
-    array = np.empty(len(y), dtype=object)
-    array[:] = y
-    return array

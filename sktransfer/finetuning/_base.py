@@ -15,8 +15,9 @@ from .._extraction.runners import Request
 from .._utils.allocator import kept_pages
 from .._utils.choices import Choices
 from .._utils.devices import PRECISIONS, resolve_device, seeded, turn
+from .._utils.labels import check_groups, label_names
 from .._utils.types import ArrayLike, Cells
-from .._utils.validation import Interval, StrOptions, draw_seed
+from .._utils.validation import Interval, StrOptions, draw_seed, plain, shorten
 from ..backbones import Backbone, State, load_backbone
 from ..backbones._pooling import POOLING_CHOICES
 from ..cache._default import resolve_cache
@@ -172,15 +173,18 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
             )
         # First everything that can be refused without looking at a cell.
         weight = self._row_weights(sample_weight, n_rows)
-        groups = self._checked(groups, n_rows, "groups")
+        groups = check_groups(groups, n_rows, type(self).__name__)
         used, target_rows = self._rows_by_domain(weight, sample_domain)
         request = self._resolved()
         seed = draw_seed(self.random_state)
+        names = label_names(y)
         y = self._labelled(y, used, n_rows)
         if is_resumed:
             codec = self._codec_to_go_on_with(request)
         else:
             codec = self._learn_codec(y if classes is None else classes, weight[used])
+            if names is not None and codec.task == "labels":
+                codec.classes = names
         self._check_domains(request, codec)
         self._check_objective(request, codec, is_partial)
         # Arrays below have an entry for every row of X, so that row numbers mean the
@@ -196,12 +200,18 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
         used = self._without(used, bad, column)
         if target_rows is not None:
             target_rows = self._without(target_rows, bad, column, "target rows")
+        if not is_resumed and classes is None:
+            self._check_classes_left(codec, encoded, used, "can be read")
         # A mean of 1 over the rows that are left: the weights' scale would else be one
         # of the learning rate.
         weight /= weight[used].mean()
         train_rows, valid_rows = self._split(
             used, encoded, codec, groups, seed, is_partial
         )
+        if not is_resumed and not is_partial:
+            self._check_classes_left(
+                codec, encoded, train_rows, "is left to train on beside those set aside"
+            )
         # Seeded inside the turn, as torch's generator is one for all threads.
         pages = kept_pages if request.device.type == "cpu" else contextlib.nullcontext
         with turn(request.device), seeded(seed, request.device), pages():
@@ -226,6 +236,19 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
             self._seen = 0.0, 0
         self._set_fitted(column, request, codec, encoded[used], weight[used])
         return self
+
+    def _check_classes_left(self, codec, encoded, rows, what):
+        """Refuse a class that nothing would be learned of."""
+        if codec.task != "classes":
+            return
+        counts = np.bincount(encoded[rows], minlength=codec.n_outputs)
+        lost = [plain(label) for label in codec.classes[counts == 0]]
+        if lost:
+            raise ValueError(
+                f"{type(self).__name__}: no row of the class"
+                f"{'es' if len(lost) > 1 else ''} {shorten(lost)} {what}, of which "
+                "nothing could be learned. Repair such rows, or leave out the class."
+            )
 
     def _codec_to_go_on_with(self, request):
         """Return the codec of the first fit, if this one can go on from there."""

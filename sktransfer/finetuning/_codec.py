@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
 
+from .._utils.labels import read_labels
 from .._utils.names import on_disk
 from .._utils.validation import dense, plain
 
@@ -33,11 +34,14 @@ class ClassCodec:
         ValueError
             If `y` is no classification target, or has one class only.
         """
-        kinds = getattr(getattr(y, "dtype", None), "kind", None)
-        if kinds == "f" and not hasattr(y, "todense") and not np.isfinite(y).all():
-            raise ValueError(f"{name}: Input y contains NaN or infinity.")
+        y = read_labels(y, len(y), name)
         kind = type_of_target(y, input_name="y", raise_unknown=True)
         if kind == "multilabel-indicator":
+            if not np.isin(y, (0, 1)).all():
+                raise ValueError(
+                    f"{name}: a y of several columns must hold 0 and 1; got "
+                    f"{np.unique(y)[:5]}."
+                )
             return cls(np.arange(np.shape(y)[1]), True)
         if kind not in ("binary", "multiclass"):
             raise ValueError(
@@ -83,6 +87,19 @@ class ClassCodec:
         y = dense(y)
         if class_weight is None:
             return np.ones(len(y))
+        if isinstance(class_weight, dict):
+            if self.is_multilabel:
+                raise ValueError(
+                    f"class_weight={class_weight!r} is of classes, and y has several "
+                    "labels per row; use class_weight='balanced' or None, or weigh "
+                    "rows with sample_weight."
+                )
+            wrong = {k: v for k, v in class_weight.items() if not 0 <= v < np.inf}
+            if wrong:
+                raise ValueError(
+                    f"class_weight={class_weight!r} must have finite weights of at "
+                    f"least 0; got {wrong}."
+                )
         return compute_sample_weight(class_weight, y)
 
     def proba(self, outputs):
@@ -145,6 +162,11 @@ class NumberCodec:
         mean = np.average(table, axis=0, weights=weight)
         scale = np.sqrt(np.average((table - mean) ** 2, axis=0, weights=weight))
         scale[scale == 0] = 1.0
+        if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
+            raise ValueError(
+                f"{name}: the numbers in y are too large to be scaled, up to "
+                f"{np.abs(y).max():.2g}. Divide them first."
+            )
         return cls(mean, scale, y.ndim == 1)
 
     def encode(self, y):

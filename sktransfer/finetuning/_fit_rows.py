@@ -7,12 +7,12 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import DataConversionWarning
 
 from .._extraction.runners import ActivationRunner, InputRunner
+from .._utils.labels import read_labels
 from .._utils.validation import (
     check_rows,
     check_sample_domain,
     is_integer,
     plain,
-    plain_labels,
     shorten,
 )
 from ..cache._default import resolve_cache
@@ -125,7 +125,8 @@ class FitRows:
         """Return a weight for each row."""
         if sample_weight is None:
             return np.ones(n_rows)
-        weight = self._checked(sample_weight, n_rows, "sample_weight")
+        name = type(self).__name__
+        weight = check_rows(np.asarray(sample_weight), n_rows, "sample_weight", name)
         weight = np.array(weight, np.float64)
         if weight.ndim != 1 or not np.isfinite(weight).all() or (weight < 0).any():
             raise ValueError(
@@ -165,30 +166,19 @@ class FitRows:
     def _labelled(self, y, used, n_rows):
         """Return `y` of the rows that are used; that of the others is never read.
 
-        Theirs may be None, NaN or of another kind. In a list they are left out before
-        it becomes an array; in an array they have made objects or floats of it all.
+        Theirs may be None, NaN or of another kind.
         """
-        if isinstance(y, (list, tuple)) and len(y) == n_rows:
-            y = self._checked([y[row] for row in used], len(used), "y")
-        else:
-            y = self._checked(y, n_rows, "y")[used]
-        return plain_labels(y, type(self).__name__)
-
-    def _checked(self, values, n_rows, name):
-        if values is None:
-            return None
-        if not hasattr(values, "todense"):
-            values = np.asarray(values)
-        if name == "y" and values.ndim == 2 and values.shape[1] == 1:
-            values = values[:, 0]
+        y = read_labels(y, n_rows, type(self).__name__, rows=used)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
             if is_classifier(self):
                 warnings.warn(
                     "A column-vector y was passed when a 1d array was expected by "
                     f"{type(self).__name__}.",
                     DataConversionWarning,
-                    stacklevel=5,
+                    stacklevel=4,
                 )
-        return check_rows(values, n_rows, name, type(self).__name__)
+        return y
 
 
 class _Selected:

@@ -1,5 +1,6 @@
 """Build a net for a training, and run it."""
 
+import sys
 import warnings
 
 import torch
@@ -91,7 +92,7 @@ def make_net(
                 EarlyStopping(patience=n_iter_no_change, load_best=True, sink=_silent),
             )
         )
-    if verbose:
+    if verbose and sys.stderr is not None:  # None: pythonw has no console
         own.append(("bar", Bar(max_epochs)))
     options = {
         "optimizer": torch.optim.AdamW,

@@ -11,10 +11,11 @@ from sklearn.model_selection import cross_validate
 from sklearn.utils.multiclass import type_of_target
 
 from .._utils.folds import make_folds
+from .._utils.labels import check_groups, read_labels
 from .._utils.names import set_module
 from .._utils.row_table import RowTable
 from .._utils.types import ArrayLike, Cells, Estimator, Splitter
-from .._utils.validation import is_integer, plain_labels
+from .._utils.validation import is_integer, n_rows_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -245,7 +246,7 @@ def label_efficiency_curve(
     [('words', 2), ('words', 5), ('network', 2), ('network', 5)]
     """
     named = _named(estimators)
-    labels = plain_labels(np.asarray(y), "label_efficiency_curve")
+    labels = read_labels(y, n_rows_of(X), "label_efficiency_curve")
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     kind = type_of_target(labels, input_name="y")
@@ -267,7 +268,7 @@ def label_efficiency_curve(
         cv,
         labels,
         is_classes=True,
-        groups=None if groups is None else np.asarray(groups),
+        groups=check_groups(groups, len(labels), "label_efficiency_curve"),
         random_state=random_state,
         caller="label_efficiency_curve",
     )
@@ -285,7 +286,7 @@ def label_efficiency_curve(
         found = cross_validate(
             estimator,
             X,
-            y,
+            labels,
             cv=splits,
             scoring=scoring,
             n_jobs=n_jobs,

@@ -16,9 +16,10 @@ import numpy as np
 
 from .._cells.column import as_column, pick
 from .._utils.folds import among, make_folds
+from .._utils.labels import check_groups, read_labels
 from .._utils.names import set_module
 from .._utils.types import ArrayLike, Cells, Splitter
-from .._utils.validation import check_rows, dense, is_null
+from .._utils.validation import is_null
 from ..backbones import Backbone, load_backbone
 from ..cache import FeatureCache
 from ..exceptions import UnreadableRowError
@@ -255,11 +256,8 @@ def _as_column(X):
 def _read(X, y, groups, task, missing):
     """Return the column, the rows that take part, their target and their groups."""
     column = _as_column(X)
-    cells, y = column.cells, dense(y)
-    groups = None if groups is None else np.asarray(groups)
-    for name, values in (("y", y), ("groups", groups)):
-        if values is not None:
-            check_rows(values, len(cells), name, "rank_backbones")
+    cells = column.cells
+    groups = check_groups(groups, len(cells), "rank_backbones")
     kept = np.arange(len(cells))
     is_pixels = isinstance(cells, np.ndarray) and cells.dtype == np.uint8
     if missing == "drop" and not is_pixels:
@@ -269,7 +267,8 @@ def _read(X, y, groups, task, missing):
             f"rank_backbones needs at least 2 rows that are there; got {len(kept)} of "
             f"{len(cells)}."
         )
-    target = as_target(y[kept], task=task, caller="rank_backbones")
+    y = read_labels(y, len(cells), "rank_backbones", rows=kept)
+    target = as_target(y, task=task, caller="rank_backbones")
     return column, kept, target, None if groups is None else groups[kept]
 
 

@@ -16,7 +16,8 @@ from sklearn.metrics import average_precision_score, r2_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.multiclass import type_of_target
 
-from .._utils.validation import dense, is_null, plain
+from .._utils.labels import read_labels
+from .._utils.validation import plain
 
 METHODS = ("hscore", "knn", "logme", "probe")
 TASKS = ("auto", "classes", "labels", "numbers")
@@ -82,13 +83,7 @@ def as_target(y, *, task, caller):
     """
     if task not in TASKS:
         raise ValueError(f"{caller}: task={task!r} must be one of {TASKS}.")
-    y = dense(y)
-    is_missing = y.dtype.kind == "O" and any(map(is_null, y.ravel()))
-    if is_missing or (y.dtype.kind == "f" and not np.isfinite(y).all()):
-        raise ValueError(
-            f"{caller}: y contains NaN, None or infinity; leave such rows out of "
-            "X and y."
-        )
+    y = read_labels(y, np.shape(y)[0], caller)
     if task == "auto":
         kind = type_of_target(y, input_name="y", raise_unknown=True)
         if kind == "multiclass-multioutput":

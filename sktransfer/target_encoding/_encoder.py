@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from .._extraction.estimator import ImageColumn, TextColumn
 from .._utils.folds import make_folds
+from .._utils.labels import check_groups, read_labels
 from .._utils.names import set_module
 from .._utils.pca import fit_pca
 from .._utils.types import (
@@ -290,12 +291,11 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
                 "TargetAwareEncoder requires y to be passed, but the target y is None."
             )
         name, n_rows = type(self).__name__, n_rows_of(X)
-        y = check_rows(dense(y), n_rows, "y", name)
+        y = read_labels(y, n_rows, name)
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight)
             check_rows(sample_weight, n_rows, "sample_weight", name)
-        if groups is not None:
-            groups = check_rows(np.asarray(groups), n_rows, "groups", name)
+        groups = check_groups(groups, n_rows, name)
         seed = draw_seed(self.random_state)
         self._learn_outputs(y)
         rows = np.arange(n_rows)

@@ -344,7 +344,7 @@ def test_holes_are_refused():
         fit(made)
     made = shifted(n=10)
     made.y[(~made.target).argmax()] = None
-    with pytest.raises(ValueError, match="no y for source row"):
+    with pytest.raises(ValueError, match="contains NaN, None or infinity at row"):
         fit(made)
 
 
@@ -369,7 +369,7 @@ def test_two_target_rows_and_far_more_features_than_rows():
 
 def test_wrong_lengths_are_refused():
     made = shifted(n=10)
-    with pytest.raises(ValueError, match=r"y of shape \(19,\) for 20 rows"):
+    with pytest.raises(ValueError, match=r"20 rows and y has the shape \(19,\)"):
         DomainAdaptationClassifier().fit(made.X, made.y[1:], sample_domain=made.domain)
     made.domain = made.domain[1:]
     with pytest.raises(ValueError, match=r"shape \(19,\) for 20 rows"):
@@ -413,9 +413,7 @@ def test_pseudo_labels_take_one_class_a_row():
 def test_labels_of_several_types_are_refused():
     made = shifted(labels=(1, "b"))
     y = [label if label == "b" else 1 for label in made.truth]
-    with pytest.raises(
-        ValueError, match=r"mixes values of the types \['int', 'str_'\]"
-    ):
+    with pytest.raises(ValueError, match=r"mixes values of the types \['int', 'str'\]"):
         DomainAdaptationClassifier().fit(made.X, y, sample_domain=made.domain)
 
 

@@ -80,10 +80,10 @@ def test_only_what_stands_at_source_rows_is_read(y, want):
 
 
 def test_a_source_row_without_y_is_named():
-    with pytest.raises(ValueError, match=r"no y for source row 2 \(1 such"):
+    with pytest.raises(ValueError, match=r"at row 2 \(1 such row"):
         source_targets(["a", None, None], np.array([0, -1, 0]), "Adapter")
 
 
 def test_a_y_of_another_length_is_refused():
-    with pytest.raises(ValueError, match=r"y of shape \(2,\) for 3 rows"):
+    with pytest.raises(ValueError, match=r"3 rows and y has the shape \(2,\)"):
         source_targets(["a", "b"], np.array([0, -1, 0]), "Adapter")

@@ -178,7 +178,7 @@ def test_tables_and_the_figure_show_all_points():
         ({"estimators": {}}, ValueError, "estimators is empty"),
         ({"estimators": {"a": LogisticRegression}}, TypeError, r"estimators\['a'\]"),
         ({"scoring": ["accuracy"]}, ValueError, "must be one scorer"),
-        ({"y": pd.array(["a", None] * 30)}, ValueError, "y mixes values"),
+        ({"y": pd.array(["a", None] * 30)}, ValueError, "y contains NaN, None"),
         ({"confidence": 95}, ValueError, "between 0 and 1"),
         ({"cv": 100}, ValueError, "from 2 to the number of rows"),
         ({"cv": [(np.arange(30), np.arange(30, 60))]}, ValueError, "1 split"),
