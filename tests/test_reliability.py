@@ -6,7 +6,7 @@ import pytest
 from conftest import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY))
-from benchmarks.reliability import inputs, jobs, modes, reading, saves, stores
+from benchmarks.reliability import columns, inputs, jobs, modes, reading, saves, stores
 
 sys.path.remove(str(REPOSITORY))
 
@@ -58,6 +58,14 @@ def test_every_mode_and_format_is_read_right_or_refused(tmp_path):
     outcome = modes.modes(tmp_path, n_images=600, seed=1)
     assert outcome["kinds"] > 90
     assert outcome["refused"] > 0
+
+
+def test_dirty_columns_keep_their_kind_and_identifiers_theirs(tmp_path):
+    outcome = columns.columns(
+        tmp_path, n_columns=600, n_identifiers=300, n_scored=20, seed=1
+    )
+    assert outcome["kinds_of_noise"] >= 30
+    assert outcome["identifiers_mistaken"] == 0
 
 
 def test_mutated_strings_are_texts_and_open_nothing(tmp_path, bundled_weights):

@@ -8,6 +8,7 @@ import tempfile
 import time
 
 from . import __doc__ as description
+from .columns import columns
 from .inputs import images, texts
 from .jobs import killed_jobs, two_workers
 from .modes import modes
@@ -22,6 +23,7 @@ CAMPAIGNS = {
     "damage": damage,
     "full_disk": full_disk,
     "reading": reading,
+    "columns": columns,
     "images": images,
     "modes": modes,
     "texts": texts,

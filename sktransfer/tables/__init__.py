@@ -1,6 +1,7 @@
 """TableEncoder: a table with images and texts to a table of numbers."""
 
-from ._table_encoder import TableEncoder, guess_kinds
+from ._kinds import guess_kinds
+from ._table_encoder import TableEncoder
 
 __all__ = [
     "TableEncoder",

@@ -1,20 +1,20 @@
 """Encoders of one column of a table each, into a few named columns of numbers."""
 
-import datetime
 import warnings
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
+from .._cells.guess import sample_of
 from .._utils.names import on_disk
 from .._utils.pca import fit_pca
 from .._utils.validation import dense, is_null, shorten
+from ._dates import DATE_PARTS, date_parts, find_formats, read_date
+from ._numbers import as_numbers, find_decimal, is_null_word
 
 CATEGORICAL = ("onehot", "ordinal")
 ROWS_A_COMPONENT = 4
-DATE_PARTS = ("days", "year", "month", "day", "weekday", "hour")
-DAY_S = 86400
 
 
 @on_disk
@@ -34,7 +34,7 @@ class NetworkColumn:
         self.encoder = clone(encoder)
         self.n_components, self.random_state = n_components, random_state
 
-    def fit_transform(self, series, name, y):
+    def fit_transform(self, series, name, y, report):
         """Fit, and return the columns."""
         cells = series.to_list()
         nulls = _nulls(cells)
@@ -57,7 +57,7 @@ class NetworkColumn:
             self.names.append(f"{name}_missing")
         return self._beside(vectors, nulls)
 
-    def transform(self, series, name):
+    def transform(self, series, name, report):
         """Return the columns."""
         if self.is_empty:
             return _nulls(series.to_list())[:, None].astype(np.float64)
@@ -104,13 +104,13 @@ class CategoricalColumn:
             )
         self.encoder = clone(encoder)
 
-    def fit_transform(self, series, name, y):
+    def fit_transform(self, series, name, y, report):
         """Fit, and return the columns."""
         out = _numbers(self.encoder.fit_transform(_as_categories(series), y))
         self.names = list(self.encoder.get_feature_names_out([name]))
         return out
 
-    def transform(self, series, name):
+    def transform(self, series, name, report):
         """Return the columns."""
         with warnings.catch_warnings():
             # A category that fit did not see is zeros in all columns, and no news.
@@ -127,12 +127,17 @@ class NumericColumn:
     encoder : "passthrough" or transformer
     """
 
+    decimal = "."  # before the fraction, in strings
+
     def __init__(self, encoder):
         self.encoder = None if encoder == "passthrough" else clone(encoder)
 
-    def fit_transform(self, series, name, y):
+    def fit_transform(self, series, name, y, report):
         """Fit, and return the columns."""
-        values = as_numbers(series.to_list(), name)[:, None]
+        cells = series.to_list()
+        self.decimal = find_decimal(sample_of(cells))
+        values = as_numbers(cells, name, report, self.decimal)[:, None]
+        _check_some_are_left(values, cells, name, "number")
         self.names = [name]
         if self.encoder is None:
             return values
@@ -140,9 +145,9 @@ class NumericColumn:
         self.names = list(self.encoder.get_feature_names_out([name]))
         return out
 
-    def transform(self, series, name):
+    def transform(self, series, name, report):
         """Return the columns."""
-        values = as_numbers(series.to_list(), name)[:, None]
+        values = as_numbers(series.to_list(), name, report, self.decimal)[:, None]
         return (
             values if self.encoder is None else _numbers(self.encoder.transform(values))
         )
@@ -152,9 +157,16 @@ class NumericColumn:
 class DateColumn:
     """Days since 1970, and year, month, day, weekday and hour where they vary."""
 
-    def fit_transform(self, series, name, y):
+    formats = ()  # of strings that are no ISO dates
+
+    def fit_transform(self, series, name, y, report):
         """Fit, and return the columns."""
-        parts = date_parts(series.to_list(), name)
+        cells = series.to_list()
+        self.formats, is_ambiguous = find_formats(cells)
+        if is_ambiguous:
+            report.ambiguous(name, _example(cells, self.formats))
+        parts = date_parts(cells, name, report, self.formats)
+        _check_some_are_left(parts["days"], cells, name, "date")
         self.kept = ["days"]
         for part in DATE_PARTS[1:]:
             there = parts[part][~np.isnan(parts[part])]
@@ -163,9 +175,9 @@ class DateColumn:
         self.names = [f"{name}_{part}" for part in self.kept]
         return np.column_stack([parts[part] for part in self.kept])
 
-    def transform(self, series, name):
+    def transform(self, series, name, report):
         """Return the columns."""
-        parts = date_parts(series.to_list(), name)
+        parts = date_parts(series.to_list(), name, report, self.formats)
         return np.column_stack([parts[part] for part in self.kept])
 
 
@@ -193,70 +205,22 @@ def _category(cell):
     return str(cell)
 
 
-def as_numbers(cells, name):
-    """Return float64 numbers; null cells are NaN, and durations are seconds.
-
-    Raises
-    ------
-    ValueError
-        If a cell is no number.
-    """
-    out = np.full(len(cells), np.nan)
-    for row, cell in enumerate(cells):
-        if is_null(cell):
-            continue
-        if isinstance(cell, datetime.timedelta):
-            out[row] = cell.total_seconds()
-            continue
-        try:
-            out[row] = float(cell)
-        except (TypeError, ValueError) as err:
-            raise ValueError(
-                f"TableEncoder: row {row} of column {name!r} is no number: "
-                f"{shorten(cell)}. Repair it, or set kinds={{{name!r}: 'categorical'}}."
-            ) from err
-    return out
+def _check_some_are_left(values, cells, name, kind):
+    strings = [c for c in cells if isinstance(c, str) and not is_null_word(c)]
+    if strings and np.isnan(values).all():
+        raise ValueError(
+            f"TableEncoder: no cell of column {name!r} is a {kind}, as "
+            f"{shorten(strings[0])}. Set another kind, such as "
+            f"kinds={{{name!r}: 'categorical'}}."
+        )
 
 
-def date_parts(cells, name):
-    """Return arrays of numbers by part of the date; null cells are NaN.
-
-    Times with a zone are taken at UTC.
-
-    Raises
-    ------
-    ValueError
-        If a cell is no date.
-    """
-    out = {part: np.full(len(cells), np.nan) for part in DATE_PARTS}
-    for row, cell in enumerate(cells):
-        if is_null(cell):
-            continue
-        date = _as_datetime(cell)
-        if date is None:
-            raise ValueError(
-                f"TableEncoder: row {row} of column {name!r} is no date: "
-                f"{shorten(cell)}. Expected a date or an ISO string such as "
-                f"'2024-05-01'; convert it, or set kinds={{{name!r}: 'categorical'}}."
-            )
-        out["days"][row] = (
-            date - datetime.datetime(1970, 1, 1)
-        ).total_seconds() / DAY_S
-        out["year"][row], out["month"][row], out["day"][row] = date.timetuple()[:3]
-        out["weekday"][row], out["hour"][row] = date.weekday(), date.hour
-    return out
-
-
-def _as_datetime(cell):
-    if isinstance(cell, str):
-        try:
-            cell = datetime.datetime.fromisoformat(cell.strip())
-        except ValueError:
-            return None
-    if isinstance(cell, datetime.datetime):
-        if cell.tzinfo is not None:
-            cell = cell.astimezone(datetime.UTC).replace(tzinfo=None)
-        return cell
-    if isinstance(cell, datetime.date):
-        return datetime.datetime(cell.year, cell.month, cell.day)
-    return None
+def _example(cells, formats):
+    """Return a string that has one of the formats, and is no ISO date."""
+    return next(
+        cell
+        for cell in cells
+        if isinstance(cell, str)
+        and read_date(cell) is None
+        and read_date(cell, formats) is not None
+    )

@@ -1,14 +1,18 @@
 """Guess what a column holds, by its type and its content."""
 
+from __future__ import annotations
+
 import datetime
-import math
 import numbers
-import re
+from typing import Any
 
 import numpy as np
 
 from .._cells.guess import holds_images, sample_of
+from .._utils.names import set_module
 from .._utils.validation import is_null, shorten
+from ._dates import find_formats, looks_like_date, read_date
+from ._numbers import are_codes, counts_as_number, find_decimal, is_null_word, is_plain
 
 # -- kinds of columns of a table ------------------------------------------------------
 
@@ -16,9 +20,50 @@ KINDS = ("categorical", "date", "drop", "image", "numeric", "text")
 FEW = 30  # strings of up to so many values are categories, unless they are long
 WORDS = 2.0  # more values of at least so many words are texts
 WORDS_OF_A_SENTENCE = 4.0  # and in small tables these, if most differ
-ISO_DATE = re.compile(
-    r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?(Z|[+-]\d\d:?\d\d)?"
-)
+SHARE = 0.9  # of cells, but for null words, that make a column of numbers or dates
+SHARE_OF_DAYS = 0.5  # of them, days of the calendar: MySQL has many 0000-00-00
+CATEGORY_TYPES = ("Categorical", "Enum", "category")
+
+
+@set_module("sktransfer.tables")
+def guess_kinds(X: Any) -> dict[str, str]:
+    """Guess what each column of a table holds, by its type and its content.
+
+    Parameters
+    ----------
+    X : pandas or polars DataFrame
+
+    Returns
+    -------
+    dict of str to str
+        "image", "text", "categorical", "numeric", "date", or "drop" for a column
+        without content.
+
+    Raises
+    ------
+    TypeError
+        If `X` is no frame, or a column's cells are of another type.
+
+    Notes
+    -----
+    The data type decides where it can: numbers and booleans are "numeric". Otherwise
+    the cells do: names of image files, bytes and PIL images are "image"; strings of
+    which nine in ten are numbers "numeric", "$1,200.00" and "5%" among them; as many
+    dates "date"; strings of more than 30 values and two words on average, or of four
+    words and mostly different, "text"; and other strings "categorical". Cells such as
+    "", "n/a", "?" and "unknown" do not count. Codes are "categorical": numbers with
+    leading zeros or more than 15 digits, "1e5", "+15551234567", versions such as
+    "1.10", and up to 30 values of which some are no numbers. In a category type only
+    images and texts are looked for. An address is never an image: no guess opens one.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sktransfer.tables import guess_kinds
+    >>> guess_kinds(pd.DataFrame({"photo": ["a.jpg", "b.jpg"], "price": [1.5, 2.0]}))
+    {'photo': 'image', 'price': 'numeric'}
+    """
+    return {name: guess_kind(X[name]) for name in column_names(X)}
 
 
 def guess_kind(series):
@@ -47,13 +92,16 @@ def guess_kind(series):
         return by_type
     if holds_images(sample):
         return "image"
-    for kind, fits in CHECKS:
-        # One cell that is neither would stop the encoder later: look at all of them.
-        if all(map(fits, sample)) and all(fits(c) for c in cells if not is_null(c)):
-            return kind
+    is_category_type = str(series.dtype).startswith(CATEGORY_TYPES)
+    if not is_category_type:
+        there = [cell for cell in cells if not is_null(cell) and not is_null_word(cell)]
+        if are_numbers(there):
+            return "numeric"
+        if are_dates(there):
+            return "date"
     strings = [cell for cell in sample if isinstance(cell, str)]
     if len(strings) < len(sample):
-        if all(isinstance(cell, (str, numbers.Number)) for cell in sample):
+        if is_category_type or all(_can_be_category(cell) for cell in sample):
             return "categorical"
         other = next(cell for cell in sample if not isinstance(cell, str))
         raise TypeError(
@@ -71,32 +119,63 @@ def kind_of_dtype(dtype):
         name = str(dtype)
         if dtype.is_numeric() or name == "Boolean" or name.startswith("Duration"):
             return "numeric"
-        if name.startswith(("Categorical", "Enum")):
-            return "categorical"
         return "date" if name.startswith("Date") else None
-    if str(dtype) == "category":
-        return "categorical"
     kind = getattr(dtype, "kind", "O")
     return "numeric" if kind in "biufm" else "date" if kind == "M" else None
 
 
-def is_number(cell):
-    """Whether a string is a number, and no code with a leading zero."""
-    digits = cell.strip().lstrip("+-")
-    if digits[:1] == "0" and digits[1:2].isdigit():
+def are_numbers(cells):
+    """Whether a column is numeric, some strays apart.
+
+    Parameters
+    ----------
+    cells : list
+        Neither null nor null words.
+    """
+    sample = sample_of(cells)
+    decimal = find_decimal(sample)
+    for some in (sample, cells):  # few cells settle most columns
+        found = [cell for cell in some if counts_as_number(cell, decimal)]
+        if not found or len(found) < SHARE * len(some):
+            return False
+    plain = [cell for cell in found if isinstance(cell, str) and is_plain(cell)]
+    if plain and decimal == "." and are_codes(plain):
         return False
-    try:
-        return math.isfinite(float(cell)) and "_" not in cell
-    except ValueError:
-        return False
+    # Codes such as 1, 2 and A are few; a column of numbers with strays has many values.
+    return len(found) == len(cells) or len(set(found)) > FEW
 
 
-CHECKS = (
-    ("numeric", lambda cell: isinstance(cell, numbers.Number)),
-    ("date", lambda cell: isinstance(cell, datetime.date)),
-    ("numeric", lambda cell: isinstance(cell, str) and is_number(cell)),
-    ("date", lambda cell: isinstance(cell, str) and ISO_DATE.fullmatch(cell.strip())),
-)
+def are_dates(cells):
+    """Whether a column is of dates, some strays apart.
+
+    Parameters
+    ----------
+    cells : list
+        Neither null nor null words.
+    """
+    for some in (sample_of(cells), cells):
+        found = [cell for cell in some if looks_like_date(cell)]
+        if not found or len(found) < SHARE * len(some):
+            return False
+    found = sample_of(found)
+    formats, _ = find_formats(found)
+    n_days = sum(
+        not isinstance(cell, str) or read_date(cell, formats) is not None
+        for cell in found
+    )
+    return n_days >= SHARE_OF_DAYS * len(found)
+
+
+def needs_cleaning(series):
+    """Whether strings are neither plain numbers nor ISO dates, as "$5" and "n/a"."""
+    return kind_of_dtype(series.dtype) is None and any(
+        isinstance(cell, str) and not is_plain(cell) and read_date(cell) is None
+        for cell in series.to_list()
+    )
+
+
+def _can_be_category(cell):
+    return isinstance(cell, (str, numbers.Number, datetime.date))
 
 
 def _are_texts(strings, cells):
@@ -106,3 +185,20 @@ def _are_texts(strings, cells):
     if n_values > FEW:
         return n_words >= WORDS
     return n_words >= WORDS_OF_A_SENTENCE and n_values > n_there / 2
+
+
+def column_names(X):
+    """Return the names of a frame's columns."""
+    if not (hasattr(X, "columns") and hasattr(X, "shape") and hasattr(X, "dtypes")):
+        raise TypeError(
+            "TableEncoder expects a pandas or polars DataFrame; got a "
+            f"{type(X).__name__}. Wrap an array in pandas.DataFrame(X, columns=[...])."
+        )
+    names = list(X.columns)
+    wrong = [name for name in names if not isinstance(name, str)]
+    if wrong or len(set(names)) < len(names):
+        raise ValueError(
+            f"TableEncoder: names of columns must be different strings; got "
+            f"{shorten(names)}. Rename them, for example with X.columns = [...]."
+        )
+    return names

@@ -22,50 +22,11 @@ from ._columns import (
     NetworkColumn,
     NumericColumn,
 )
-from ._kinds import FEW, KINDS, guess_kind
+from ._kinds import FEW, KINDS, column_names, guess_kind, needs_cleaning
+from ._report import Report
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
-
-LEFT_TO_SKRUB = ("categorical", "date", "numeric")
-
-
-@set_module("sktransfer.tables")
-def guess_kinds(X: Any) -> dict[str, str]:
-    """Guess what each column of a table holds, by its type and its content.
-
-    Parameters
-    ----------
-    X : pandas or polars DataFrame
-
-    Returns
-    -------
-    dict of str to str
-        "image", "text", "categorical", "numeric", "date", or "drop" for a column
-        without content.
-
-    Raises
-    ------
-    TypeError
-        If `X` is no frame, or a column's cells are of another type.
-
-    Notes
-    -----
-    The data type decides where it can: numbers and booleans are "numeric". Otherwise
-    the cells do: names of image files, bytes and PIL images are "image"; strings that
-    are all numbers without leading zeros "numeric"; ISO dates "date"; strings of more
-    than 30 values and two words on average, or of four words and mostly different,
-    "text"; and other strings "categorical". An address is never an image: no guess
-    opens one.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from sktransfer.tables import guess_kinds
-    >>> guess_kinds(pd.DataFrame({"photo": ["a.jpg", "b.jpg"], "price": [1.5, 2.0]}))
-    {'photo': 'image', 'price': 'numeric'}
-    """
-    return {name: guess_kind(X[name]) for name in _names(X)}
 
 
 @set_module("sktransfer")
@@ -87,7 +48,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         empty text.
     kinds : dict of str to str, default=None
         What columns hold, where the guess is wrong: "image", "text", "categorical",
-        "numeric", "date" or "drop".
+        "numeric", "date" or "drop". Cells that are no numbers or dates become NaN in
+        columns that are named so, with a warning.
     n_components : int or None, default=30
         Principal components of each image or text column; one for four rows where
         rows are few. None keeps the vectors.
@@ -99,8 +61,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         What becomes of a numeric column, such as ``SimpleImputer()``.
     rest : {"sklearn", "skrub"}, default="sklearn"
         "skrub" hands categorical, numeric and date columns to skrub's
-        ``TableVectorizer``, but for those that `kinds` names; `categorical`,
-        `max_categories` and `numeric` are for these alone then.
+        ``TableVectorizer``, but for those that `kinds` names and for strings such as
+        "$5" and "n/a" that are numbers or dates; `categorical`, `max_categories` and
+        `numeric` are for these alone then.
     random_state : int or RandomState, default=0
         Of the principal components, and of skrub's for strings.
 
@@ -121,6 +84,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     Notes
     -----
+    In a numeric or date column that came as strings, "n/a", "?" and the like are NaN,
+    formats such as "$1,200.00", "5%" (which is 5), "3,14" and "3/14/2020" are read, and
+    what is neither number nor date is NaN too; one warning counts them. Where no date
+    of a column tells the day from the month, the month is taken for the first, with a
+    warning. Dates in other formats than ISO's need pandas.
+
     An image or text column with null cells in `fit` gets a further column
     ``photo_missing``. Columns of `transform` are found by name; further ones are
     ignored.
@@ -233,7 +202,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             Or a frame, as ``set_output`` says.
         """
         check_is_fitted(self, "columns_")
-        there = set(_names(X))
+        there = set(column_names(X))
         used = [name for name, kind in self.kinds_.items() if kind != "drop"]
         gone = [name for name in used if name not in there]
         if gone:
@@ -241,9 +210,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 f"TableEncoder: columns that fit saw are missing: {shorten(gone)}; "
                 f"got {shorten(sorted(there))}."
             )
+        report = Report(len(X))
         parts = [
-            encoder.transform(X[name], name) for name, encoder in self.columns_.items()
+            encoder.transform(X[name], name, report)
+            for name, encoder in self.columns_.items()
         ]
+        report.warn(with_formats=False)
         if self._vectorizer is not None:
             parts.append(_as_matrix(self._vectorizer.transform(self._left(X))))
         return np.column_stack(parts)
@@ -283,7 +255,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     def _fit(self, X, y):
         self._validate_params()
-        names = _names(X)
+        names = column_names(X)
         if len(X) == 0:
             raise ValueError(
                 "TableEncoder got an input with 0 sample(s); at least 1 is required."
@@ -297,14 +269,15 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self.n_features_in_ = len(names)
         self.feature_names_in_ = np.asarray(names, dtype=object)
         self.columns_, self._vectorizer = {}, None
-        parts, names_out = [], []
+        parts, names_out, report = [], [], Report(len(X))
         for name, kind in self.kinds_.items():
-            if kind == "drop" or self._is_left(name):
+            if kind == "drop" or self._is_left(X[name], kind):
                 continue
             encoder = self._encoder(X[name], name, kind)
-            parts.append(encoder.fit_transform(X[name], name, y))
+            parts.append(encoder.fit_transform(X[name], name, y, report))
             names_out += encoder.names
             self.columns_[name] = encoder
+        report.warn(with_formats=True)
         left = self._left(X) if self.rest == "skrub" else None
         if left is not None and left.shape[1]:
             skrub = import_optional(
@@ -367,13 +340,21 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     def _left(self, X):
         """Return the columns that are skrub's."""
-        return X[[name for name in self.kinds_ if self._is_left(name)]]
+        return X[
+            [
+                name
+                for name, kind in self.kinds_.items()
+                if kind != "drop" and name not in self.columns_
+            ]
+        ]
 
-    def _is_left(self, name):
+    def _is_left(self, series, kind):
         """Whether a column is skrub's, which makes guesses of its own."""
-        is_named = name in (self.kinds or {})
-        is_among = self.kinds_[name] in LEFT_TO_SKRUB
-        return self.rest == "skrub" and is_among and not is_named
+        if self.rest != "skrub" or series.name in (self.kinds or {}):
+            return False
+        return kind == "categorical" or (
+            kind in ("date", "numeric") and not needs_cleaning(series)
+        )
 
 
 def _sources(encoder):
@@ -381,23 +362,6 @@ def _sources(encoder):
     params = encoder.get_params() if hasattr(encoder, "get_params") else {}
     names = [name for name in params if name.split("__")[-1] == "source"]
     return {params[name] for name in names}
-
-
-def _names(X):
-    """Return the names of a frame's columns."""
-    if not (hasattr(X, "columns") and hasattr(X, "shape") and hasattr(X, "dtypes")):
-        raise TypeError(
-            "TableEncoder expects a pandas or polars DataFrame; got a "
-            f"{type(X).__name__}. Wrap an array in pandas.DataFrame(X, columns=[...])."
-        )
-    names = list(X.columns)
-    wrong = [name for name in names if not isinstance(name, str)]
-    if wrong or len(set(names)) < len(names):
-        raise ValueError(
-            f"TableEncoder: names of columns must be different strings; got "
-            f"{shorten(names)}. Rename them, for example with X.columns = [...]."
-        )
-    return names
 
 
 def _as_matrix(frame):
