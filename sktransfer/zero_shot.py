@@ -14,6 +14,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from ._utils.names import set_module
+from ._utils.score import LabelScore
 from ._utils.types import Cells, Transformer
 from ._utils.validation import HasMethods, Interval, StrOptions, dense, is_null, shorten
 from .backbones import Backbone
@@ -32,7 +33,7 @@ SHARED = ("cache", "device", "precision")
 
 
 @set_module("sktransfer")
-class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
+class ZeroShotClassifier(LabelScore, ClassifierMixin, BaseEstimator):
     """Classify texts or images by the descriptions of the classes.
 
     A row belongs to the class whose description is nearest to it, by the cosine of

@@ -91,7 +91,8 @@ def columns(folder, *, n_columns=20_000, n_identifiers=5_000, n_scored=200, seed
         dirty, noise, at = with_noise(clean, truth, kind, rng)
         guess, got = encoded(dirty)
         if guess != kind:
-            lost_kind[f"{kind}, {style}, {noise} -> {guess}"] += 1
+            share = np.mean([cell == noise for cell in dirty])
+            lost_kind[f"{kind}, {style}, {noise} in {share:.1%} -> {guess}"] += 1
             continue
         if kind != "categorical":
             wrong_values += differences(got, truth, at, f"{style}, {noise}")

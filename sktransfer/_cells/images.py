@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import io
 import os
@@ -29,19 +30,51 @@ ORIENTATION = 0x0112  # EXIF's tag
 # several threads: two that load it at once read from one file and spoil it. Many locks,
 # so that different images rarely wait for one another.
 _locks = [threading.Lock() for _ in range(64)]
+PIXELS_AT_ONCE = 2**28  # decoded at a time in this process: 4 GiB at 17 bytes each
 CELLS = "images (paths, bytes, PIL images or uint8 arrays)"
 
 
+class _Room:
+    """Room for so many pixels, for which threads with large images wait."""
+
+    def __init__(self, n_pixels):
+        self.n_pixels = n_pixels
+        self.renew()
+
+    def renew(self):
+        """Have all the room again, whoever held some."""
+        self.free = self.n_pixels
+        self.changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def of(self, size):
+        """Hold room for one image, however large: it is alone then."""
+        taken = min(size[0] * size[1], self.n_pixels)
+        with self.changed:
+            self.changed.wait_for(lambda: self.free >= taken)
+            self.free -= taken
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.free += taken
+                self.changed.notify_all()
+
+
+_in_work = _Room(PIXELS_AT_ONCE)
+
+
 def _renew_locks():
-    """Forget locks that a thread of the parent held when this process was forked."""
+    """Forget what threads of the parent held when this process was forked."""
     _locks[:] = [threading.Lock() for _ in _locks]
+    _in_work.renew()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_locks)
 
 
-def read_image(cell, source, on_deep=None):
+def read_image(cell, source, on_deep=None, max_pixels=None):
     """Fetch the content of a cell without decoding it.
 
     Parameters
@@ -52,6 +85,9 @@ def read_image(cell, source, on_deep=None):
         What a string is. ``"bytes"`` opens no string and no path at all.
     on_deep : callable, default=None
         As in `decode_image`, for PIL images.
+    max_pixels : int, default=None
+        Most pixels that an image may have, which its header says before it is decoded.
+        None is Pillow's limit, twice ``PIL.Image.MAX_IMAGE_PIXELS``.
 
     Returns
     -------
@@ -67,12 +103,13 @@ def read_image(cell, source, on_deep=None):
         content = bytes(cell)
         if not content:
             raise CellError("it is empty (0 bytes)")
-        return content
+        return _checked(content, max_pixels)
     if isinstance(cell, (str, Path)):
-        return _read_string(cell, source)
+        return _checked(_read_string(cell, source), max_pixels)
     if isinstance(cell, np.ndarray):
-        return _check_array(cell)
+        return _checked(_check_array(cell), max_pixels)
     if hasattr(cell, "convert") and hasattr(cell, "getexif"):  # PIL image
+        _check_size(cell.size, max_pixels)
         # Addresses are multiples of 16.
         with _locks[(id(cell) >> 4) % len(_locks)]:
             return np.asarray(decode_image(cell, on_deep))
@@ -239,11 +276,12 @@ def decode_image(content, on_deep=None):
             )
         if 0 in image.size:
             raise CellError(f"it has no pixels (width x height {image.size})")
-        stored = _stored_mode(image)
-        image.load()
-        turn = _turn_of(image)  # after loading, which turns a TIFF by itself
-        upright = to_rgb(image, on_deep, stored)
-        return upright if turn is None else upright.transpose(turn)
+        with _in_work.of(image.size):
+            stored = _stored_mode(image)
+            image.load()
+            turn = _turn_of(image)  # after loading, which turns a TIFF by itself
+            upright = to_rgb(image, on_deep, stored)
+            return upright if turn is None else upright.transpose(turn)
     except CellError:
         raise
     except UnidentifiedImageError as err:
@@ -259,6 +297,32 @@ def decode_image(content, on_deep=None):
         # Pillow's plugins raise OSError, SyntaxError, struct.error, IndexError and
         # more on damaged files; whatever it is, the row is unreadable.
         raise CellError(f"it cannot be decoded ({type(err).__name__}: {err})") from err
+
+
+def _checked(content, max_pixels):
+    """Return bytes or pixels, if there are not more pixels than that."""
+    if max_pixels is None:
+        return content
+    if isinstance(content, np.ndarray):
+        _check_size(content.shape[1::-1], max_pixels)
+        return content
+    from PIL import Image
+
+    try:
+        size = Image.open(io.BytesIO(content)).size  # of the header alone
+    except Exception:  # what is wrong, `decode_image` says
+        return content
+    _check_size(size, max_pixels)
+    return content
+
+
+def _check_size(size, max_pixels):
+    width, height = size
+    if max_pixels is not None and width * height > max_pixels:
+        raise CellError(
+            f"it has {width * height:,} pixels ({width} x {height}), more than "
+            f"max_pixels={max_pixels:,}"
+        )
 
 
 def _stored_mode(image):

@@ -221,10 +221,11 @@ class _NoBar:
 
 
 class ImageColumn:
-    """A column of images; the estimator has `image_size`, `source` and `on_error`."""
+    """A column of images; the estimator has its parameters."""
 
     image_size: int | None
     source: str
+    max_pixels: int | None
     on_error: str
     _modality = "image"
     _cells = images.CELLS
@@ -235,7 +236,7 @@ class ImageColumn:
         return self.on_error
 
     def _reader(self, backbone):
-        return ImageReader(self.source)
+        return ImageReader(self.source, self.max_pixels)
 
     def _adapt(self, backbone):
         return backbone.preprocess.resized(self.image_size, backbone.name)

@@ -62,14 +62,16 @@ class ImageReader:
     ----------
     source : str
         What a string is.
+    max_pixels : int, default=None
+        Of one image.
     """
 
     chunk_size = IMAGES_A_CHUNK
 
-    def __init__(self, source):
+    def __init__(self, source, max_pixels=None):
         import torch
 
-        self.source = source
+        self.source, self.max_pixels = source, max_pixels
         # A joblib worker's share of the cores, which torch knows.
         n_threads = min(MAX_THREADS, torch.get_num_threads())
         self.threads = ThreadPoolExecutor(n_threads, thread_name_prefix="sktransfer")
@@ -81,7 +83,9 @@ class ImageReader:
 
     def _read_one(self, cell):
         try:
-            content = read_image(cell, self.source, self.deepest.append)
+            content = read_image(
+                cell, self.source, self.deepest.append, self.max_pixels
+            )
             return hash_image(content), content
         except CellError as err:
             return err

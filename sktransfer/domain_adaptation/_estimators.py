@@ -18,6 +18,7 @@ from sklearn.utils.validation import (
 )
 
 from .._utils.names import set_module
+from .._utils.score import LabelScore
 from .._utils.types import ArrayLike, Estimator
 from ._base_estimator import (
     AdapterLike,
@@ -28,7 +29,7 @@ from ._base_estimator import (
 
 
 @set_module("sktransfer")
-class DomainAdaptationClassifier(ClassifierMixin, BaseDomainAdaptation):
+class DomainAdaptationClassifier(LabelScore, ClassifierMixin, BaseDomainAdaptation):
     """A classifier for a target domain without labels, from a source domain with them.
 
     Parameters
@@ -152,7 +153,7 @@ class DomainAdaptationClassifier(ClassifierMixin, BaseDomainAdaptation):
 
 
 @set_module("sktransfer")
-class DomainAdaptationRegressor(RegressorMixin, BaseDomainAdaptation):
+class DomainAdaptationRegressor(LabelScore, RegressorMixin, BaseDomainAdaptation):
     """A regressor for a target domain without `y`, from a source domain with it.
 
     Parameters

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import TYPE_CHECKING, Literal
 
 from .._cells.images import SOURCES
 from .._extraction.estimator import ImageColumn
 from .._utils.names import set_module
-from .._utils.validation import StrOptions
+from .._utils.validation import Interval, StrOptions
 from ._base import POLICIES, BaseEncoder
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ class ImageEncoder(ImageColumn, BaseEncoder):
     source : {"path", "base64", "url", "bytes"}, default="path"
         What a string is. With "bytes" no string is ever opened, which is what a
         service wants. URLs have 10 s and 64 MiB.
+    max_pixels : int, default=None
+        Most pixels that an image may have; one with more is unreadable, and is not
+        decoded. None is Pillow's limit, 178 million.
     missing : {"raise", "nan", "zero", "mean"}, default="raise"
         What a null cell (None, NaN, ``pandas.NA``) becomes. "mean" is the mean vector
         of the rows seen by `fit`.
@@ -118,6 +122,7 @@ class ImageEncoder(ImageColumn, BaseEncoder):
         **BaseEncoder._parameter_constraints,
         "image_size": "no_validation",  # ImagePreprocess.resized says more
         "source": [StrOptions(set(SOURCES))],
+        "max_pixels": [Interval(Integral, 1, None, closed="left"), None],
         "missing": [StrOptions(POLICIES)],
         "on_error": [StrOptions(POLICIES)],
     }
@@ -131,6 +136,7 @@ class ImageEncoder(ImageColumn, BaseEncoder):
         image_size: int | None = None,
         normalize: bool = False,
         source: Literal["path", "base64", "url", "bytes"] = "path",
+        max_pixels: int | None = None,
         missing: Literal["raise", "nan", "zero", "mean"] = "raise",
         on_error: Literal["raise", "nan", "zero", "mean"] = "raise",
         add_indicator: bool = False,
@@ -147,6 +153,7 @@ class ImageEncoder(ImageColumn, BaseEncoder):
         self.image_size = image_size
         self.normalize = normalize
         self.source = source
+        self.max_pixels = max_pixels
         self.missing = missing
         self.on_error = on_error
         self.add_indicator = add_indicator

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 from .._utils.choices import Choices
+from .._utils.score import LabelScore
 from .._utils.types import ArrayLike, Cells
 from .._utils.validation import Interval, StrOptions
 from ._base import BaseFineTuner
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
 
-class BaseClassifier(ClassifierMixin, BaseFineTuner):
+class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
     """Labels, probabilities and class weights."""
 
     _parameter_constraints = {
@@ -125,7 +126,7 @@ class BaseClassifier(ClassifierMixin, BaseFineTuner):
         return tags
 
 
-class BaseRegressor(RegressorMixin, BaseFineTuner):
+class BaseRegressor(LabelScore, RegressorMixin, BaseFineTuner):
     """Numbers, one or several a row."""
 
     def _learn_codec(self, y, weight):

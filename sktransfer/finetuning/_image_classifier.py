@@ -52,6 +52,9 @@ class ImageClassifier(ImageColumn, BaseClassifier):
         Height and width in pixels that images are brought to; None is the network's.
     source : {"path", "base64", "url", "bytes"}, default="path"
         What a string is. "bytes" opens no string at all.
+    max_pixels : int, default=None
+        Most pixels that an image may have; one with more is unreadable, and is not
+        decoded. None is Pillow's limit, 178 million.
     missing, on_error : {"raise", "prior"}, default="raise"
         A null cell and one that cannot be read: an error, or `fit` leaves the row out
         with a warning and `predict` gives the shares of the classes.
@@ -184,6 +187,7 @@ class ImageClassifier(ImageColumn, BaseClassifier):
         **BaseClassifier._parameter_constraints,
         "image_size": "no_validation",  # ImagePreprocess.resized says more
         "source": [StrOptions(set(SOURCES))],
+        "max_pixels": [Interval(Integral, 1, None, closed="left"), None],
         "missing": [StrOptions(POLICIES)],
         "on_error": [StrOptions(POLICIES)],
         "augment": [StrOptions(set(AUGMENTS)), callable, None],
@@ -202,6 +206,7 @@ class ImageClassifier(ImageColumn, BaseClassifier):
         dropout: float = 0.0,
         image_size: int | None = None,
         source: Literal["path", "base64", "url", "bytes"] = "path",
+        max_pixels: int | None = None,
         missing: Literal["raise", "prior"] = "raise",
         on_error: Literal["raise", "prior"] = "raise",
         lr: float = 0.0003,
@@ -244,6 +249,7 @@ class ImageClassifier(ImageColumn, BaseClassifier):
         self.dropout = dropout
         self.image_size = image_size
         self.source = source
+        self.max_pixels = max_pixels
         self.missing = missing
         self.on_error = on_error
         self.lr = lr

@@ -3,12 +3,15 @@
 import base64
 import io
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from conftest import encoded
 from PIL import Image
 
+from sktransfer._cells import images
 from sktransfer._cells.column import CellError
 from sktransfer._cells.images import (
     crop_to_aspect,
@@ -208,3 +211,40 @@ def test_a_thin_strip_is_cut_to_its_middle():
     assert middle.size == (10, 1)
     np.testing.assert_array_equal(np.asarray(middle), np.asarray(strip)[:, 495:505])
     assert crop_to_aspect(middle, max_ratio=10) is middle
+
+
+@pytest.mark.parametrize("max_pixels", [29, 30])
+def test_pixels_are_counted_before_an_image_is_decoded(max_pixels, monkeypatch):
+    pixels = np.zeros((5, 6, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    content = buffer.getvalue()
+    text = base64.b64encode(content).decode()
+    opened = Image.open(io.BytesIO(content))
+    monkeypatch.setattr(type(opened), "load", lambda image: pytest.fail("decoded"))
+    if max_pixels == 30:
+        for cell in (content, text, pixels):
+            assert len(read_image(cell, "base64", max_pixels=max_pixels))
+        return
+    for cell in (content, text, pixels, opened):
+        with pytest.raises(CellError, match=r"30 pixels \(6 x 5\).*max_pixels=29"):
+            read_image(cell, "base64", max_pixels=max_pixels)
+    assert read_image(b"no image", "path", max_pixels=1) == b"no image"
+
+
+def test_large_images_wait_for_room_and_one_is_never_refused():
+    room = images._Room(100)
+    together, most = [], []
+
+    def decode(side):
+        with room.of((side, side)):
+            together.append(side * side)
+            most.append(sum(min(n, 100) for n in together))
+            time.sleep(0.002)
+            together.remove(side * side)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(decode, [5, 7, 9, 3, 50, 6] * 5))
+    assert len(most) == 30
+    assert max(most) <= 100
+    assert room.free == 100

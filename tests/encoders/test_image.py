@@ -12,7 +12,7 @@ import pytest
 from conftest import encoded
 from PIL import Image
 
-from sktransfer import ImageEncoder
+from sktransfer import ImageClassifier, ImageEncoder
 from sktransfer.exceptions import MissingRowError, UnreadableRowError
 
 
@@ -287,3 +287,20 @@ def test_a_linear_probe_on_clothing_reaches_77_percent(bundled_weights, shared_d
     model = make_pipeline(ImageEncoder(), LogisticRegression(C=0.1, max_iter=2000))
     model.fit(train["path"], train["label"])
     assert model.score(test["path"], test["label"]) >= 0.77
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_an_image_of_more_pixels_than_allowed_is_unreadable(cached, tmp_path):
+    small, large = np.zeros((8, 8, 3), np.uint8), np.zeros((9, 9, 3), np.uint8)
+    if cached:
+        ImageEncoder("tiny-cnn", cache=tmp_path).fit_transform([small, large])
+    encoder = ImageEncoder("tiny-cnn", max_pixels=64, on_error="nan", cache=tmp_path)
+    message = r"81 pixels \(9 x 9\), more than max_pixels=64"
+    with pytest.warns(UserWarning, match=message):
+        out = encoder.fit_transform([small, large])
+    assert np.isnan(out).all(axis=1).tolist() == [False, True]
+    model = ImageClassifier("tiny-cnn", max_pixels=64, freeze_depth=0, random_state=0)
+    with pytest.raises(UnreadableRowError, match="max_pixels=64"):
+        model.fit([small, large], ["a", "b"])
+    with pytest.raises(ValueError, match="'max_pixels'"):
+        ImageEncoder("tiny-cnn", max_pixels=0).fit([small])

@@ -346,3 +346,31 @@ def test_rows_are_named_by_their_number_in_X():
     with pytest.raises(ValueError, match=r"at row 7 \(1 such row\)"):
         read_labels([None] * 7 + [None, "a"], 9, "f", rows=[7, 8])
     assert list(read_labels([None, "a", 3, "b"], 4, "f", rows=[1, 3])) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        [0, 1, 0],
+        pd.Series([0, 1, 0], dtype=object),
+        [decimal.Decimal(0), decimal.Decimal(1), decimal.Decimal(0)],
+        pd.array([0, 1, 0], dtype="Int64"),
+        pl.Series([0, 1, 0]),
+        pa.array([0, 1, 0]),
+    ],
+    ids=lambda y: type(y).__name__,
+)
+def test_score_takes_labels_as_fit_does(y):
+    model = DomainAdaptationClassifier(adapter=None).fit(
+        np.c_[np.arange(8) % 2], np.arange(8) % 2, sample_domain=[1] * 6 + [-1] * 2
+    )
+    assert model.score(np.c_[[0.0, 1.0, 1.0]], y) == pytest.approx(2 / 3)
+
+
+def test_score_refuses_a_missing_label():
+    text = TextClassifier("tiny-bert", freeze_depth="all", max_epochs=1, random_state=0)
+    text.fit(TEXTS, [0, 1] * (len(TEXTS) // 2))
+    y = pd.Series([0, 1] * (len(TEXTS) // 2), dtype=object)
+    assert text.score(TEXTS, y) == text.score(TEXTS, y.to_numpy(int))
+    with pytest.raises(ValueError, match="NaN, None or infinity at row 0"):
+        text.score(TEXTS, [None, *y[1:]])
