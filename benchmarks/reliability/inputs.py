@@ -249,6 +249,7 @@ SEEDS = (
 def _run_texts(folder, n_texts, seed, backbone):
     from sktransfer import ImageEncoder, TextEncoder
 
+    warnings.simplefilter("ignore")  # of rows that cannot be read
     rng = random.Random(seed)
     pipe = Path(folder) / "pipe"
     os.mkfifo(pipe)  # whoever opens it waits for ever

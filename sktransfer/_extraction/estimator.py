@@ -169,7 +169,7 @@ class ColumnEstimator(BaseEstimator):
         deepest = max(getattr(reader, "deepest", ()), default=DEEP)
         if deepest < DEEP:
             warnings.warn(
-                f"{type(self).__name__}: all {len(reader.deepest)} images of 16 bits "
+                f"{type(self).__name__}: all {len(reader.deepest)} image(s) of 16 bits "
                 f"are dark, with no value above {deepest} of 65,535, as images of 12 "
                 "bits are in 16. If that is what they are, scale them, for example "
                 "with pixels << 4, or store 8 bits.",
