@@ -137,7 +137,9 @@ def test_what_is_no_number_is_nan_and_told_of():
     assert "1 of 6 cells were read by their format, as '$2'" in text
 
 
-@pytest.mark.parametrize("cell", [b"1", [1], 1j, object()], ids=str)
+@pytest.mark.parametrize(
+    "cell", [b"1", [1], 1j, object()], ids=lambda c: type(c).__name__
+)
 def test_a_cell_of_another_type_is_an_error(cell):
     with pytest.raises(ValueError, match="row 1 of column 'x' is no number"):
         as_numbers(["1", cell], "x", Report(2))
