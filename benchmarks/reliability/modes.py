@@ -60,11 +60,12 @@ def modes(folder, *, n_images=5_000, seed=0):
     from sktransfer._cells.images import decode_image, read_image
 
     rng = np.random.default_rng(seed)
-    kinds = writable(rng)
     outcome = collections.Counter()
     wrong = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, of the faults in metadata
+        # Pillow's, of faults in metadata and of formats that it will give up.
+        warnings.simplefilter("ignore")
+        kinds = writable(rng)
         for number in range(n_images):
             kind = kinds[number % len(kinds)]
             content, want, name = written(kind, rng)
