@@ -172,7 +172,7 @@ def pick(cells, rows):
     Parameters
     ----------
     cells : sequence
-        Of a `Column`.
+        Cells, as `Column.cells` holds them.
     rows : sequence of int
 
     Returns

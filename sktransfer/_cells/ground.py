@@ -80,8 +80,8 @@ def _from_integers(image, on_deep):
 def _in_8_bits(key, stored):
     """Scale a transparent colour as Pillow scales the pixels, which have 8 bits here.
 
-    Of 16 bits it gives the upper 8: what differs from the key in the lower ones only is
-    transparent too.
+    Pillow keeps the upper 8 of 16 bits, so a colour that differs from the key only in
+    the lower 8 becomes transparent too.
     """
     key = np.asarray(key)
     if ";16" in stored or key.max() > 255:

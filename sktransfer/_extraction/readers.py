@@ -63,7 +63,7 @@ class ImageReader:
     source : str
         What a string is.
     max_pixels : int, default=None
-        Of one image.
+        Limit on the pixels of one image; None is Pillow's.
     """
 
     chunk_size = IMAGES_A_CHUNK

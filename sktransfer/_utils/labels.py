@@ -38,7 +38,7 @@ def read_labels(
     rows : sequence of int, default=None
         The rows whose labels count; those of the others are not looked at.
     missing : str
-        What to do about a missing label, for the message.
+        Advice on missing labels, appended to the error message.
 
     Returns
     -------

@@ -32,7 +32,7 @@ class LabelScore:
         Returns
         -------
         float
-            Of several labels, the share of rows of which each is right.
+            With several labels per row, a row counts as right only if all of them are.
 
         Raises
         ------

@@ -19,7 +19,7 @@ class Pooling(NamedTuple):
         ``of_map(hidden)`` of feature maps ``(n, channels, height, width)``. None cannot
         pool maps.
     is_offered : bool, default=True
-        Whether callers may choose it. The others are networks' own.
+        True if callers may choose it. Otherwise only networks use it, by default.
     """
 
     of_tokens: Callable[..., Any]

@@ -99,8 +99,8 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
             ``>= 0`` for rows of a source domain, ``< 0`` for rows of a target domain.
             With None all rows are source rows, and nothing is adapted.
         sample_weight : array-like of shape (n_samples,), default=None
-            Of the fit of the estimator; adapters do not take it. Of target rows it is
-            not read.
+            Row weights, passed to the estimator's `fit`. Adapters ignore them, and so
+            do target rows.
 
         Returns
         -------

@@ -85,11 +85,11 @@ class DomainLossSpec(NamedTuple):
         The formula: ``function(source, target)`` of features, or ``function(outputs)``
         of the head's outputs on target rows. None leaves it to a discriminator.
     acts_on : {"features", "outputs"}
-        What it lowers. No head can lower one that acts on features.
+        Tensor that the loss acts on. No head can lower a loss of features.
     needs_classes : bool, default=False
-        Whether it needs one class per row, under a softmax.
+        True if it needs one class per row, under a softmax.
     is_conditional : bool, default=False
-        Whether the discriminator sees features together with predicted classes.
+        True if the discriminator sees features together with predicted classes.
     """
 
     function: Any  # Callable[..., Tensor] | None

@@ -74,7 +74,7 @@ class DomainLoss(nn.Module):
         Parameters
         ----------
         features, outputs : Tensor
-            Of the source rows and, behind them, the target rows.
+            Source rows first, then target rows.
         n_source : int
         factor : float
             The weight at this step. A discriminator learns with a weight of 1, and

@@ -53,7 +53,7 @@ class HeadSpec(NamedTuple):
     is_trained : bool, default=True
         False for one that is fitted before the blocks are trained, and again after.
     needs_classes : bool, default=False
-        Whether it needs one class per row.
+        True if it needs one class per row.
     """
 
     make: Callable[[int, int], Any]

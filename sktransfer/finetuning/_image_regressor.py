@@ -39,7 +39,7 @@ class ImageRegressor(ImageColumn, BaseRegressor):
     pooling : {"auto", "mean", "max", "cls", "last"}, default="auto"
         How activations become one vector; "auto" is the network's own.
     head : {"linear", "mlp", "cosine"}, default="linear"
-        What stands on the pooled vector.
+        Layers on top of the pooled vector.
     head_init : {"auto", "probe", "random"}, default="auto"
         "probe" sets a linear head to a ridge regression of the frozen
         features before training [1]_; "auto" does so for a linear head.
@@ -50,7 +50,7 @@ class ImageRegressor(ImageColumn, BaseRegressor):
     image_size : int, default=None
         Height and width in pixels that images are brought to; None is the network's.
     source : {"path", "base64", "url", "bytes"}, default="path"
-        What a string is. "bytes" opens no string at all.
+        How to interpret strings. "bytes" opens no string at all.
     max_pixels : int, default=None
         Most pixels that an image may have; one with more is unreadable, and is not
         decoded. None is Pillow's limit, 178 million.
@@ -75,7 +75,7 @@ class ImageRegressor(ImageColumn, BaseRegressor):
         statistics of the batches. "target" normalises each domain by its own batches
         and ends with the statistics of the target rows, for predictions there [2]_.
     domain_loss : {"coral", "mmd", "dann"}, default=None
-        What rows without labels (a negative `sample_domain` in `fit`) add to the loss.
+        Loss added for rows without labels (a negative `sample_domain` in `fit`).
         "coral" brings the covariances of both domains' features together, "mmd" their
         distributions, and "dann" makes them alike to a discriminator. None leaves such
         rows out.
@@ -100,10 +100,10 @@ class ImageRegressor(ImageColumn, BaseRegressor):
         activations are kept. None makes new views at each epoch, which have to go
         through the frozen blocks too.
     activation_dtype : {"float32", "float16"}, default="float32"
-        What activations are kept as. float16 halves their size and is not exact.
+        Type of stored activations. float16 halves their size and is not exact.
     cache : "auto", str, Path, FeatureCache or None, default="auto"
-        Where activations are kept between fits: memory, and the folder of
-        `set_cache_dir` if there is one; a folder; or nowhere.
+        Store for activations between fits. "auto" is memory, and the folder of
+        `set_cache_dir` if there is one; else a folder, or None for no store.
     callbacks : list of skorch callbacks, default=None
         Used beside the estimator's own.
     net_params : dict, default=None

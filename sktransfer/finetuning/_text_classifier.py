@@ -35,7 +35,7 @@ class TextClassifier(TextColumn, BaseClassifier):
     pooling : {"auto", "mean", "max", "cls", "last"}, default="auto"
         How activations become one vector; "auto" is the network's own.
     head : {"linear", "mlp", "cosine", "prototype"}, default="linear"
-        What stands on the pooled vector. "prototype" is the nearest class mean by the
+        Layers on top of the pooled vector. "prototype" is the nearest class mean by the
         cosine of centred features [3]_, set before the blocks are trained and after.
     head_init : {"auto", "probe", "random"}, default="auto"
         "probe" sets a linear head to a logistic regression of the frozen
@@ -78,7 +78,7 @@ class TextClassifier(TextColumn, BaseClassifier):
         takes a random part of the rows, at the least one batch. With few rows it has 5
         batches, within this.
     domain_loss : {"coral", "mmd", "dann", "cdan", "mcc"}, default=None
-        What rows without labels (a negative `sample_domain` in `fit`) add to the loss.
+        Loss added for rows without labels (a negative `sample_domain` in `fit`).
         "coral" brings the covariances of both domains' features together, "mmd" their
         distributions, "dann" makes them alike to a discriminator, "cdan" together with
         the predicted classes, and "mcc" makes predictions there less ambiguous. None
@@ -101,10 +101,10 @@ class TextClassifier(TextColumn, BaseClassifier):
     label_smoothing : float, default=0.0
         Share of a label that is spread over all classes.
     activation_dtype : {"float32", "float16"}, default="float32"
-        What activations are kept as. float16 halves their size and is not exact.
+        Type of stored activations. float16 halves their size and is not exact.
     cache : "auto", str, Path, FeatureCache or None, default="auto"
-        Where activations are kept between fits: memory, and the folder of
-        `set_cache_dir` if there is one; a folder; or nowhere.
+        Store for activations between fits. "auto" is memory, and the folder of
+        `set_cache_dir` if there is one; else a folder, or None for no store.
     callbacks : list of skorch callbacks, default=None
         Used beside the estimator's own.
     net_params : dict, default=None

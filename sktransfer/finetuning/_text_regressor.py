@@ -35,7 +35,7 @@ class TextRegressor(TextColumn, BaseRegressor):
     pooling : {"auto", "mean", "max", "cls", "last"}, default="auto"
         How activations become one vector; "auto" is the network's own.
     head : {"linear", "mlp", "cosine"}, default="linear"
-        What stands on the pooled vector.
+        Layers on top of the pooled vector.
     head_init : {"auto", "probe", "random"}, default="auto"
         "probe" sets a linear head to a ridge regression of the frozen
         features before training [1]_; "auto" does so for a linear head.
@@ -68,7 +68,7 @@ class TextRegressor(TextColumn, BaseRegressor):
         statistics of the batches. "target" normalises each domain by its own batches
         and ends with the statistics of the target rows, for predictions there [2]_.
     domain_loss : {"coral", "mmd", "dann"}, default=None
-        What rows without labels (a negative `sample_domain` in `fit`) add to the loss.
+        Loss added for rows without labels (a negative `sample_domain` in `fit`).
         "coral" brings the covariances of both domains' features together, "mmd" their
         distributions, and "dann" makes them alike to a discriminator. None leaves such
         rows out.
@@ -86,10 +86,10 @@ class TextRegressor(TextColumn, BaseRegressor):
     n_iter_no_change : int, default=5
         Epochs without a lower loss before it stops.
     activation_dtype : {"float32", "float16"}, default="float32"
-        What activations are kept as. float16 halves their size and is not exact.
+        Type of stored activations. float16 halves their size and is not exact.
     cache : "auto", str, Path, FeatureCache or None, default="auto"
-        Where activations are kept between fits: memory, and the folder of
-        `set_cache_dir` if there is one; a folder; or nowhere.
+        Store for activations between fits. "auto" is memory, and the folder of
+        `set_cache_dir` if there is one; else a folder, or None for no store.
     callbacks : list of skorch callbacks, default=None
         Used beside the estimator's own.
     net_params : dict, default=None

@@ -84,7 +84,7 @@ class BackboneRankingDisplay:
         cost : {"milliseconds", "megabytes", "n_features"}, default="milliseconds"
             Not used for the depths of one network, which are drawn in order.
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
+            Axes to draw on; None makes a figure.
         plot : bool, default=True
             False draws nothing yet; call `plot`.
         **options

@@ -34,7 +34,7 @@ class FreezeDepthDisplay:
     ----------
     figure_ : matplotlib Figure
     ax_, ax_time_ : matplotlib Axes
-        Of the scores, and of the times.
+        Axes of the scores, and of the times.
 
     Examples
     --------
@@ -84,7 +84,7 @@ class FreezeDepthDisplay:
         score_name : str, default="score"
             Label of the axis.
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
+            Axes to draw on; None makes a figure.
         plot : bool, default=True
             False draws nothing yet; call `plot`.
         **options

@@ -66,7 +66,7 @@ class LabelEfficiencyDisplay:
         ----------
         curves : LabelEfficiencyCurves
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
+            Axes to draw on; None makes a figure.
         plot : bool, default=True
             False draws nothing yet; call `plot`.
         **options

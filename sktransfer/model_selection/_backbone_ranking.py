@@ -37,9 +37,9 @@ class BackboneRanking(RowTable):
     rows : list of dict
         With the keys of a table row, below.
     score_name : str
-        What the scores are, for figures.
+        Name of the score, for figures.
     by_depth : bool, default=False
-        Whether the rows are the depths of one network.
+        True if the rows are the depths of one network.
 
     Attributes
     ----------
@@ -58,8 +58,8 @@ class BackboneRanking(RowTable):
         Spent in this call. Candidates that differ in depth only share one pass, whose
         seconds stand at the first of them; what the cache had costs next to nothing.
     ``rows_per_second`` (float)
-        Of the network up to that depth, measured on a few rows without the cache; NaN
-        if it was not.
+        Rows per second through the network up to that depth, measured on a few rows
+        without the cache; NaN if it was not measured.
     ``n_features`` (int)
         Width of the vectors.
     ``megabytes`` (float)

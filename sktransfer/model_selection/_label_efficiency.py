@@ -34,7 +34,7 @@ class LabelEfficiencyCurves(RowTable):
     rows : list of dict
         With the keys of a table row, below.
     score_name : str, default="score"
-        What the scores are, for figures.
+        Name of the score, for figures.
 
     Notes
     -----

@@ -43,15 +43,15 @@ def find_formats(cells):
     Parameters
     ----------
     cells : list
-        Of a column.
+        Cells of one column.
 
     Returns
     -------
     formats : list of str
-        Of `datetime.strptime`.
+        Format codes of `datetime.strptime`.
     is_ambiguous : bool
-        Whether no cell tells the month from the day; the month is first then, as
-        skrub and pandas have it.
+        True if no cell tells the month from the day. The month then comes first, as in
+        skrub and pandas.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def date_parts(cells, name, report, formats=()):
     ----------
     cells : list
     name : str
-        Of the column.
+        Column name, for messages.
     report : Report
         Told of every cell that was not read as it is.
     formats : sequence of str

@@ -16,7 +16,7 @@ from .._utils.validation import is_null, shorten
 NULL_WORDS = frozenset(
     """
     - -- --- – — . .. ... ? ?? * # _ \\n
-    #n/a #na #null! #num! #value! #div/0! #ref! #name? #n/a_n/a
+    #n/a #na #null! #num! #value! #div/0! #ref! #name?
     1.#ind -1.#ind 1.#qnan -1.#qnan <na> (null) [null]
     n/a n.a. n.a na n/d nan -nan nat nil none null nul
     missing undefined unknown unk unspecified void empty blank
@@ -43,6 +43,9 @@ LONGEST_WHOLE = 15  # digits that float64 keeps apart
 CODE_WITH_E = re.compile(r"\d+[eE]\d+")  # a number would be written 1.5e+05
 PHONE = re.compile(r"\+\d{7,}")
 FRACTION = re.compile(r"[+-]?\d*\.(\d+)")
+# A fraction that cannot be a group of thousands tells how the column writes it.
+WITH_COMMA = re.compile(r"\D*\d+,(\d{1,2}|\d{4,})\D*|.*\.\d{3},\d+\D*")
+WITH_POINT = re.compile(r"\D*\d*\.(\d{1,2}|\d{4,})\D*|.*,\d{3}\.\d+\D*")
 SHARE_OF_VERSIONS = 0.01
 LONGEST_MINOR = 3  # digits of what comes after the point in a version
 
@@ -103,13 +106,10 @@ def counts_as_number(cell, decimal="."):
 
 def find_decimal(cells):
     """Return "," where strings such as "3,14" and "1.200,5" outnumber "3.14"."""
-    comma = re.compile(r"\D*\d+,(\d{1,2}|\d{4,})\D*|.*\.\d{3},\d+\D*")
-    point = re.compile(r"\D*\d*\.(\d{1,2}|\d{4,})\D*|.*,\d{3}\.\d+\D*")
     texts = [cell.strip() for cell in cells if isinstance(cell, str)]
-    with_comma = sum(comma.fullmatch(text) is not None for text in texts)
-    return (
-        "," if with_comma > sum(point.fullmatch(t) is not None for t in texts) else "."
-    )
+    with_comma = sum(WITH_COMMA.fullmatch(text) is not None for text in texts)
+    with_point = sum(WITH_POINT.fullmatch(text) is not None for text in texts)
+    return "," if with_comma > with_point else "."
 
 
 def are_codes(cells):
@@ -163,7 +163,7 @@ def as_numbers(cells, name, report, decimal="."):
     ----------
     cells : list
     name : str
-        Of the column.
+        Column name, for messages.
     report : Report
         Told of every cell that was not read as it is.
     decimal : {".", ","}

@@ -14,7 +14,7 @@ class Report:
     Parameters
     ----------
     n_rows : int
-        Of the table.
+        Number of rows in the table.
     """
 
     def __init__(self, n_rows):
@@ -41,7 +41,7 @@ class Report:
         Parameters
         ----------
         with_formats : bool
-            Whether formats that were parsed are news, as they are in `fit`.
+            Also list cells whose format was parsed. `fit` does, `transform` does not.
         """
         lines = [self._line_of_lost(name, odd) for name, odd in self._lost.items()]
         if with_formats:

@@ -80,10 +80,10 @@ class Engine(NamedTuple):
     packages : tuple of str, default=()
         Packages that it imports. The extra that installs them has the engine's name.
     is_cpu_only : bool, default=False
-        Whether it runs on the CPU and in float32 only.
+        True if the engine runs only on the CPU and in float32.
     survives_fork : bool, default=True
-        Whether it computes in a forked process. Threads do not survive a fork, and some
-        engines have no way to start new ones.
+        True if the engine works in a forked process. Threads do not survive a fork, and
+        some engines cannot start new ones.
     """
 
     build: Any  # Callable[[PooledVectors, tuple], Callable[..., ndarray]] | None
