@@ -97,17 +97,20 @@ def test_glibc_is_looked_for_on_linux_only(monkeypatch):
     assert allocator._glibc.__wrapped__() is None
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(allocator._glibc() is None, reason="needs glibc")
-def test_it_spares_page_faults(bundled_weights, monkeypatch):
+def test_it_spares_page_faults(monkeypatch):
+    # Blocks of sizes that glibc hands back by its own rules; what a network allocates
+    # depends on the processor, and glibc keeps it in some runs and not in others.
     code = (
-        "import resource, numpy as np; from sktransfer import ImageEncoder\n"
-        "rows = np.random.default_rng(0).integers(0, 256, (80, 64, 64, 3), 'uint8')\n"
-        "encoder = ImageEncoder(cache=None)\n"
-        "encoder.transform(rows[:8])\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-        "encoder.transform(rows)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
+        "import resource, numpy as np\n"
+        "from sktransfer._utils.allocator import kept_pages\n"
+        "def use():\n"
+        "    blocks = [np.ones(30 * 2**17) for _ in range(4)]\n"
+        "with kept_pages():\n"
+        "    use()\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    use()\n"
+        "    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
     )
 
     def faults(switch):
@@ -117,8 +120,7 @@ def test_it_spares_page_faults(bundled_weights, monkeypatch):
         return int(subprocess.run(command, capture_output=True, check=True).stdout)
 
     kept, handed_back = faults("1"), faults("0")
-    monkeypatch.delenv(allocator.SWITCH)
-    assert kept < handed_back / 2
+    assert kept < 100 < handed_back
 
 
 @pytest.mark.parametrize("n_values", [3, 100_000])
