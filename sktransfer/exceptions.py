@@ -12,6 +12,7 @@ Every error is also the builtin that one would catch without knowing it::
     ├── DepthError             (ValueError)      a depth that the network does not have
     ├── NonFiniteLossError     (ValueError)      training went astray
     ├── PoolingError           (ValueError)      a pooling that the network cannot do
+    ├── WaitError              (TimeoutError)    another thread does not come to an end
     ├── ExportError            (ValueError)      a step that has no form in ONNX
     ├── SaveError              (ValueError)      a save that cannot be made or used
     │   ├── IncompleteSaveError                  files are missing, or it is no save
@@ -49,6 +50,7 @@ __all__ = [
     "UnsafeSaveError",
     "UntrustedTypeError",
     "VersionMismatchWarning",
+    "WaitError",
     "WeightsMismatchError",
     "WeightsNotFoundError",
 ]
@@ -92,6 +94,10 @@ class NonFiniteLossError(SKTransferError, ValueError):
 
 class PoolingError(SKTransferError, ValueError):
     """A pooling that the network's activations do not allow."""
+
+
+class WaitError(SKTransferError, TimeoutError):
+    """Another thread holds what is needed here and does not come to an end."""
 
 
 class ExportError(SKTransferError, ValueError):

@@ -2,11 +2,12 @@
 
 import dataclasses
 import functools
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 
 from .._cells.column import CellError
 from .._cells.images import decode_image, hash_image, read_image
 from .._cells.texts import hash_text, read_text
+from .._utils.threads import readers
 
 IMAGES_A_CHUNK = 64
 TEXTS_A_CHUNK = 4096
@@ -16,7 +17,6 @@ CPU_TOKENS, GPU_TOKENS = 256, 16384
 # Texts are padded to multiples of 4 tokens, above 32 tokens of 8. On banking77 that is
 # 1.15 times its tokens, rows of padding included; with 8 throughout it was 1.26.
 SHORT_STEP, LONG_STEP, SHORT_LENGTH = 4, 8, 32
-MAX_THREADS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,33 +69,39 @@ class ImageReader:
     chunk_size = IMAGES_A_CHUNK
 
     def __init__(self, source, max_pixels=None):
-        import torch
-
         self.source, self.max_pixels = source, max_pixels
-        # A joblib worker's share of the cores, which torch knows.
-        n_threads = min(MAX_THREADS, torch.get_num_threads())
-        self.threads = ThreadPoolExecutor(n_threads, thread_name_prefix="sktransfer")
         self.deepest: list[int] = []  # greatest value of each image of 16 bits
+        self._started: list[Future] = []
 
     def read(self, cells):
         """Return one ``(digest, content)`` or CellError for each cell."""
-        return list(self.threads.map(self._read_one, cells))
+        return [future.result() for future in self._start(self._read_one, cells)]
 
     def _read_one(self, cell):
         try:
             content = read_image(
                 cell, self.source, self.deepest.append, self.max_pixels
             )
-            return hash_image(content), content
+            digest = hash_image(content)
+            return digest, content
         except CellError as err:
             return err
+
+    def _start(self, function, items):
+        pool = readers()
+        # All are known to `close` before the first can fail.
+        self._started = [future for future in self._started if not future.done()]
+        first = len(self._started)
+        for item in items:
+            self._started.append(pool.submit(function, item))
+        return self._started[first:]
 
     def prepare(self, contents, preprocess):
         """Start decoding; return one future for each content."""
         decode = functools.partial(
             _decode, preprocess=preprocess, on_deep=self.deepest.append
         )
-        return [self.threads.submit(decode, content) for content in contents]
+        return self._start(decode, contents)
 
     def batches(self, prepared, request):
         """Yield each `Batch`, or ``(position, CellError)`` for a bad row."""
@@ -119,8 +125,10 @@ class ImageReader:
             yield Batch(positions, rows, size)
 
     def close(self):
-        """Stop the threads."""
-        self.threads.shutdown(wait=True, cancel_futures=True)
+        """Leave nothing behind in the threads, which others use, too."""
+        for future in self._started:
+            future.cancel()
+        wait(self._started)
 
 
 def _decode(content, preprocess, on_deep):

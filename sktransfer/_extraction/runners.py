@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .._utils.allocator import apart
-from .._utils.devices import autocast, each_on_a_core, halving, turn
+from .._utils.devices import autocast, halving
+from .._utils.turns import each_on_a_core, turn
 from ..backbones._engines.choose import EngineKey, choose_engine, known
 from ..backbones._engines.prepare import prepare_for_inference
 from ..cache._memory import new_scan

@@ -4,27 +4,14 @@ import contextlib
 import multiprocessing
 import os
 import random
-import tempfile
-import threading
 import time
-from collections import defaultdict
-from concurrent import futures
-from concurrent.futures import ThreadPoolExecutor
+import warnings
 from pathlib import Path
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 LOAD_PATIENCE_S, LOAD_PAUSE_S = 60.0, 0.5  # with a device that is full
-MOST_FOR_ALL_CORES = 8  # small batches gain little from more cores than that
-ITEMS_A_TURN = 16  # for each core; others wait so long, and so many results are held
-
-# The process that loaded this module. A child that was forked from it has its memory
-# and none of its threads: pools that torch had started there would be waited for
-# forever.
-_first_pid = os.getpid()
-# By process, too: a fork copies locks as they are, and one that a thread of the parent
-# held at that moment would never be released in the child.
-_turns: defaultdict[tuple, threading.RLock] = defaultdict(threading.RLock)
+LOCK_PATIENCE_S, LOCK_PAUSE_S = 120.0, 0.1  # with a lock that another process holds
 
 
 def resolve_device(device):
@@ -125,9 +112,31 @@ def _device_seeded(random_state, device):
         module.set_rng_state(state, *which)
 
 
-def is_fork():
-    """Whether this process was forked from one that had loaded this module."""
-    return os.getpid() != _first_pid
+def arithmetic_of(device):
+    """Name what torch's global settings make of float32 on a device, for cache keys.
+
+    ``torch.set_float32_matmul_precision("medium")``, for one, lets matrices be
+    multiplied in bfloat16. The settings are the program's and stay as they are.
+
+    Returns
+    -------
+    str
+        Empty where float32 is float32.
+    """
+    import torch
+
+    backends = torch.backends
+    parts = {
+        "cpu": {"mkldnn.matmul": backends.mkldnn, "mkldnn.conv": backends.mkldnn},
+        "cuda": {"cuda.matmul": backends.cuda, "cudnn.conv": backends.cudnn},
+    }
+    found = []
+    for name, backend in parts.get(device.type, {}).items():
+        setting = getattr(backend, name.partition(".")[2], None)
+        precision = getattr(setting, "fp32_precision", "none")  # before torch 2.9
+        if precision not in ("none", "ieee"):
+            found.append(f"{name}={precision}")
+    return " ".join(found)
 
 
 @contextlib.contextmanager
@@ -158,107 +167,6 @@ def own_arithmetic(device=None):
             torch.set_default_dtype(dtype)
 
 
-@contextlib.contextmanager
-def turn(device):
-    """Run one network at a time on a device, whichever thread asks.
-
-    The threads that compute a layer wait for each other, so two networks at once on the
-    same cores are many times slower than one after the other. In a forked process torch
-    computes on one thread inside: its thread pool did not survive the fork, and waiting
-    for it would never end. What the caller has changed about torch does not count
-    inside (`own_arithmetic`).
-    """
-    import torch
-
-    with _turns[os.getpid(), str(device)]:
-        n_threads = torch.get_num_threads()
-        # On one thread torch needs no pool. The setting is put back, because it also is
-        # the share of the cores that this process was given.
-        is_alone = is_fork() and n_threads > 1
-        if is_alone:
-            torch.set_num_threads(1)
-        try:
-            with own_arithmetic(device):
-                yield
-        finally:
-            if is_alone:
-                torch.set_num_threads(n_threads)
-
-
-def each_on_a_core(function, items, device):
-    """Yield ``function(item)`` for each item, in order: side by side, on a core each.
-
-    Cores that share a small batch wait for each other at every layer. Where there are
-    fewer items than cores, they share them all the same. The device's turn is taken for
-    some items at a time, and nothing is computed outside it.
-
-    Parameters
-    ----------
-    function : callable
-        Runs a network; it must be safe in threads.
-    items : list
-    device : torch.device
-        The CPU.
-    """
-    import torch
-
-    n_threads = 1 if is_fork() else torch.get_num_threads()
-    if n_threads == 1 or len(items) < min(n_threads, MOST_FOR_ALL_CORES):
-        for item in items:
-            with turn(device):
-                result = function(item)
-            yield result
-        return
-    n_together = n_threads * ITEMS_A_TURN
-    with _single_threads(n_threads) as pool:
-        for first in range(0, len(items), n_together):
-            with turn(device):
-                results = _all_done(pool, function, items[first : first + n_together])
-            yield from results
-
-
-@contextlib.contextmanager
-def _single_threads(n_threads):
-    """Give a pool of threads that compute on one core each; leave others alone."""
-    import torch
-
-    # What torch is told in one thread is also what later threads begin with.
-    before = _in_new_thread(torch.get_num_threads)
-    pool = ThreadPoolExecutor(n_threads)
-    try:
-        # Without the barrier, one quick thread could take two of the starts, and
-        # another thread would compute on all cores.
-        ready = threading.Barrier(n_threads)
-
-        def start():
-            torch.get_num_threads()  # torch's own start of a thread, which sets it too
-            torch.set_num_threads(1)
-            ready.wait()
-
-        list(pool.map(lambda _: start(), range(n_threads)))
-        _in_new_thread(torch.set_num_threads, before)
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _all_done(pool, function, items):
-    """Return the results when nothing runs any more, also after an error."""
-    started = [pool.submit(function, item) for item in items]
-    try:
-        futures.wait(started, return_when=futures.FIRST_EXCEPTION)
-    finally:
-        for future in started:
-            future.cancel()
-        futures.wait(started)
-    return [future.result() for future in started]
-
-
-def _in_new_thread(function, *arguments):
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(function, *arguments).result()
-
-
 def load_onto(device, load):
     """Load weights onto a device, one process at a time.
 
@@ -277,9 +185,11 @@ def load_onto(device, load):
     """
     import torch
 
-    with device_lock(device):
-        give_up = time.monotonic() + LOAD_PATIENCE_S
-        while True:
+    give_up = time.monotonic() + LOAD_PATIENCE_S
+    while True:
+        # One that finds no room lets others come first, who may be the ones to give
+        # some back.
+        with device_lock(device):
             try:
                 return load()
             except torch.OutOfMemoryError as err:
@@ -289,23 +199,62 @@ def load_onto(device, load):
                         f"({err}). Use fewer processes (n_jobs), a smaller network, or "
                         "device='cpu'."
                     ) from err
-            # Outside the handler, whose traceback holds what was loaded.
-            torch.cuda.empty_cache()
-            time.sleep(LOAD_PAUSE_S)
+        # Outside the handler, whose traceback holds what was loaded.
+        torch.cuda.empty_cache()
+        time.sleep(LOAD_PAUSE_S)
 
 
 @contextlib.contextmanager
 def device_lock(device):
-    """Hold a device's lock file, which the kernel frees if the process dies."""
+    """Hold a device's lock file, which the kernel frees if the process dies.
+
+    The lock only keeps memory from filling up. Who cannot have it, because the folder
+    cannot be written to or another process keeps it for two minutes, goes on without.
+    """
     try:
         import fcntl
     except ImportError:  # Windows
         yield
         return
-    name = f"sktransfer-{os.getuid()}-{_physical_name(device)}.lock"
-    with open(Path(tempfile.gettempdir()) / name, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(_open_lock(f"{_physical_name(device)}.lock"))
+        except OSError as err:
+            _warn_no_lock(device, f"its file cannot be opened ({err})")
+            yield
+            return
+        give_up = time.monotonic() + LOCK_PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > give_up:
+                    _warn_no_lock(device, f"held for {LOCK_PATIENCE_S:.0f} s elsewhere")
+                    break
+            time.sleep(LOCK_PAUSE_S)
         yield
+
+
+def _warn_no_lock(device, reason):
+    warnings.warn(
+        f"Weights are loaded onto {device} without its lock: {reason}. Processes that "
+        "load at the same time may run out of its memory.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+def _open_lock(name):
+    """Open a file in a folder that only this user can write to."""
+    folder = os.environ.get("XDG_RUNTIME_DIR")
+    if not (folder and os.path.isdir(folder) and os.access(folder, os.W_OK)):
+        caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(caches) / "sktransfer"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # A link under this name, whoever has put it there, is not followed.
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    return os.fdopen(os.open(Path(folder) / f"sktransfer-{name}", flags, 0o600), "r+")
 
 
 def _physical_name(device):

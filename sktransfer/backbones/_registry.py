@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .._utils.devices import own_arithmetic, seeded
 from .._utils.names import set_module
+from .._utils.threads import held
 from .._utils.validation import is_integer
 from ._base import MODALITIES, Backbone
 
@@ -57,7 +59,21 @@ class _Entry(NamedTuple):
 
 _entries: dict[str, _Entry] = {}
 _loaded: OrderedDict[tuple, Backbone] = OrderedDict()
-_lock = threading.RLock()
+_lock = threading.Lock()  # of the two above, for a moment
+# Building takes as long as it takes, and one is enough at a time: modules draw their
+# first weights from torch's one generator. It is never held by who needs no network, or
+# one that is loaded.
+_building = threading.RLock()
+
+
+def _renew_locks():
+    """Forget what threads of the parent held when this process was forked."""
+    global _lock, _building
+    _lock, _building = threading.Lock(), threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 @set_module("sktransfer")
@@ -228,23 +244,36 @@ def _load(spec, modality):
     entry = _entries.get(spec.name)
     signature = None if entry else _folder_signature(spec.name)
     key = (spec, None if entry else modality, signature)
-    with _lock:  # also keeps two threads from loading the same weights
-        if key not in _loaded:
-            builder = entry.builder if entry else _find_builder(spec, modality)
-            # Making modules draws from torch's generator, whatever is loaded after.
-            with seeded(spec.random_state), own_arithmetic():
-                loaded = builder(spec)
-            if not isinstance(loaded, Backbone):
-                raise TypeError(
-                    f"The builder registered as {spec.name!r} returned "
-                    f"{type(loaded).__name__}; it must return a Backbone, for example "
-                    "by Backbone.from_module(...)."
-                )
-            _loaded[key] = loaded
-            while len(_loaded) > MAX_LOADED:
-                _loaded.popitem(last=False)
+    if (loaded := _find_loaded(key)) is not None:
+        return loaded
+    builder = entry.builder if entry else _find_builder(spec, modality)
+    with held(_building, "loads a network"):
+        if (loaded := _find_loaded(key)) is not None:  # by the thread that held it
+            return loaded
+        with seeded(spec.random_state), own_arithmetic():
+            loaded = builder(spec)
+    if not isinstance(loaded, Backbone):
+        raise TypeError(
+            f"The builder registered as {spec.name!r} returned "
+            f"{type(loaded).__name__}; it must return a Backbone, for example "
+            "by Backbone.from_module(...)."
+        )
+    with _lock:
+        if _entries.get(spec.name) != entry:  # another builder has its name by now
+            return loaded
+        # Of two that built the same one it is the first.
+        loaded = _loaded.setdefault(key, loaded)
         _loaded.move_to_end(key)
-        return _loaded[key]
+        while len(_loaded) > MAX_LOADED:
+            _loaded.popitem(last=False)
+    return loaded
+
+
+def _find_loaded(key):
+    with _lock:
+        if key in _loaded:
+            _loaded.move_to_end(key)
+        return _loaded.get(key)
 
 
 def _folder_signature(name):

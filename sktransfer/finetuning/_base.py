@@ -14,8 +14,9 @@ from .._extraction.estimator import ColumnEstimator
 from .._extraction.runners import Request
 from .._utils.allocator import kept_pages
 from .._utils.choices import Choices
-from .._utils.devices import PRECISIONS, resolve_device, seeded, turn
+from .._utils.devices import PRECISIONS, resolve_device, seeded
 from .._utils.labels import check_groups, label_names
+from .._utils.turns import turn
 from .._utils.types import ArrayLike, Cells
 from .._utils.validation import Interval, StrOptions, draw_seed, plain, shorten
 from ..backbones import Backbone, State, load_backbone

@@ -3,7 +3,6 @@
 import contextlib
 import subprocess
 import sys
-import threading
 import time
 
 import numpy as np
@@ -14,12 +13,7 @@ from joblib import Parallel, delayed
 from sktransfer import TextClassifier, TextEncoder
 from sktransfer._extraction.readers import padded_length
 from sktransfer._utils import devices
-from sktransfer._utils.devices import (
-    device_lock,
-    each_on_a_core,
-    load_onto,
-    resolve_device,
-)
+from sktransfer._utils.devices import device_lock, load_onto, resolve_device
 from sktransfer.backbones._state import State
 
 CPU = torch.device("cpu")
@@ -35,15 +29,14 @@ with device_lock(torch.device("cpu")):
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
     """Keep the lock files of these tests apart from those in use."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setattr(devices, "LOAD_PAUSE_S", 0.01)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
 
 
 def holder(tmp_path, then):
-    code = "import tempfile; tempfile.tempdir = " + repr(str(tmp_path))
     process = subprocess.Popen(
-        [sys.executable, "-c", code + HOLD.format(then=then)],
+        [sys.executable, "-c", HOLD.format(then=then)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -69,6 +62,54 @@ def test_a_killed_process_leaves_no_lock(tmp_path):
         start = time.monotonic()
         with device_lock(CPU):
             assert time.monotonic() - start < 30
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fcntl")
+def test_a_lock_that_is_never_let_go_costs_a_wait_and_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "LOCK_PATIENCE_S", 0.2)
+    with holder(tmp_path, "time.sleep(600)") as process:
+        with pytest.warns(RuntimeWarning, match="without its lock: held for"):
+            assert load_onto(CPU, lambda: "loaded") == "loaded"
+        process.kill()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fcntl")
+def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path):
+    (tmp_path / "sktransfer-cpu.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.warns(RuntimeWarning, match="cannot be opened"):
+        assert load_onto(CPU, lambda: "loaded") == "loaded"
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fcntl")
+def test_without_a_folder_of_the_session_the_lock_is_in_the_users_cache(
+    tmp_path, monkeypatch
+):
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    with device_lock(CPU):
+        (file,) = (tmp_path / "caches").rglob("*.lock")
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fcntl")
+def test_a_process_that_finds_no_room_waits_outside_the_lock():
+    tries = []
+
+    def load():
+        tries.append(1)
+        if len(tries) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return len(tries)
+
+    def pause(seconds):
+        with device_lock(CPU):  # another one's, which would wait for it in vain
+            tries.append("paused")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices.time, "sleep", pause)
+        assert load_onto(CPU, load) == 3
 
 
 def test_devices_have_locks_of_their_own(monkeypatch):
@@ -209,152 +250,6 @@ def process_name():
     import multiprocessing
 
     return multiprocessing.current_process().name
-
-
-@pytest.fixture
-def two_threads():
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(n_threads)
-
-
-def test_many_items_run_on_a_core_each_and_come_back_in_order(two_threads):
-    ready = threading.Barrier(2)
-
-    def run(item):
-        if item < 2:
-            ready.wait(60)  # both are at work at once
-        return item, threading.get_ident(), torch.get_num_threads()
-
-    items, threads, cores = zip(*each_on_a_core(run, list(range(9)), CPU), strict=True)
-    assert items == tuple(range(9))
-    assert len(set(threads)) == 2
-    assert set(cores) == {1}
-    # Neither this thread nor a later one has fewer than before.
-    assert torch.get_num_threads() == 2
-    later = []
-    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
-    thread.start()
-    thread.join()
-    assert later == [2]
-
-
-def test_fewer_items_than_cores_run_here_on_all_of_them(two_threads):
-    def run(item):
-        return threading.get_ident(), torch.get_num_threads()
-
-    assert list(each_on_a_core(run, [0], CPU)) == [(threading.get_ident(), 2)]
-
-
-def test_an_error_on_one_core_stops_the_others_and_leaves_the_threads(two_threads):
-    done = []
-
-    def run(item):
-        if item == 3:
-            raise ValueError("item 3")
-        time.sleep(0.001)
-        done.append(item)
-
-    with pytest.raises(ValueError, match="item 3"):
-        list(each_on_a_core(run, list(range(10_000)), CPU))
-    assert len(done) < 10_000
-    assert torch.get_num_threads() == 2
-
-
-@pytest.mark.parametrize("name", ["tiny-bert", "all-MiniLM-L6-v2"])
-def test_a_text_is_the_same_alone_and_among_many(name, two_threads, bundled_weights):
-    texts = [f"text {i} " + "with some words " * (i % 7) for i in range(150)]
-    encoder = TextEncoder(name, cache=None).fit(texts)
-    together = encoder.transform(texts)
-    alone = [encoder.transform([text])[0] for text in texts[:12]]
-    np.testing.assert_array_equal(together[:12], alone)
-
-
-def test_an_error_of_a_network_leaves_its_turn_to_others(two_threads, monkeypatch):
-    from sktransfer.backbones import Backbone
-
-    texts = [f"text {i} " + "with some words " * (i % 7) for i in range(150)]
-    encoder = TextEncoder("tiny-bert", cache=None).fit(texts)
-
-    def fail(*arguments):
-        raise RuntimeError("broken")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Backbone, "run", fail)
-        with pytest.raises(RuntimeError, match="broken") as caught:
-            encoder.transform(texts)
-    assert caught.value.__traceback__ is not None  # it holds the frames
-    result = []
-    thread = threading.Thread(target=lambda: result.append(encoder.transform(texts)))
-    thread.start()
-    thread.join(60)
-    assert len(result) == 1
-
-
-def test_others_get_a_turn_between_the_items(two_threads):
-    waited = []
-
-    def ask():
-        start = time.monotonic()
-        with devices.turn(CPU):
-            waited.append(time.monotonic() - start)
-
-    items = list(range(10 * 2 * devices.ITEMS_A_TURN))
-    results = each_on_a_core(lambda item: time.sleep(0.002), items, CPU)
-    next(results)
-    thread = threading.Thread(target=ask)
-    thread.start()
-    next(results)  # nothing is computed, and the turn is free, while we look at it
-    thread.join(60)
-    assert len(waited) == 1
-    results.close()
-
-
-def test_a_long_text_runs_on_all_cores_and_keeps_its_place(two_threads, monkeypatch):
-    from sktransfer._extraction import readers
-
-    monkeypatch.setattr(readers, "CPU_TOKENS", 16)
-    texts = ["word " * 60 + str(i) for i in range(3)] + [f"word {i}" for i in range(40)]
-    encoder = TextEncoder("tiny-bert", cache=None).fit(texts)
-    together = encoder.transform(texts)
-    alone = [encoder.transform([text])[0] for text in texts]
-    np.testing.assert_array_equal(together, alone)
-
-
-def test_limits_of_other_threads_stay_as_they_are(two_threads):
-    from threadpoolctl import threadpool_limits
-
-    seen = []
-
-    def look():
-        thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
-        thread.start()
-        thread.join()
-
-    look()
-    with threadpool_limits(2, user_api="openmp"):
-        list(each_on_a_core(lambda item: look(), list(range(9)), CPU))
-    look()
-    assert len(set(seen)) == 1
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="forks safely on Linux only")
-def test_a_forked_child_prepares_and_runs_texts():
-    code = """
-import os, sys, torch, warnings
-warnings.simplefilter("ignore")
-from sktransfer import TextEncoder, load_backbone
-torch.set_num_threads(2)
-backbone = load_backbone("tiny-bert")
-torch.randn(800, 800) @ torch.randn(800, 800)  # the pool of threads is there
-pid = os.fork()
-if pid == 0:
-    TextEncoder(backbone, cache=None).fit_transform([f"text {i}" for i in range(300)])
-    os._exit(7)
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-"""
-    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 7
 
 
 class FakeGpu:

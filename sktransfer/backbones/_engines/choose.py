@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..._utils.devices import autocast, is_fork, resolve_device, turn
+from ..._utils.devices import autocast, resolve_device
 from ..._utils.optional import require
+from ..._utils.threads import is_fork
+from ..._utils.turns import turn
 from .builders import ENGINES, quiet
 from .prepare import prepare_for_inference
 

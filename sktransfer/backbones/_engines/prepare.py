@@ -5,7 +5,8 @@ import dataclasses
 import functools
 import itertools
 
-from ..._utils.devices import load_onto, turn
+from ..._utils.devices import load_onto
+from ..._utils.turns import turn
 
 TOLERANCE = 1e-4
 
