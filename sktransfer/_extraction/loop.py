@@ -57,10 +57,33 @@ def extract(cells, reader, runner, out, *, on_error, on_progress):
             out[fresh.pop(digest)] = value
         on_progress(len(found))
 
+    def recall(rows):
+        """Fill in rows of files that are known and cached; return the others."""
+        known: dict[bytes, list[int]] = {}
+        others = []
+        for row, digest in zip(rows, reader.recall(pick(cells, rows)), strict=True):
+            if digest is None:
+                others.append(row)
+            else:
+                known.setdefault(digest, []).append(row)
+        left = {digest: same[0] for digest, same in known.items()}
+        look_up(left)
+        for digest, same in known.items():
+            if digest in left:
+                # It has to be read to be run, and may have changed since this look.
+                others += same
+                continue
+            first = first_row.setdefault(digest, same[0])
+            repeats.extend((row, first) for row in same if row != first)
+            on_progress(len(same) - 1)
+        return sorted(others)
+
     def start(rows):
         """Read and look up rows; start preparing what is this call's to run."""
         fresh, contents = {}, {}  # digest -> row, content
         n_done = 0
+        if cache is not None:
+            rows = recall(rows)
         results = reader.read(pick(cells, rows))
         for row, result in zip(rows, results, strict=True):
             if isinstance(result, CellError):

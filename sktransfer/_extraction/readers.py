@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from concurrent.futures import Future, wait
 
+from .._cells import digests
 from .._cells.column import CellError
 from .._cells.images import decode_image, hash_image, read_image
 from .._cells.texts import hash_text, read_text
@@ -73,16 +74,25 @@ class ImageReader:
         self.deepest: list[int] = []  # greatest value of each image of 16 bits
         self._started: list[Future] = []
 
+    def recall(self, cells):
+        """Return one digest for each cell, or None where it has to be read."""
+        if self.source != "path":
+            return [None] * len(cells)
+        return [digests.recall(cell, self.max_pixels) for cell in cells]
+
     def read(self, cells):
         """Return one ``(digest, content)`` or CellError for each cell."""
         return [future.result() for future in self._start(self._read_one, cells)]
 
     def _read_one(self, cell):
         try:
+            remember = digests.before_reading(cell, self.max_pixels)
             content = read_image(
                 cell, self.source, self.deepest.append, self.max_pixels
             )
             digest = hash_image(content)
+            if self.source == "path":
+                remember(digest)
             return digest, content
         except CellError as err:
             return err
@@ -159,6 +169,10 @@ class TextReader:
 
     def __init__(self, prompt):
         self.prompt = prompt
+
+    def recall(self, cells):
+        """Return None for each cell: a text is at hand."""
+        return [None] * len(cells)
 
     def read(self, cells):
         """Return one ``(digest, content)`` or CellError for each cell."""
