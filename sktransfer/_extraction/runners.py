@@ -8,10 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from .._utils.allocator import apart
-from .._utils.devices import autocast, halving
+from .._utils.devices import arithmetic_of, autocast, halving
 from .._utils.turns import each_on_a_core, turn
+from ..backbones._engines.builders import ENGINES
 from ..backbones._engines.choose import EngineKey, choose_engine, known
 from ..backbones._engines.prepare import prepare_for_inference
+from ..backbones._identity import versions
 from ..cache._memory import new_scan
 from .readers import activation_batches, image_batch_size, is_small
 
@@ -55,20 +57,23 @@ class _Runner:
 
     def __init__(self, request, cache, *, scan=None, packed=True):
         self.request, self.cache = request, cache
-        self.ready, tag = prepare_for_inference(
-            request.backbone, request.device, packed=packed
-        )
+        backbone = request.backbone
+        identity = backbone.cache_identity  # before the network has run
+        self.ready, tag = prepare_for_inference(backbone, request.device, packed=packed)
         # The first half of every key: whatever changes a value and is not the row's own
-        # content. The batch size is missing on purpose, as padding to a fixed shape
-        # makes a row's value independent of the rows beside it; so is the depth, as a
-        # record holds all of them (`VectorRunner`) or names its own
-        # (`ActivationRunner`).
-        self.what = (
-            request.backbone.fingerprint,
-            request.preprocess.key,
-            request.precision,
-            tag,
-        )
+        # content. A folder keeps it in words, too. The batch size is missing on
+        # purpose, as padding to a fixed shape makes a row's value independent of the
+        # rows beside it; so is the depth, as a record holds all of them
+        # (`VectorRunner`) or names its own (`ActivationRunner`).
+        self.origin = {
+            "network": backbone.name,
+            "identity": identity,
+            "versions": backbone.versions,
+            "preprocess": request.preprocess.key,
+            "precision": request.precision,
+            "computed_by": tag,
+            "arithmetic": arithmetic_of(request.device),
+        }
         self.claimed = set()
         self.scan = new_scan() if scan is None else scan
 
@@ -83,7 +88,8 @@ class _Runner:
 
     def _namespace(self, *more):
         # Hashed to 20 bytes, as long as a row's digest: a key is the two end to end.
-        digest = hashlib.blake2b(repr((*self.what, *more)).encode(), digest_size=20)
+        what = {name: self.origin[name] for name in self.origin if name != "network"}
+        digest = hashlib.blake2b(repr((what, *more)).encode(), digest_size=20)
         return digest.digest()
 
     def _find(self, digests, namespace, part=None):
@@ -222,7 +228,10 @@ class VectorRunner(_Runner):
         self.is_chosen, self.function = known(request.backbone, self.key)
         self.torch_namespace = self.namespace
         if self.function is not None or not self.is_chosen:
-            self.namespace = self._namespace(request.pooling, request.engine)
+            packages = ENGINES[request.engine].packages
+            self.namespace = self._namespace(
+                request.pooling, request.engine, versions(packages)
+            )
 
     def look_up(self, digests):
         """Return the values that the cache has, by digest.

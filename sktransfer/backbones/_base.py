@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+import functools
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -13,6 +13,7 @@ import numpy as np
 from .._utils.names import set_module
 from ..exceptions import PoolingError
 from ._depth import resolve_depth
+from ._identity import fingerprint_of, identify, versions
 from ._pooling import POOLING_CHOICES, pool
 from ._state import State, token_mask
 
@@ -91,7 +92,7 @@ class Backbone:
         for module in self.modules():
             module.eval().requires_grad_(False)
         if self.fingerprint is None:
-            set_field(self, "fingerprint", self._hash())
+            set_field(self, "fingerprint", fingerprint_of(self))
         if self.widths is None:
             set_field(self, "widths", self._probe_widths())
 
@@ -192,7 +193,8 @@ class Backbone:
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what can be made again."""
         state = self.__dict__ | {"blocks": dict(self.blocks)}
-        del state["_prepared"]
+        for name in ("_prepared", "_identity"):
+            state.pop(name, None)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -204,6 +206,26 @@ class Backbone:
     def block_names(self) -> tuple[str, ...]:
         """Names of the blocks, in order."""
         return tuple(self.blocks)
+
+    @functools.cached_property
+    def _identity(self):
+        return identify(self)
+
+    @property
+    def cache_identity(self) -> str:
+        """Name of what makes the vectors, for cache keys.
+
+        The fingerprint says which network it is, and a save brings it along. The
+        identity is always computed from what was loaded: the bytes of weights and
+        buffers, the attributes of the modules, the tokenizer, and the code of classes
+        and functions that are not an installed package's.
+        """
+        return self._identity[0]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of the packages that take part, to the minor, by distribution."""
+        return versions(self._identity[1])
 
     def modules(self) -> tuple[nn.Module, ...]:
         """Return every module: the blocks, and `post_pool` if there is one.
@@ -389,23 +411,3 @@ class Backbone:
                 pooling = "mean" if self.pooling == "none" else self.pooling
                 widths.append(self.pool(state, pooling, k + 1).shape[1])
         return tuple(widths)
-
-    def _hash(self):
-        names = [f"{type(m).__name__}" for m in self.modules()]
-        record: tuple = (self.block_names, names, self.pooling)
-        if self.n_prefix_tokens:
-            record += (self.n_prefix_tokens,)
-        digest = hashlib.sha256(repr(record).encode())
-        for module in self.modules():
-            digest.update(repr(module).encode())
-            for key, tensor in module.state_dict().items():
-                digest.update(f"{key}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
-                flat = tensor.detach().cpu().contiguous().flatten()
-                digest.update(flat.view(_byte_type()).numpy())
-        return digest.hexdigest()
-
-
-def _byte_type():
-    import torch
-
-    return torch.uint8

@@ -60,6 +60,13 @@ class ImagePreprocess:
     crop_mode: str = "center"
     fixed_size: bool = False
 
+    def __post_init__(self) -> None:
+        """Make Python's numbers of NumPy's: the key prints them."""
+        for name, kind in (("size", int), ("mean", float), ("std", float)):
+            values = tuple(kind(value) for value in getattr(self, name))
+            object.__setattr__(self, name, values)
+        object.__setattr__(self, "crop_pct", float(self.crop_pct))
+
     @property
     def key(self) -> str:
         """Everything that a vector depends on."""
@@ -95,7 +102,7 @@ class ImagePreprocess:
                 f"image_size={image_size} cannot be used: {name!r} takes only "
                 f"{self.size[0]} x {self.size[1]} pixels; leave image_size=None."
             )
-        return dataclasses.replace(self, size=(image_size, image_size))
+        return dataclasses.replace(self, size=(int(image_size), int(image_size)))
 
     def prepare(self, image: PIL.Image.Image) -> np.ndarray:
         """Resize and crop an image.
@@ -185,8 +192,9 @@ class TextPreprocess:
         ``tokenize(texts, max_length)`` returns one list of ids for each text.
     max_length : int
         Tokens kept, special ones included.
-    tokenizer_id : str
-        Names the tokenizer in cache keys.
+    tokenizer_id : str, default=""
+        Name of what a tokenizer does that its code and its attributes do not show, for
+        cache keys: the version of a service that it asks, for instance.
     prompts : mapping of str to str, default={}
         Prompts that the weights were trained with, by name.
     default_prompt : str, default=""
@@ -197,13 +205,13 @@ class TextPreprocess:
     >>> from sktransfer.backbones import TextPreprocess
     >>> def tokenize(texts, max_length):
     ...     return [[len(word) for word in text.split()][:max_length] for text in texts]
-    >>> TextPreprocess(tokenize, 4, "lengths of words").prepare(["one short text"])
+    >>> TextPreprocess(tokenize, max_length=4).prepare(["one short text"])
     [array([3, 5, 4])]
     """
 
     tokenize: Callable
     max_length: int
-    tokenizer_id: str
+    tokenizer_id: str = ""
     prompts: Mapping = dataclasses.field(default_factory=dict)
     default_prompt: str = ""
 
@@ -239,7 +247,7 @@ class TextPreprocess:
                 f"most tokens that {name!r} takes, or None for its own "
                 f"{self.max_length}."
             )
-        return dataclasses.replace(self, max_length=max_length)
+        return dataclasses.replace(self, max_length=int(max_length))
 
     @property
     def limit(self) -> int:

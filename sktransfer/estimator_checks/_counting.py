@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+import uuid
 
 from ..backbones import load_backbone
 from ..backbones._engines.prepare import prepare_for_inference
@@ -18,13 +19,18 @@ class Counter:
         Forward passes.
     """
 
-    def __init__(self):
+    def __init__(self, name=None):
+        self.name = uuid.uuid4().hex if name is None else name
         self._lock = threading.Lock()  # batches run in several threads
         self.reset()
 
     def __reduce__(self):
         """Return how to make another one: counts are of one process."""
-        return Counter, ()
+        return Counter, (self.name,)
+
+    def cache_identity(self):
+        """Return a name of its own, so that no other counter's rows are found."""
+        return self.name
 
     def add(self, n_rows):
         """Count one pass of so many rows."""
@@ -76,7 +82,7 @@ def counting_backbone(backbone, *, modality=None):
     first = source.block_names[0]
     blocks[first] = _counting_block(blocks[first], counter)
     counted = dataclasses.replace(
-        source, blocks=blocks, fingerprint=f"counting-{id(counter)}"
+        source, blocks=blocks, fingerprint=f"counting-{counter.name}"
     )
     prepare_for_inference(counted, torch.device("cpu"))  # runs an example
     counter.reset()

@@ -54,7 +54,7 @@ def as_backbone(model, tokenizer, *, name):
     preprocess = TextPreprocess(
         tokenize=HuggingFaceTokenize(tokenizer, limit),
         max_length=min(limit, tokenizer.model_max_length),
-        tokenizer_id=identity_of(tokenizer, name),
+        tokenizer_id=identity_of(tokenizer),
     )
     _check_end(preprocess, tower, name)
     cut = cut_network(tower, "last")

@@ -52,7 +52,7 @@ def as_backbone(
         preprocess=TextPreprocess(
             tokenize=StaticTokenize(module.tokenizer, nothing=len(weight)),
             max_length=MAX_TOKENS,
-            tokenizer_id=identity_of(module.tokenizer, name),
+            tokenizer_id=identity_of(module.tokenizer),
             prompts=dict(prompts),
             default_prompt=default_prompt,
         ),
@@ -83,6 +83,10 @@ class StaticTokenize:
     def __init__(self, tokenizer, nothing):
         self.tokenizer = tokenizer
         self.nothing = nothing
+
+    def cache_identity(self):
+        """Return what it does to a text."""
+        return [identity_of(self.tokenizer), self.nothing]
 
     def __call__(self, texts, max_length):
         """Tokenize without padding."""

@@ -164,7 +164,7 @@ def _preprocess(model, name):
     return TextPreprocess(
         tokenize=HuggingFaceTokenize(tokenizer, limit),
         max_length=max_length,
-        tokenizer_id=identity_of(tokenizer, name),
+        tokenizer_id=identity_of(tokenizer),
         prompts=dict(model.prompts),
         default_prompt=_default_prompt(model),
     )

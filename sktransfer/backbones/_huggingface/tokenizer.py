@@ -1,9 +1,9 @@
 """Hugging Face tokenizers as a preprocessing takes them."""
 
-import hashlib
 import json
 import threading
 
+from ..._utils.description import Description
 from ..._utils.names import on_disk
 
 
@@ -37,6 +37,10 @@ class HuggingFaceTokenize:
             )
         return encoded["input_ids"]
 
+    def cache_identity(self):
+        """Return what it does to a text; the limit is in the preprocessing's key."""
+        return identity_of(self.tokenizer)
+
     def __getstate__(self):
         """Leave out the lock."""
         return {"tokenizer": self.tokenizer, "limit": self.limit}
@@ -47,29 +51,35 @@ class HuggingFaceTokenize:
         self._lock = threading.Lock()
 
 
-def identity_of(tokenizer, name):
+def identity_of(tokenizer):
     """Return a name of a tokenizer that changes with what it does to a text.
 
     Parameters
     ----------
     tokenizer : transformers.PreTrainedTokenizerBase or tokenizers.Tokenizer
-    name : str
-        The network's.
 
     Returns
     -------
     str
     """
+    return Description(_parts(tokenizer)).digest
+
+
+def _parts(tokenizer):
+    """Return the record of a tokenizer, less what the last call has left in it."""
     rust = getattr(tokenizer, "backend_tokenizer", tokenizer)
-    if hasattr(rust, "to_str"):
-        record = json.loads(rust.to_str())
-        for setting in ("truncation", "padding"):  # of the last call
-            record.pop(setting, None)
-    else:
-        record = [type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())]
-    side = getattr(tokenizer, "truncation_side", "right")
-    text = json.dumps([record, side], sort_keys=True)
-    return f"{name}:{hashlib.sha256(text.encode()).hexdigest()}"
+    if rust is tokenizer and hasattr(rust, "to_str"):
+        return _record(rust)
+    record = _record(rust) if hasattr(rust, "to_str") else tokenizer.get_vocab()
+    attributes = {k: v for k, v in vars(tokenizer).items() if k != "_tokenizer"}
+    return [type(tokenizer), record, dict(sorted(attributes.items()))]
+
+
+def _record(rust):
+    record = json.loads(rust.to_str())
+    for setting in ("truncation", "padding"):
+        record.pop(setting, None)
+    return record
 
 
 def _without_surrogates(text):
