@@ -289,3 +289,106 @@ def test_an_interrupted_transform_keeps_what_it_ran_and_no_claim(
     kept, before = puts[0], counter.rows
     np.testing.assert_array_equal(encoder.fit_transform(rows), want)
     assert counter.rows - before == len(rows) - kept
+
+
+# -- files that are known --------------------------------------------------------------
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """Give paths of images that count as unchanged for long, and what is read."""
+    from PIL import Image
+
+    from sktransfer._cells import digests, images
+
+    monkeypatch.setattr(digests, "_known", type(digests._known)())
+    monkeypatch.setattr(digests, "COARSEST_CLOCK_NS", -(10**9))
+    paths = []
+    for i, pixels in enumerate(pictures(6)):
+        paths.append(str(tmp_path / f"{i}.png"))
+        Image.fromarray(pixels).save(paths[-1])
+    read, read_file = [], images._read_file
+
+    def counted(path):
+        read.append(path)
+        return read_file(path)
+
+    monkeypatch.setattr(images, "_read_file", counted)
+    return paths, read
+
+
+def test_a_known_file_whose_features_are_cached_is_not_read(files):
+    paths, read = files
+    encoder = ImageEncoder("tiny-cnn").fit(paths)
+    want = encoder.transform(paths)
+    assert len(read) == len(paths)
+    rows = [*paths[::-1], paths[2], paths[2]]
+    got = encoder.transform(rows)
+    assert len(read) == len(paths)
+    np.testing.assert_array_equal(got, want[[5, 4, 3, 2, 1, 0, 2, 2]])
+
+
+def test_without_a_cache_files_are_read(files):
+    paths, read = files
+    encoder = ImageEncoder("tiny-cnn", cache=None)
+    np.testing.assert_array_equal(
+        encoder.fit_transform(paths), encoder.fit_transform(paths)
+    )
+    assert len(read) == 2 * len(paths)
+
+
+def test_a_known_file_that_is_not_cached_is_read_once(files):
+    paths, read = files
+    want = ImageEncoder("tiny-cnn").fit_transform(paths)
+    clear_cache()
+    got = ImageEncoder("tiny-cnn").fit_transform([*paths, paths[0]])
+    np.testing.assert_array_equal(got[:-1], want)
+    np.testing.assert_array_equal(got[-1], want[0])
+    assert len(read) == 2 * len(paths) + 1
+
+
+def test_a_file_that_changes_after_the_look_has_its_own_features(files, monkeypatch):
+    from sktransfer._cells import digests
+
+    paths, _ = files
+    encoder = ImageEncoder("tiny-cnn").fit(paths)
+    want = encoder.transform(paths)
+    clear_cache()
+    recall = digests.recall
+
+    def then_changed(cell, max_pixels):
+        digest = recall(cell, max_pixels)
+        if cell == paths[0]:
+            Path(cell).write_bytes(Path(paths[1]).read_bytes())
+        return digest
+
+    monkeypatch.setattr(digests, "recall", then_changed)
+    got = encoder.transform(paths)
+    np.testing.assert_array_equal(got[[0, *range(1, 6)]], want[[1, *range(1, 6)]])
+    # And under the right name: the old content is not found under the new one's.
+    monkeypatch.setattr(digests, "recall", lambda cell, max_pixels: None)
+    np.testing.assert_array_equal(encoder.transform(paths), got)
+
+
+def test_equal_files_are_known_each(files, tmp_path):
+    paths, read = files
+    twin = tmp_path / "twin.png"
+    twin.write_bytes(Path(paths[0]).read_bytes())
+    encoder = ImageEncoder("tiny-cnn").fit(paths)
+    rows = [paths[0], str(twin), twin]
+    want = encoder.transform(rows)
+    np.testing.assert_array_equal(encoder.transform(rows), want)
+    np.testing.assert_array_equal(want[0], want[1])
+    Path(paths[0]).write_bytes(Path(paths[1]).read_bytes())
+    got = encoder.transform(rows)
+    assert not np.array_equal(got[0], want[0])
+    np.testing.assert_array_equal(got[1:], want[1:])
+
+
+def test_a_known_file_keeps_the_limit_on_its_pixels(files):
+    from sktransfer.exceptions import UnreadableRowError
+
+    paths, _ = files
+    ImageEncoder("tiny-cnn").fit_transform(paths)
+    with pytest.raises(UnreadableRowError, match="pixels"):
+        ImageEncoder("tiny-cnn", max_pixels=100).fit_transform(paths)
