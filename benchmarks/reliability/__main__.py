@@ -9,6 +9,7 @@ import time
 
 from . import __doc__ as description
 from .columns import columns
+from .identity import identity
 from .inputs import images, texts
 from .jobs import killed_jobs, two_workers
 from .modes import modes
@@ -16,13 +17,16 @@ from .reading import reading
 from .saves import tampered_saves
 from .serving import serving
 from .stores import damage, full_disk, kills, together
+from .threads import threads
 
 CAMPAIGNS = {
     "together": together,
+    "threads": threads,
     "kills": kills,
     "damage": damage,
     "full_disk": full_disk,
     "reading": reading,
+    "identity": identity,
     "columns": columns,
     "images": images,
     "modes": modes,
