@@ -9,16 +9,17 @@ is set back.
 """
 
 import os
-import threading
 import time
 from collections import OrderedDict
 from pathlib import Path
+
+from .._utils.threads import ForkLock
 
 MAX_FILES = 2**17  # of some 400 bytes each
 COARSEST_CLOCK_NS = 2 * 10**9  # FAT's
 
 _known: OrderedDict[tuple, tuple] = OrderedDict()
-_lock = threading.Lock()
+_lock = ForkLock()
 
 
 def recall(cell, max_pixels):
@@ -90,12 +91,3 @@ def _signature(path):
         found.st_mtime_ns,
         found.st_ctime_ns,
     )
-
-
-def _renew():
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew)

@@ -31,6 +31,7 @@ ORIENTATION = 0x0112  # EXIF's tag
 # so that different images rarely wait for one another.
 _locks = [threading.Lock() for _ in range(64)]
 PIXELS_AT_ONCE = 2**28  # decoded at a time in this process: 4 GiB at 17 bytes each
+ROOM_PATIENCE_S = 300.0
 CELLS = "images (paths, bytes, PIL images or uint8 arrays)"
 
 
@@ -51,7 +52,8 @@ class _Room:
         """Hold room for one image, however large: it is alone then."""
         taken = min(size[0] * size[1], self.n_pixels)
         with self.changed:
-            self.changed.wait_for(lambda: self.free >= taken)
+            # Decoding ends; a thread that died without giving back must not stop all.
+            self.changed.wait_for(lambda: self.free >= taken, timeout=ROOM_PATIENCE_S)
             self.free -= taken
         try:
             yield

@@ -7,6 +7,7 @@ what a row becomes does not depend on the rows beside it.
 
 import contextlib
 import time
+import warnings
 from collections import deque
 
 import numpy as np
@@ -162,6 +163,13 @@ def extract(cells, reader, runner, out, *, on_error, on_progress):
                 n_left, since = len(waiting), time.monotonic()
             elif time.monotonic() - since > PATIENCE_S:
                 # The owner is alive and gives nothing: better twice than never.
+                warnings.warn(
+                    f"Waited {PATIENCE_S:.0f} s for {len(waiting)} rows that another "
+                    "thread or process says it computes, and none has come. They are "
+                    "computed here, too.",
+                    RuntimeWarning,
+                    stacklevel=4,
+                )
                 mine = set(waiting)
             if mine:
                 run_now |= mine

@@ -9,6 +9,7 @@ import contextlib
 import os
 import threading
 import warnings
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 from ..exceptions import WaitError
@@ -16,10 +17,43 @@ from ..exceptions import WaitError
 MOST_READERS = 32
 SAY_S, PATIENCE_S = 60.0, 900.0
 
+_fork_locks: weakref.WeakSet = weakref.WeakSet()
+
+
+class ForkLock:
+    """A re-entrant lock that is free in a forked process, whoever held it before."""
+
+    def __init__(self):
+        self._lock = self._taken = threading.RLock()
+        _fork_locks.add(self)
+
+    def renew(self):
+        """Be free."""
+        self._lock = threading.RLock()
+
+    def acquire(self, timeout=-1):
+        """Acquire the lock; return whether that was possible in so many seconds."""
+        lock = self._lock
+        is_ours = lock.acquire(timeout=timeout)
+        if is_ours:
+            self._taken = lock
+        return is_ours
+
+    def release(self):
+        """Release it, also where the thread that holds it has forked meanwhile."""
+        self._taken.release()
+
+    def __enter__(self):
+        self.acquire()
+
+    def __exit__(self, *error):
+        self.release()
+
+
 # The process that loaded this module. In a child that was forked from it, torch's own
 # pools of threads would be waited for forever.
 _first_pid = os.getpid()
-_lock = threading.Lock()
+_lock = ForkLock()
 _pools: dict[tuple, ThreadPoolExecutor] = {}
 
 
@@ -81,7 +115,7 @@ def held(lock, owner):
 
     Parameters
     ----------
-    lock : threading.Lock or RLock
+    lock : ForkLock
     owner : str
         Explains what whoever holds it is doing, for messages.
 
@@ -107,12 +141,12 @@ def held(lock, owner):
         lock.release()
 
 
-def _forget():
-    """Forget pools and a lock of the parent, in a forked process."""
-    global _lock
-    _lock = threading.Lock()
+def _begin_anew():
+    """Forget pools and holders of locks in a forked process."""
+    for lock in list(_fork_locks):
+        lock.renew()
     _pools.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_begin_anew)

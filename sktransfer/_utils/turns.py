@@ -1,25 +1,19 @@
 """Turns: one network at a time on a device, and small batches on a core each."""
 
 import contextlib
-import os
-import threading
 from concurrent import futures
 
 from .devices import own_arithmetic
-from .threads import held, is_fork, single_cores
+from .threads import ForkLock, held, is_fork, single_cores
 
 MOST_FOR_ALL_CORES = 8  # small batches gain little from more cores than that
 ITEMS_A_TURN = 16  # for each core; others wait so long, and so many results are held
 
-_turns: dict[str, threading.RLock] = {}
+_turns: dict[str, ForkLock] = {}
 
 
 def _lock_of(device):
-    return _turns.setdefault(str(device), threading.RLock())
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_turns.clear)
+    return _turns.setdefault(str(device), ForkLock())
 
 
 @contextlib.contextmanager

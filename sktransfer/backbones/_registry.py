@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .._utils.devices import own_arithmetic, seeded
 from .._utils.names import set_module
-from .._utils.threads import held
+from .._utils.threads import ForkLock, held
 from .._utils.validation import is_integer
 from ._base import MODALITIES, Backbone
 
@@ -59,21 +57,11 @@ class _Entry(NamedTuple):
 
 _entries: dict[str, _Entry] = {}
 _loaded: OrderedDict[tuple, Backbone] = OrderedDict()
-_lock = threading.Lock()  # of the two above, for a moment
+_lock = ForkLock()  # of the two above, for a moment
 # Building takes as long as it takes, and one is enough at a time: modules draw their
 # first weights from torch's one generator. It is never held by who needs no network, or
 # one that is loaded.
-_building = threading.RLock()
-
-
-def _renew_locks():
-    """Forget what threads of the parent held when this process was forked."""
-    global _lock, _building
-    _lock, _building = threading.Lock(), threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)
+_building = ForkLock()
 
 
 @set_module("sktransfer")

@@ -1,9 +1,9 @@
 """A backbone that counts the rows that go through it."""
 
 import dataclasses
-import threading
 import uuid
 
+from .._utils.threads import ForkLock
 from ..backbones import load_backbone
 from ..backbones._engines.prepare import prepare_for_inference
 
@@ -21,7 +21,7 @@ class Counter:
 
     def __init__(self, name=None):
         self.name = uuid.uuid4().hex if name is None else name
-        self._lock = threading.Lock()  # batches run in several threads
+        self._lock = ForkLock()  # batches run in several threads
         self.reset()
 
     def __reduce__(self):

@@ -1,11 +1,12 @@
 """Where the activations of a fit stay: in memory, or beyond a budget in a file."""
 
 import tempfile
-import threading
 import weakref
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from .._utils.threads import ForkLock
 
 
 class _Place(NamedTuple):
@@ -31,7 +32,7 @@ class Rows:
         self._budget = budget
         self._n_bytes = 0
         self._file: Any = None  # made when something spills
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     def __len__(self):
         return len(self._rows)

@@ -1,17 +1,14 @@
 """Random changes of training images, from uint8 pixels to as many uint8 pixels."""
 
 import hashlib
-import secrets
-import threading
-import weakref
-from typing import Any
 
 import numpy as np
 
+from .._utils.description import Description
 from .._utils.names import on_disk
+from .._utils.threads import ForkLock
 
-_one_at_a_time = threading.Lock()
-_names: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+_one_at_a_time = ForkLock()
 AUGMENTS = ("light", "standard")
 
 
@@ -69,21 +66,6 @@ def apply(transform, pixels):
     return changed.permute(1, 2, 0).numpy()
 
 
-def _name_of(transform):
-    """Return what the cache calls a transform.
-
-    One whose repr tells it by an address is known as long as it lives, and in this
-    process: another one may get the address later.
-    """
-    name = repr(transform)
-    if " at 0x" not in name:
-        return name
-    try:
-        return _names.setdefault(transform, f"{name}:{secrets.token_hex(8)}")
-    except TypeError:  # it cannot be hashed, or no weak reference to it is possible
-        return f"{name}:{secrets.token_hex(8)}"
-
-
 @on_disk
 class AugmentedPreprocess:
     """A preprocessing whose images are one fixed random view each.
@@ -101,7 +83,7 @@ class AugmentedPreprocess:
     def __init__(self, preprocess, augment, seed, view):
         self.preprocess, self.seed, self.view = preprocess, seed, view
         self.transform = make_augment(augment, preprocess.size)
-        self.name = augment if isinstance(augment, str) else _name_of(augment)
+        self.name = augment if isinstance(augment, str) else Description(augment).digest
 
     @property
     def key(self):

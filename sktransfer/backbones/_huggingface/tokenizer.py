@@ -1,10 +1,10 @@
 """Hugging Face tokenizers as a preprocessing takes them."""
 
 import json
-import threading
 
 from ..._utils.description import Description
 from ..._utils.names import on_disk
+from ..._utils.threads import ForkLock
 
 
 @on_disk
@@ -22,7 +22,7 @@ class HuggingFaceTokenize:
         self.tokenizer = tokenizer
         self.limit = limit
         # Truncation is a setting of the shared Rust object, not of the call.
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     def __call__(self, texts, max_length):
         """Tokenize without padding."""
@@ -48,7 +48,7 @@ class HuggingFaceTokenize:
     def __setstate__(self, state):
         """Restore with a lock of its own."""
         self.__dict__.update(state)
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
 
 def identity_of(tokenizer):
