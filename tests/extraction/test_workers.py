@@ -18,7 +18,9 @@ def encode(encoder, rows):
 
 
 def train():
-    model = TextClassifier("tiny-bert", freeze_depth=-1, max_epochs=2, random_state=0)
+    model = TextClassifier(
+        "tiny-bert", freeze_depth=-1, max_epochs=2, random_state=0, cache=None
+    )
     return model.fit(TEXTS, np.arange(40) % 2).predict_proba(TEXTS)
 
 
