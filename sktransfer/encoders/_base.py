@@ -136,6 +136,12 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         -------
         ndarray of str objects
             ``photo_0, photo_1, ...``, and ``missingindicator_photo`` last, if asked.
+
+        Raises
+        ------
+        ValueError
+            If `input_features` is not one name, or another than the name in the frame
+            that `fit` saw.
         """
         check_is_fitted(self, "n_features_out_")
         stem = type(self).__name__.lower()
@@ -143,6 +149,12 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
             if len(input_features) != 1:
                 raise ValueError(
                     f"input_features should have length 1, got {len(input_features)}."
+                )
+            known = getattr(self, "feature_names_in_", input_features)
+            if input_features[0] != known[0]:
+                raise ValueError(
+                    "input_features is not equal to feature_names_in_: got "
+                    f"{list(input_features)}, and fit saw {list(known)}."
                 )
             stem = input_features[0]
         elif self._column_name is not None:
