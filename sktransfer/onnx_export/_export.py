@@ -202,10 +202,8 @@ def _steps(pipeline):
 def _request(estimator):
     from sklearn.utils.validation import check_is_fitted
 
-    if isinstance(estimator, BaseEncoder):
-        check_is_fitted(estimator, "n_features_out_")
-        return estimator._resolved()
-    check_is_fitted(estimator, "net_")
+    is_encoder = isinstance(estimator, BaseEncoder)
+    check_is_fitted(estimator, "n_features_out_" if is_encoder else "net_")
     return estimator._fitted_request()
 
 

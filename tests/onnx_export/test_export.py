@@ -168,7 +168,8 @@ class Skewed(StandardScaler):
 
 
 def test_a_step_without_a_form_is_named_and_nothing_is_written(tmp_path):
-    model = make_pipeline(TextEncoder("tiny-bert"), Doubler(), LogisticRegression())
+    head = LogisticRegression(max_iter=1000)
+    model = make_pipeline(TextEncoder("tiny-bert"), Doubler(), head)
     model.fit(TEXTS, LABELS)
     with pytest.raises(ExportError, match=r"Step 'doubler' \(Doubler\)"):
         to_onnx(model, tmp_path / "m.onnx")
