@@ -49,6 +49,7 @@ _HOME = {
     "register_backbone": ".backbones",
     "save": ".persistence",
     "set_cache_dir": ".cache",
+    "unload_backbones": ".backbones",
 }
 
 __all__ = sorted(_HOME)

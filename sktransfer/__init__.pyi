@@ -35,6 +35,9 @@ from .backbones import (
 from .backbones import (
     register_backbone as register_backbone,
 )
+from .backbones import (
+    unload_backbones as unload_backbones,
+)
 from .cache import (
     FeatureCache as FeatureCache,
 )
@@ -193,4 +196,5 @@ __all__ = [
     "register_backbone",
     "save",
     "set_cache_dir",
+    "unload_backbones",
 ]

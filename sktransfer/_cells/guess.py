@@ -1,4 +1,4 @@
-"""Guess whether cells are images or texts, by their type and content."""
+"""Guess whether cells are images or texts, by their type, content and suffix."""
 
 import math
 import os
@@ -7,9 +7,14 @@ import numpy as np
 
 from .._utils.validation import is_null, shorten
 
-IMAGE_SUFFIXES = tuple(
-    ".avif .bmp .gif .heic .jp2 .jpeg .jpg .png .ppm .tif .tiff .webp".split()
+# Known without Pillow, which knows more; of these HEIC needs a plugin.
+IMAGE_SUFFIXES = frozenset(
+    ".avif .bmp .gif .heic .heif .jp2 .jpeg .jpg .mpo .png .ppm .tif .tiff".split()
+    + [".webp"]
 )
+# Pillow only says what these are, or gives them to another program to draw.
+NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+LONGEST_SUFFIX = 6
 SAMPLE = 500  # non-null cells that a guess looks at
 SHARE = 0.9  # of them that must agree
 LONGEST_PATH = 1024
@@ -56,6 +61,10 @@ def _is_image(cell):
         return True
     if isinstance(cell, np.ndarray):
         return cell.dtype == np.uint8 and cell.ndim in (2, 3)
+    if is_image_struct(cell):
+        # The hub has sounds in the same form.
+        suffix = os.path.splitext(str(cell.get("path") or ""))[1]
+        return not suffix or is_image_suffix(suffix)
     if isinstance(cell, str):
         is_name = len(cell) <= LONGEST_PATH and "\n" not in cell
         return is_name and not is_url(cell) and _has_image_suffix(cell)
@@ -65,7 +74,25 @@ def _is_image(cell):
 
 
 def _has_image_suffix(name):
-    return name.lower().endswith(IMAGE_SUFFIXES)
+    return is_image_suffix(os.path.splitext(name)[1])
+
+
+def is_image_suffix(suffix):
+    """Whether files with a suffix, such as ".jpg", are images that can be decoded."""
+    suffix = suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return True
+    if not 1 < len(suffix) <= LONGEST_SUFFIX or not suffix[1:].isalnum():
+        return False  # mostly the end of a text, for which Pillow need not be imported
+    from PIL import Image
+
+    kind = Image.registered_extensions().get(suffix)
+    return kind in Image.OPEN and kind not in NOT_DECODED
+
+
+def is_image_struct(cell):
+    """Whether a cell is an image as the hub's tables have them: bytes, or a path."""
+    return isinstance(cell, dict) and bool(cell) and cell.keys() <= {"bytes", "path"}
 
 
 def is_url(cell):

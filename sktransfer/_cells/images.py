@@ -15,6 +15,7 @@ import numpy as np
 
 from .column import CellError
 from .ground import to_rgb
+from .guess import is_image_struct
 
 SOURCES = ("path", "base64", "url", "bytes")
 URL_TIMEOUT_S = 10.0
@@ -81,8 +82,9 @@ def read_image(cell, source, on_deep=None, max_pixels=None):
 
     Parameters
     ----------
-    cell : str, Path, bytes, PIL.Image.Image or ndarray
-        One non-null cell.
+    cell : str, Path, bytes, PIL.Image.Image, ndarray or dict
+        One non-null cell. A dict is one of the hub's, ``{"bytes": ..., "path": ...}``,
+        whose bytes count where it has them.
     source : {"path", "base64", "url", "bytes"}
         What a string is. ``"bytes"`` opens no string and no path at all.
     on_deep : callable, default=None
@@ -115,6 +117,11 @@ def read_image(cell, source, on_deep=None, max_pixels=None):
         # Addresses are multiples of 16.
         with _locks[(id(cell) >> 4) % len(_locks)]:
             return np.asarray(decode_image(cell, on_deep))
+    if is_image_struct(cell):
+        inner = cell.get("path") if cell.get("bytes") is None else cell["bytes"]
+        if inner is None:
+            raise CellError("it has neither bytes nor a path")
+        return read_image(inner, source, on_deep, max_pixels)
     raise CellError(f"a cell of type {type(cell).__name__} is no image")
 
 
@@ -157,6 +164,8 @@ def _read_file(path):
 
 def _path_hint(path):
     """Say what a path may be that leads nowhere."""
+    if os.path.islink(path):
+        return f": the link leads to {os.readlink(path)}"
     if path.startswith(("http://", "https://")):
         return "; to fetch URLs set source='url'"
     if path.startswith("file:"):

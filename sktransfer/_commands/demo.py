@@ -108,7 +108,13 @@ def _run(args, parser):
         options = {"out": args.out, "cache": args.cache}
         if args.backbone is not None:
             options["backbone"] = _checked_backbone(args)
-    except (OSError, ValueError) as err:
+    except FileNotFoundError as err:
+        parser.error(f"there is no such file: {err.filename}")
+    except OSError as err:
+        parser.error(
+            f"{err.filename or 'a file'} cannot be used: {err.strerror or err}"
+        )
+    except ValueError as err:
         parser.error(str(err))
     if args.text:
         demo.run_texts(table["text"], table["label"], **options)

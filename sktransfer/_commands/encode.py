@@ -2,14 +2,18 @@
 
 import argparse
 import sys
+import warnings
 from pathlib import Path
+
+N_REASONS = 3  # that are printed
 
 DESCRIPTION = """\
 Send a folder of images, or a column of CSV or Parquet files, through a pretrained
 network, and write Parquet files with one named column for each feature.
 
 Rows that cannot be used go to _rejected/ with the reason. When it is interrupted or
-killed, the same command goes on behind the last finished part."""
+killed, the same command goes on behind the last finished part. The exit code is 1
+where no row could be encoded."""
 
 
 def add_parser(commands):
@@ -27,7 +31,13 @@ def add_parser(commands):
         type=Path,
         help="a folder of images, CSV or Parquet files, or folders of them",
     )
-    encode.add_argument("--out", metavar="DIR", type=Path, required=True)
+    encode.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        required=True,
+        help="folder for the result: a new one, or that of the same job before",
+    )
     encode.add_argument("--column", metavar="NAME", help="the column to encode")
     encode.add_argument(
         "--keep",
@@ -36,29 +46,132 @@ def add_parser(commands):
         default=[],
         help="copy this column too; may be given several times",
     )
-    encode.add_argument("--backbone", metavar="NAME", help="the network")
-    encode.add_argument("--modality", choices=("image", "text"))
     encode.add_argument(
-        "--depth", type=_depth, default="all", help="as in ImageEncoder (default: all)"
+        "--modality",
+        choices=("image", "text"),
+        help="kind of the cells (default: that of the network; without --backbone "
+        "images for a folder of them and for bytes, else texts)",
     )
-    encode.add_argument("--pooling", default="auto")
     encode.add_argument(
+        "--missing",
+        choices=("empty", "reject"),
+        help="null cells: encode the empty text, or reject the row (default: empty for "
+        "texts, reject for images)",
+    )
+    _add_network(encode.add_argument_group("the network"))
+    _add_images(encode.add_argument_group("images only"))
+    _add_texts(encode.add_argument_group("texts only"))
+    _add_computation(encode.add_argument_group("the computation"))
+    encode.set_defaults(run=run)
+
+
+def _add_network(group):
+    group.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="name or folder of the network (default: efficientnet_lite0 for images, "
+        "all-MiniLM-L6-v2 for texts)",
+    )
+    group.add_argument(
+        "--depth",
+        type=_depth,
+        default="all",
+        help="how much of it runs: all, -1 for all but the last block, 6 for the first "
+        "six, or the name of a block (default: all)",
+    )
+    group.add_argument(
+        "--pooling",
+        choices=("auto", "mean", "max", "cls", "last"),
+        default="auto",
+        help="how activations become one vector (default: auto, the network's own)",
+    )
+    group.add_argument(
+        "--normalize", action="store_true", help="scale each vector to length 1"
+    )
+
+
+def _add_images(group):
+    group.add_argument(
         "--cell",
         choices=("path", "base64", "url", "bytes"),
         default="path",
-        help="what a string in a column of images is (default: path)",
+        help="how to read a string in a column of images (default: path, from the "
+        "folder of its file)",
     )
-    encode.add_argument(
-        "--rows-per-part", metavar="N", type=_count, default=1024, help="default: 1024"
+    group.add_argument(
+        "--image-size",
+        metavar="N",
+        type=_count,
+        help="height and width in pixels that the network sees (default: its own)",
     )
-    encode.add_argument("--batch-size", metavar="N", type=_count)
-    encode.add_argument("--device", default="auto")
-    encode.add_argument("--precision", default="float32")
-    encode.add_argument(
+    group.add_argument(
+        "--max-pixels",
+        metavar="N",
+        type=_count,
+        help="reject larger images before they are decoded (default: 178 million)",
+    )
+
+
+def _add_texts(group):
+    group.add_argument(
+        "--max-length",
+        metavar="N",
+        type=_count,
+        help="tokens of a text that are kept (default: the network's own limit)",
+    )
+    group.add_argument(
+        "--prompt-name",
+        metavar="NAME",
+        help="put this prompt of the network's record in front of each text (default: "
+        "the record's default, which most do not have)",
+    )
+    group.add_argument(
+        "--prompt", metavar="TEXT", help="put this text in front instead, as it is"
+    )
+
+
+def _add_computation(group):
+    group.add_argument(
+        "--rows-per-part",
+        metavar="N",
+        type=_count,
+        default=1024,
+        help="rows in memory at once, and in a file of the result (default: 1024)",
+    )
+    group.add_argument(
+        "--batch-size",
+        metavar="N",
+        type=_count,
+        help="rows that run together (default: what suits the device)",
+    )
+    group.add_argument(
+        "--device",
+        default="auto",
+        help="auto, cpu, cuda, cuda:1, mps (default: auto: CUDA, else MPS, else the "
+        "CPU)",
+    )
+    group.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16", "float16"),
+        default="float32",
+        help="what the network computes in (default: float32)",
+    )
+    group.add_argument(
+        "--engine",
+        choices=("torch", "compile", "onnxruntime", "openvino"),
+        default="torch",
+        help="what computes the vectors (default: torch)",
+    )
+    group.add_argument(
+        "--cache",
+        metavar="DIR",
+        help="folder that keeps vectors for other jobs, or auto for that of "
+        "SKTRANSFER_CACHE (default: memory, until the end of the job)",
+    )
+    group.add_argument(
         "--scheduler", metavar="ADDRESS", help="compute on this Dask cluster"
     )
-    encode.add_argument("--quiet", action="store_true", help="no progress bar")
-    encode.set_defaults(run=run)
+    group.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def run(args):
@@ -66,24 +179,21 @@ def run(args):
     from .. import bulk
     from ..exceptions import SKTransferError
 
+    options = {
+        name: value
+        for name, value in vars(args).items()
+        if name not in ("command", "run", "source", "out", "quiet", "batch_size")
+    }
     try:
-        done = bulk.encode(
-            args.source,
-            args.out,
-            column=args.column,
-            keep=args.keep,
-            backbone=args.backbone,
-            modality=args.modality,
-            depth=args.depth,
-            pooling=args.pooling,
-            cell=args.cell,
-            rows_per_part=args.rows_per_part,
-            batch_size="auto" if args.batch_size is None else args.batch_size,
-            device=args.device,
-            precision=args.precision,
-            scheduler=args.scheduler,
-            verbose=0 if args.quiet else 1,
-        )
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            done = bulk.encode(
+                args.source,
+                args.out,
+                batch_size="auto" if args.batch_size is None else args.batch_size,
+                verbose=0 if args.quiet else 1,
+                **options,
+            )
     except (SKTransferError, OSError, ValueError) as err:
         print(f"error: {err}", file=sys.stderr)
         return 1
@@ -93,11 +203,23 @@ def run(args):
             file=sys.stderr,
         )
         return 130
+    parts = "1 part" if done.n_parts == 1 else f"{done.n_parts:,} parts"
     found = f", {done.n_found:,} of them found" if done.n_found else ""
-    print(f"{done.n_rows:,} rows in {done.n_parts:,} parts{found}: {done.out}")
+    print(f"{_rows(done.n_rows)} in {parts}{found}: {done.out}")
     if done.n_rejected:
-        print(f"{done.n_rejected:,} rows rejected: {done.out / '_rejected'}")
-    return 0
+        print(f"{_rows(done.n_rejected)} rejected: {done.out / '_rejected'}")
+        for reason, count in list(done.reasons.items())[:N_REASONS]:
+            print(f"  {count:,} x {reason}")
+    return 0 if done.n_rows else 1
+
+
+def _show_warning(message, *place, **options):
+    """Say a warning as the program's, not as a line of its code."""
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def _rows(n_rows):
+    return "1 row" if n_rows == 1 else f"{n_rows:,} rows"
 
 
 def _count(text):

@@ -243,16 +243,21 @@ class ImageColumn:
 
 
 class TextColumn:
-    """A column of texts; the estimator has `max_length` and `prompt`."""
+    """A column of texts; the estimator has these three as parameters."""
 
     max_length: int | None
     prompt: str | None
+    prompt_name: str | None
     _modality = "text"
     _cells = texts.CELLS
     _allow_arrays = False
 
     def _reader(self, backbone):
-        return TextReader(backbone.preprocess.prompt(self.prompt))
+        return TextReader(self._prompt(backbone))
+
+    def _prompt(self, backbone):
+        return backbone.preprocess.prompt(self.prompt, self.prompt_name)
 
     def _adapt(self, backbone):
+        self._prompt(backbone)  # a name that is not known is an error in fit
         return backbone.preprocess.shortened(self.max_length, backbone.name)

@@ -201,7 +201,8 @@ class VectorRunner(_Runner):
         backbone = request.backbone
         self.namespace = self._namespace(request.pooling)
         depths = range(1, len(backbone.blocks) + 1)
-        self.depths = [request.depth] if cache is None else list(depths)
+        keeps_all = cache is not None and cache._keeps_all_depths
+        self.depths = list(depths) if keeps_all else [request.depth]
         # Where the vectors of each depth end in a record, and so the part of this one.
         ends = np.cumsum([backbone.widths[depth - 1] for depth in self.depths])
         self.width = backbone.widths[request.depth - 1]

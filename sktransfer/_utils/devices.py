@@ -17,8 +17,9 @@ LOCK_PATIENCE_S, LOCK_PAUSE_S = 120.0, 0.1  # with a lock that another process h
 def resolve_device(device):
     """Turn ``"auto"``, a name or a ``torch.device`` into a usable device.
 
-    Of several CUDA devices that no index tells apart, the workers of a process pool
-    (``n_jobs``) take one each, in turn.
+    A device has one name: "cpu:0" is "cpu", and "cuda" has the index of the current
+    device. Of several CUDA devices that no index tells apart, the workers of a process
+    pool (``n_jobs``) take one each, in turn.
 
     Raises
     ------
@@ -40,15 +41,34 @@ def resolve_device(device):
             f"device={device!r} is not a device that torch knows; "
             "use 'auto', 'cpu', 'cuda', 'cuda:0' or 'mps'."
         ) from err
-    n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if resolved.type == "cuda" and (resolved.index or 0) >= n_cuda:
+    kind, index = resolved.type, resolved.index
+    if (index or 0) >= _n_devices(kind):
+        there = [kind for kind in ("cuda", "mps", "xpu") if _n_devices(kind)]
+        names = [f"{k}:{i}" for k in there for i in range(_n_devices(k))]
         raise ValueError(
-            f"device={device!r} was asked for, but torch sees {n_cuda} CUDA "
-            "devices here; use device='auto' to take what there is."
+            f"device={device!r} was asked for, but all that torch can compute on here "
+            f"is {['cpu', *names]}; use device='auto' to take what there is."
         )
-    if resolved.type == "cuda" and resolved.index is None:
+    if kind in ("cpu", "mps"):  # there is one, and an index would be another name
+        return torch.device(kind)
+    if kind == "cuda" and index is None:
         return _cuda_of_worker()
-    return resolved
+    return torch.device(kind, index or 0)
+
+
+def _n_devices(kind):
+    """Return how many devices of a kind torch can compute on here."""
+    import torch
+
+    if kind == "cpu":
+        return 1
+    if kind == "mps":
+        return int(torch.backends.mps.is_available())
+    try:
+        module = torch.get_device_module(kind)
+    except RuntimeError:  # "meta" and others, which hold no numbers
+        return 0
+    return module.device_count() if module.is_available() else 0
 
 
 def _cuda_of_worker():
@@ -59,7 +79,9 @@ def _cuda_of_worker():
     number = multiprocessing.current_process().name.rpartition("-")[2]
     n_cuda = torch.cuda.device_count()
     if n_cuda < 2 or not number.isdigit():
-        return torch.device("cuda")
+        # Asking would start CUDA, and a process that is forked later could not use it.
+        is_started = torch.cuda.is_initialized()
+        return torch.device("cuda", torch.cuda.current_device() if is_started else 0)
     return torch.device("cuda", (int(number) - 1) % n_cuda)
 
 

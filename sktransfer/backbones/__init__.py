@@ -8,6 +8,7 @@ from ._registry import (
     list_backbones,
     load_backbone,
     register_backbone,
+    unload_backbones,
 )
 from ._state import State
 
@@ -23,6 +24,7 @@ __all__ = [
     "list_backbones",
     "load_backbone",
     "register_backbone",
+    "unload_backbones",
 ]
 
 

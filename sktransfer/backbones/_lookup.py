@@ -41,10 +41,11 @@ def find_builder(spec, modality, registered):
     UnknownBackboneError
         If it stands for nothing.
     ValueError
-        If it stands for a network that reads something else.
+        If it stands for a network that reads something else, or for two.
     """
     name = spec.name
     if Path(name).is_dir():
+        _check_stands_for_one(name, modality)
         return _by_record(name, modality)
     library, _, rest = name.partition("/")
     if library in LIBRARIES and rest and LIBRARIES[library].is_known(rest):
@@ -57,6 +58,19 @@ def find_builder(spec, modality, registered):
     if is_free and texts.is_hub_name(name):
         return _by_record(name, modality)
     raise UnknownBackboneError(_unknown(name, modality, registered))
+
+
+def _check_stands_for_one(name, modality):
+    """Refuse the name of a library's network that a folder here has, too."""
+    if modality not in (None, "image") or Path(name).name != name:
+        return
+    for library, module in LIBRARIES.items():
+        if module.is_known(name):
+            raise ValueError(
+                f"backbone={name!r} is a folder in {Path.cwd()}, and also a network of "
+                f"{library}. Write './{name}' for the folder, or '{library}/{name}' "
+                "for the network."
+            )
 
 
 def _by_record(name, modality):

@@ -28,7 +28,8 @@ class Pooling(NamedTuple):
 
 
 def mean_of_tokens(hidden, mask, n_prefix_tokens):
-    """Return the mean of the real tokens behind the prefix."""
+    """Return the mean of the real tokens behind the prefix; without any, zeros."""
+    hidden = _in_float32(hidden)
     if mask is None:
         return hidden[:, n_prefix_tokens:].mean(1)
     weights = _behind_prefix(mask, n_prefix_tokens)[..., None].to(hidden.dtype)
@@ -37,15 +38,17 @@ def mean_of_tokens(hidden, mask, n_prefix_tokens):
 
 def mean_of_map(hidden):
     """Return the mean over positions."""
-    return hidden.mean((2, 3))
+    return _in_float32(hidden).mean((2, 3))
 
 
 def max_of_tokens(hidden, mask, n_prefix_tokens):
-    """Return the greatest values of the real tokens behind the prefix."""
+    """Return the greatest values of the real tokens behind the prefix, or zeros."""
     if mask is None:
         return hidden[:, n_prefix_tokens:].amax(1)
     is_real = _behind_prefix(mask, n_prefix_tokens)[..., None]
-    return hidden.masked_fill(~is_real, float("-inf")).amax(1)
+    greatest = hidden.masked_fill(~is_real, float("-inf")).amax(1)
+    # A row that has only prefix tokens would otherwise be -inf throughout.
+    return greatest.masked_fill(~is_real.any(1), 0.0)
 
 
 def max_of_map(hidden):
@@ -67,7 +70,7 @@ def last_token(hidden, mask, n_prefix_tokens):
 
 def mean_of_prefix(hidden, mask, n_prefix_tokens):
     """Return the mean of the prefix tokens."""
-    return hidden[:, :n_prefix_tokens].mean(1)
+    return _in_float32(hidden[:, :n_prefix_tokens]).mean(1)
 
 
 # The one place that names them: constraints, checks and messages read it, and
@@ -122,6 +125,13 @@ def pool(hidden, mask, pooling, n_prefix_tokens=0):
             f"use {any_of([*others, 'auto'])}."
         )
     return entry.of_map(hidden)
+
+
+def _in_float32(hidden):
+    """Return activations of at least float32: sums in half precision overflow."""
+    import torch
+
+    return hidden.to(torch.promote_types(hidden.dtype, torch.float32))
 
 
 def _behind_prefix(mask, n_prefix_tokens):

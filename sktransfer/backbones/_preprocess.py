@@ -254,21 +254,40 @@ class TextPreprocess:
         """The most tokens that the network takes."""
         return getattr(self.tokenize, "limit", self.max_length)
 
-    def prompt(self, prompt: str | None) -> str:
+    def prompt(self, prompt: str | None, prompt_name: str | None = None) -> str:
         """Return the text to put in front of each text.
 
         Parameters
         ----------
         prompt : str or None
-            A name in `prompts`, or the text itself; None is the default prompt.
+            The text itself.
+        prompt_name : str or None, default=None
+            A name in `prompts`. With both None it is the default prompt.
 
         Returns
         -------
         str
+
+        Raises
+        ------
+        ValueError
+            If there is no prompt of that name, or both are given.
         """
-        if prompt is None:
-            return self.default_prompt
-        return self.prompts.get(prompt, prompt)
+        if prompt_name is None:
+            return self.default_prompt if prompt is None else prompt
+        if prompt is not None:
+            raise ValueError(
+                f"prompt={prompt!r} and prompt_name={prompt_name!r} were both given; "
+                "prompt is a text of yours, and prompt_name the name of a prompt of "
+                "the network's record. Leave one of them out."
+            )
+        if prompt_name not in self.prompts:
+            known = sorted(self.prompts) or "no prompts"
+            raise ValueError(
+                f"prompt_name={prompt_name!r} is not in the record of the network, "
+                f"which has {known}; to put a text of your own in front, use prompt=."
+            )
+        return self.prompts[prompt_name]
 
     def prepare(self, texts: list[str]) -> list[np.ndarray]:
         """Tokenize.

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from .._utils.allocator import hand_back
 from .._utils.devices import own_arithmetic, seeded
 from .._utils.names import set_module
 from .._utils.threads import ForkLock, held
 from .._utils.validation import is_integer
 from ._base import MODALITIES, Backbone
+from ._engines.choose import forget_prepared
 
 MAX_LOADED = 8
 
@@ -82,7 +86,7 @@ def register_backbone(
         ``builder(spec)`` takes a `BackboneSpec` and returns a `Backbone`. It is
         called when the backbone is first needed, once in a process.
     modality : {"image", "text", "array"}
-        What it reads. "array", rows of numbers, is for `Backbone.run` and
+        Kind of its rows. "array", rows of numbers, is for `Backbone.run` and
         `check_backbone`; no estimator takes such a network.
     overwrite : bool, default=False
         Replace a backbone that has the name.
@@ -158,7 +162,7 @@ def load_backbone(
     ``"torchvision/resnet18"``, or ``"torchvision/resnet50.IMAGENET1K_V1"`` for certain
     weights), then ``"organisation/name"`` of the hub, whose record says which library
     reads it. Weights come from the local cache or are downloaded. Of CLIP `modality`
-    picks the tower. The last 8 backbones stay loaded.
+    picks the tower. The last 8 backbones stay loaded; `unload_backbones` lets them go.
 
     Parameters
     ----------
@@ -180,7 +184,9 @@ def load_backbone(
     WeightsMismatchError
         If a weights file is not the published one, or does not fit the network.
     ValueError
-        If the network reads something else than `modality`.
+        If the network reads something else than `modality`, or a name is both a folder
+        here and a network of timm or torchvision: ``"./resnet18"`` is the folder,
+        ``"timm/resnet18"`` the network.
 
     Examples
     --------
@@ -200,6 +206,55 @@ def load_backbone(
     return network
 
 
+@set_module("sktransfer")
+def unload_backbones(backbone: BackboneLike | None = None) -> None:
+    """Give back the memory of networks that are loaded.
+
+    The last 8 stay loaded for the process, and beside each one that has run there is a
+    copy that runs faster (on a GPU, the copy there). Estimators hold names, so they
+    load their network again when they next need it. A `Backbone` that you or an
+    estimator hold keeps its weights, and loses its copies only.
+
+    Parameters
+    ----------
+    backbone : str, Path, BackboneSpec or Backbone, default=None
+        The one to let go, by whatever name it was loaded. None lets all go.
+
+    See Also
+    --------
+    clear_cache : The same for features in memory.
+
+    Examples
+    --------
+    >>> from sktransfer import load_backbone, unload_backbones
+    >>> first = load_backbone("tiny-cnn")
+    >>> unload_backbones()
+    >>> load_backbone("tiny-cnn") is first
+    False
+    """
+    if backbone is None or isinstance(backbone, Backbone):
+        wanted = None
+    else:
+        wanted = as_spec(backbone)
+    with _lock:
+        gone = [
+            key
+            for key, loaded in _loaded.items()
+            if backbone is None or loaded is backbone or key[0] == wanted
+        ]
+        networks = [_loaded.pop(key) for key in gone]
+    if isinstance(backbone, Backbone):
+        networks.append(backbone)
+    for network in networks:
+        forget_prepared(network)
+    del networks
+    gc.collect()  # modules refer to each other
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    hand_back()
+
+
 def as_spec(backbone):
     """Turn a name or path into a `BackboneSpec`.
 
@@ -210,6 +265,8 @@ def as_spec(backbone):
     """
     if isinstance(backbone, BackboneSpec):
         spec = backbone
+    elif isinstance(backbone, Path) and backbone.name == str(backbone):
+        spec = BackboneSpec(f"./{backbone}")  # a path is never a library's network
     elif isinstance(backbone, (str, Path)):
         spec = BackboneSpec(str(backbone))
     else:

@@ -6,6 +6,7 @@ import os
 from .._utils.optional import import_optional
 from ..backbones import Backbone, load_backbone
 from ..exceptions import BulkError, WeightsMismatchError
+from ._job_cache import forget_job
 from ._parts import NOT_THERE, compute
 
 AHEAD = 2  # parts that wait for a worker, for each thread of the cluster
@@ -57,7 +58,7 @@ def check_travels(backbone):
         )
 
 
-def on_cluster(client, encoder, chunks):
+def on_cluster(client, encoder, missing, chunks):
     """Yield ``(number, chunk, vectors, bad)`` for each part, as parts are finished.
 
     The encoder travels as its parameters: each worker loads the weights by name, once,
@@ -67,6 +68,7 @@ def on_cluster(client, encoder, chunks):
     ----------
     client : distributed.Client
     encoder : BaseEncoder
+    missing : {"empty", "reject"}
     chunks : iterable of (int, Chunk)
 
     Raises
@@ -88,7 +90,7 @@ def on_cluster(client, encoder, chunks):
     def submit():
         for number, chunk in chunks:
             future = client.submit(
-                _on_worker, encoder, fingerprint, chunk.cells, pure=False
+                _on_worker, encoder, fingerprint, chunk.cells, missing, pure=False
             )
             waiting[future.key] = number, chunk, future
             done.add(future)
@@ -110,6 +112,8 @@ def on_cluster(client, encoder, chunks):
             _check_seen(chunk.cells, bad)
             yield number, chunk, vectors, bad
             submit()
+        # A worker that cannot be reached has none left to let go.
+        client.run(forget_job, on_error="ignore")
     finally:
         # After an error or an interrupt nobody wants the rest.
         client.cancel([future for *_, future in waiting.values()])
@@ -117,14 +121,16 @@ def on_cluster(client, encoder, chunks):
 
 def _check_seen(cells, bad):
     for row, reason in bad.items():
-        if reason == NOT_THERE and os.path.exists(cells[row]):
+        cell = cells[row]
+        path = cell.get("path") if isinstance(cell, dict) else cell
+        if reason.startswith(NOT_THERE) and os.path.exists(path):
             raise BulkError(
-                f"The workers do not see {cells[row]}, which is here: put the files "
+                f"The workers do not see {path}, which is here: put the files "
                 "where every worker finds them under the same path."
             )
 
 
-def _on_worker(encoder, fingerprint, cells):
+def _on_worker(encoder, fingerprint, cells, missing):
     """Compute a part."""
     network = load_backbone(encoder.backbone, modality=encoder._modality)
     if network.fingerprint != fingerprint:
@@ -133,4 +139,4 @@ def _on_worker(encoder, fingerprint, cells):
             f"{network.fingerprint}, expected {fingerprint}. Install the same ones on "
             "every machine."
         )
-    return compute(encoder, cells)
+    return compute(encoder, cells, missing)

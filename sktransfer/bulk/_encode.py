@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import sys
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
+from .._cells.guess import holds_images, is_url
 from .._utils.names import set_module
 from .._utils.optional import import_optional
-from .._utils.validation import is_integer
-from .._utils.whole_file import write_whole
+from .._utils.validation import is_integer, is_null, shorten
 from ..backbones import load_backbone
 from ..encoders import ImageEncoder, TextEncoder
 from ..exceptions import BulkError
 from ._cluster import check_travels, connected, on_cluster
-from ._parts import REJECTED, compute, n_rows, part_path, rejected_path, write_part
-from ._sources import open_source
+from ._folder import job_folder
+from ._job_cache import JobCache
+from ._parts import compute, part_path, reasons_in, rejected_path, write_part
+from ._progress import ProgressBar
+from ._sources import open_source, say_left_out
 
 if TYPE_CHECKING:
     import distributed
@@ -26,9 +30,8 @@ if TYPE_CHECKING:
     from ..backbones._registry import BackboneSpec
     from ..cache._default import CacheLike
 
-JOB = "_job.json"  # readers of Parquet folders skip such names
-LOCK = ".lock"
 DEFAULT_BACKBONES = {"image": "efficientnet_lite0", "text": "all-MiniLM-L6-v2"}
+N_REASONS = 10  # that are told
 
 
 @set_module("sktransfer.bulk")
@@ -46,6 +49,10 @@ class BulkResult(NamedTuple):
     n_parts : int
     n_found : int
         Parts that an earlier run had finished.
+    reasons : dict of str to int
+        The most frequent reasons of rejected rows, at most 10, and how often each came.
+    left_out : dict of str to int
+        Files in folders that were taken for no rows, by suffix ("" for none).
     """
 
     out: Path
@@ -53,6 +60,8 @@ class BulkResult(NamedTuple):
     n_rejected: int
     n_parts: int
     n_found: int
+    reasons: dict[str, int]
+    left_out: dict[str, int]
 
 
 @set_module("sktransfer.bulk")
@@ -65,12 +74,20 @@ def encode(
     modality: Literal["image", "text"] | None = None,
     depth: int | str = "all",
     pooling: Literal["auto", "mean", "max", "cls", "last"] = "auto",
+    image_size: int | None = None,
+    max_length: int | None = None,
+    prompt: str | None = None,
+    prompt_name: str | None = None,
+    normalize: bool = False,
     cell: Literal["path", "base64", "url", "bytes"] = "path",
+    max_pixels: int | None = None,
+    missing: Literal["empty", "reject"] | None = None,
     keep: Sequence[str] = (),
     rows_per_part: int = 1024,
     batch_size: int | Literal["auto"] = "auto",
     device: str = "auto",
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
+    engine: Literal["torch", "compile", "onnxruntime", "openvino"] = "torch",
     cache: CacheLike = None,
     scheduler: str | distributed.Client | None = None,
     verbose: int = 1,
@@ -88,25 +105,41 @@ def encode(
     Parameters
     ----------
     source : str, Path or list of them
-        A folder of images (with its subfolders), a CSV or Parquet file, a folder of
-        Parquet or CSV files, or several files.
+        A folder of images (with its subfolders, also those that are links; names that
+        begin with a dot are not looked at), a CSV or Parquet file, a folder of Parquet
+        or CSV files, or several files. In a folder, images are files with a suffix of a
+        format that Pillow reads.
     out : str or Path
         Folder for the result: a new one, or that of the same job before.
     column : str, default=None
         The column to encode. Not for a folder of images, whose column is "path".
+        Images may also be the hub's, ``{"bytes": ..., "path": ...}``.
     backbone : str, Path or BackboneSpec, default=None
         None takes the encoder's own default.
     modality : {"image", "text"}, default=None
-        None asks the backbone; without one, images for a folder of them, else texts.
-    depth, pooling, batch_size, device, precision, cache : see `ImageEncoder`
-        `cache` is None by default: a part that is finished is not computed again.
+        Kind of the cells. None asks the backbone; without one it is images for a folder
+        of them and for cells of bytes, else texts. A column of names of image files may
+        be either, and has to be told.
+    depth, pooling, normalize : see `ImageEncoder`
+    image_size, max_pixels : int, default=None
+        Images only, as in `ImageEncoder`.
+    max_length, prompt, prompt_name : default=None
+        Texts only, as in `TextEncoder`.
     cell : {"path", "base64", "url", "bytes"}, default="path"
-        What a string in a column of images is. Relative paths start at the folder of
-        the file that names them.
+        How to read a string in a column of images. Relative paths start at the folder
+        of the file that names them.
+    missing : {"empty", "reject"}, default=None
+        "reject" puts null cells with the rejected rows; "empty" encodes the empty text
+        for them. None is "empty" for texts and "reject" for images.
     keep : sequence of str, default=()
         Columns to copy, such as an identifier; those of CSV files are copied as text.
     rows_per_part : int, default=1024
         So many rows are in memory at once, and are lost at most when a run is killed.
+    batch_size, device, precision, engine : see `ImageEncoder`
+    cache : "auto", str, Path, FeatureCache or None, default=None
+        None keeps vectors in memory until the end of the job, up to 1 GiB (on a cluster
+        256 MiB per worker), so that a row that comes again does not run again; nothing
+        is left afterwards. The others are as in `ImageEncoder`.
     scheduler : str or distributed.Client, default=None
         Address or client of a Dask cluster, whose workers compute the parts; this
         process reads the source and writes the result. Workers need sktransfer and the
@@ -118,12 +151,15 @@ def encode(
     Returns
     -------
     BulkResult
+        With ``n_rows == 0``, and a warning, where no row could be encoded; the command
+        line then ends with exit code 1.
 
     Raises
     ------
     BulkError
-        If the source has nothing to encode or lacks the column, `out` is the result
-        of another job, or the cluster cannot do it.
+        If the source has nothing to encode, lacks the column or has it twice, `out` is
+        the result of another job, the cells are names of image files and `modality`
+        does not say what to do with them, or the cluster cannot do it.
     MissingDependencyError
         If pyarrow is not installed, or distributed where `scheduler` is given.
     WeightsMismatchError
@@ -144,21 +180,35 @@ def encode(
         raise ValueError(f"rows_per_part={rows_per_part!r} must be a positive int.")
     if scheduler is not None:
         check_travels(backbone)
-    data = open_source(source, column, keep)
-    reads: Any = modality
-    if reads is None:
-        reads = data.modality
-        if backbone is not None:
-            reads = load_backbone(backbone).modality
-    if reads not in DEFAULT_BACKBONES:
-        raise ValueError(f"modality={reads!r} must be 'image' or 'text'.")
+    data, left_out = open_source(source, column, keep)
+    if left_out:
+        warnings.warn(f"{say_left_out(left_out)}.", stacklevel=2)
+    reads = _modality(data, modality, backbone)
+    if missing is None:
+        missing = "empty" if reads == "text" else "reject"
+    if missing not in ("empty", "reject") or (missing == "empty" and reads == "image"):
+        raise ValueError(
+            f"missing={missing!r} must be 'reject', or 'empty' for texts, or None."
+        )
+    only = {
+        "image": {"image_size": image_size, "max_pixels": max_pixels},
+        "text": {
+            "max_length": max_length,
+            "prompt": prompt,
+            "prompt_name": prompt_name,
+        },
+    }
+    _refuse_options_of_others(reads, only, cell)
     options: dict[str, Any] = {
         "depth": depth,
         "pooling": pooling,
+        "normalize": normalize,
         "batch_size": batch_size,
         "device": device,
         "precision": precision,
-        "cache": cache,
+        "engine": engine,
+        "cache": JobCache() if cache is None else cache,
+        **only[reads],
     }
     name = DEFAULT_BACKBONES[reads] if backbone is None else backbone
     encoder: ImageEncoder | TextEncoder
@@ -169,6 +219,8 @@ def encode(
     else:
         encoder = TextEncoder(name, missing="empty", **options)
     network = load_backbone(name, modality=reads)
+    encoder._validate_params()
+    encoder._resolved()  # whatever is wrong with them is said before a folder is made
     job = {
         "protocol": 1,
         "files": data.fingerprints(),
@@ -179,70 +231,81 @@ def encode(
         "fingerprint": network.fingerprint,
         "depth": network.resolve_depth(depth),
         "pooling": network.resolve_pooling(pooling),
+        "normalize": bool(normalize),
         "precision": precision,
+        "engine": engine,
+        "missing": missing,
         "rows_per_part": int(rows_per_part),
+        **only[reads],
+        "prompt": encoder._prompt(network) if reads == "text" else None,
     }
     data.opens_paths = reads == "image" and cell == "path"
     out = Path(out).expanduser().absolute()
-    known = {LOCK, REJECTED, JOB}
-    if (
-        out.exists()
-        and not (out / JOB).is_file()
-        and any(p.name not in known and p.suffix != ".tmp" for p in out.iterdir())
-    ):
-        raise BulkError(f"{out} has files, but no {JOB}: give a new folder.")
-    (out / REJECTED).mkdir(parents=True, exist_ok=True)
-    with _alone(out):
-        _start(out, job)
-        return _run(data, out, encoder, rows_per_part, verbose, scheduler)
+    with job_folder(out, job):
+        done = _run(data, out, encoder, missing, rows_per_part, verbose, scheduler)
+    done = done._replace(left_out=left_out)
+    if not done.n_rows:
+        worst = next(iter(done.reasons), "there are none")
+        warnings.warn(
+            f"None of the {done.n_rejected:,} rows could be encoded; the most frequent "
+            f"reason is: {worst}.",
+            stacklevel=2,
+        )
+    return done
 
 
-@contextlib.contextmanager
-def _alone(out):
-    """Keep other processes out of a folder; a process that is killed lets go."""
-    with open(out / LOCK, "a") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # no such locks on this system
-            pass
-        except OSError as err:
-            raise BulkError(
-                f"Another process is writing to {out}; wait for it, or give another "
-                "folder."
-            ) from err
-        yield
-
-
-def _start(out, job):
-    """Write down the job, or see that it is the same as before."""
-    path = out / JOB
-    if path.is_file():
-        try:
-            before = json.loads(path.read_bytes())
-        except ValueError as err:
-            raise BulkError(f"{path} is damaged ({err}); use another folder.") from err
-        changed = sorted(k for k in job if before.get(k) != job[k])
-        if changed:
-            is_are = "is" if len(changed) == 1 else "are"
-            raise BulkError(
-                f"{out} is the result of another job: {', '.join(changed)} {is_are} "
-                "not the same. Use another folder, or the same arguments and files."
-            )
-        for stale in (*out.glob(".*.tmp"), *(out / REJECTED).glob(".*.tmp")):
-            stale.unlink(missing_ok=True)
-        return
-    write_whole(path, json.dumps(job, indent=1).encode())
+def _modality(data, modality, backbone):
+    """Say what the cells are; ask where they may be names of files or texts."""
+    if modality is None and backbone is not None:
+        modality = load_backbone(backbone).modality
+        is_told = modality == "image"
+    else:
+        is_told = modality is not None
+        modality = modality or data.modality
+    if modality not in DEFAULT_BACKBONES:
+        raise ValueError(f"modality={modality!r} must be 'image' or 'text'.")
+    if is_told or data.modality == "image":
+        return modality
+    cells = [cell for cell in data.sample() if not is_null(cell)]
+    if not holds_images([_without_address(cell) for cell in cells]):
+        return modality
+    if backbone is None and not any(isinstance(cell, str) for cell in cells):
+        return "image"
+    raise BulkError(
+        f"Column {data.column!r} seems to hold images, such as {shorten(cells[0])}: "
+        "modality='image' reads them, and modality='text' encodes the cells as texts "
+        "(--modality image or --modality text)."
+    )
 
 
-def _run(data, out, encoder, rows_per_part, verbose, scheduler):
+def _without_address(cell):
+    """Return the name of the file at the end of an address."""
+    if not isinstance(cell, str) or not is_url(cell):
+        return cell
+    return "x.png" if cell.startswith("data:image") else urlsplit(cell).path
+
+
+def _refuse_options_of_others(reads, only, cell):
+    """Refuse what would change nothing, as no encoder of that kind has it."""
+    other = "text" if reads == "image" else "image"
+    given = [name for name, value in only[other].items() if value is not None]
+    if reads == "text" and cell != "path":
+        given.append("cell")
+    if given:
+        raise ValueError(
+            f"{', '.join(given)}: for {other}s only, and the cells are {reads}s."
+        )
+
+
+def _run(data, out, encoder, missing, rows_per_part, verbose, scheduler):
     counts = dict.fromkeys(("n_rows", "n_rejected", "n_parts", "n_found"), 0)
+    reasons: Counter[str] = Counter()
 
     def count(number, chunk):
-        rejected = n_rows(rejected_path(out, number))
-        counts["n_rows"] += chunk.n_rows - rejected
-        counts["n_rejected"] += rejected
+        rejected = reasons_in(rejected_path(out, number))
+        reasons.update(rejected)
+        counts["n_rows"] += chunk.n_rows - len(rejected)
+        counts["n_rejected"] += len(rejected)
         counts["n_parts"] += 1
 
     def to_do():
@@ -255,51 +318,21 @@ def _run(data, out, encoder, rows_per_part, verbose, scheduler):
             bar.update(chunk.n_rows, is_work=False)
 
     with contextlib.ExitStack() as stack:
-        bar = stack.enter_context(_Bar(data.n_rows, verbose))
+        bar = stack.enter_context(ProgressBar(data.n_rows, verbose))
         if scheduler is None:
-            parts = ((n, c, *compute(encoder, c.cells)) for n, c in to_do())
+            parts = ((n, c, *compute(encoder, c.cells, missing)) for n, c in to_do())
         else:
             parts = on_cluster(
-                stack.enter_context(connected(scheduler)), encoder, to_do()
+                stack.enter_context(connected(scheduler)), encoder, missing, to_do()
             )
         with contextlib.closing(parts):
             for number, chunk, vectors, bad in parts:
                 write_part(out, number, chunk, data.column, vectors, bad)
                 count(number, chunk)
                 bar.update(chunk.n_rows)
-    return BulkResult(out, **counts)
+    told = dict(reasons.most_common(N_REASONS))
+    return BulkResult(out, **counts, reasons=told, left_out={})
 
 
 def _is_done(out):
     return lambda number: part_path(out, number).is_file()
-
-
-class _Bar:
-    """A progress bar whose rate leaves out the parts that were there."""
-
-    def __init__(self, total, verbose):
-        self.total, self.verbose, self.bar = total, verbose, None
-
-    def __enter__(self):
-        if self.verbose and sys.stderr is not None:  # None: no console
-            from tqdm import tqdm
-
-            self.bar = tqdm(
-                total=self.total, unit="row", desc="encode", file=sys.stderr
-            )
-        return self
-
-    def __exit__(self, *exc):
-        if self.bar is not None:
-            self.bar.close()
-
-    def update(self, n_rows, *, is_work=True):
-        """Move on."""
-        if self.bar is None:
-            return
-        if not is_work:
-            self.bar.initial += n_rows
-            self.bar.n += n_rows
-            self.bar.refresh()
-        else:
-            self.bar.update(n_rows)

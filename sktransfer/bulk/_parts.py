@@ -1,23 +1,30 @@
 """A part of a bulk job: its vectors, and its two files, each there whole or not."""
 
 import contextlib
-import warnings
 
 import numpy as np
 
-from .._cells.column import CellError, pick
+from .._cells.column import CellError
+from .._cells.texts import read_text
+from .._utils.validation import is_null
 from .._utils.whole_file import write_whole
-from ..backbones import load_backbone
 from ..encoders import TextEncoder
 from ..exceptions import BulkError
 
-LATER = "it could not be read at first, and could a moment later"
 NOT_THERE = "there is no such file"
+NULL = "the cell is null"
 REJECTED = "_rejected"
 
 
-def compute(encoder, cells):
+def compute(encoder, cells, missing):
     """Encode the cells of a part.
+
+    Parameters
+    ----------
+    encoder : ImageEncoder or TextEncoder
+    cells : list
+    missing : {"empty", "reject"}
+        What becomes of null cells.
 
     Returns
     -------
@@ -25,15 +32,39 @@ def compute(encoder, cells):
     bad : dict of int to str
         The reason for each row that cannot be encoded.
     """
-    with warnings.catch_warnings():
-        # Rejected rows are written down, each with its reason.
-        warnings.filterwarnings("ignore", message=".* rows cannot be read")
-        vectors = np.asarray(encoder.fit_transform(cells))
-    bad = {int(row): "the cell is null" for row in encoder.missing_rows_}
+    bad: dict[int, str] = {}
+    if missing == "reject":
+        bad = {row: NULL for row, cell in enumerate(cells) if is_null(cell)}
     if isinstance(encoder, TextEncoder):
-        bad = {}  # a null text counts as an empty one
-    bad |= _reasons(encoder, cells, [int(row) for row in encoder.error_rows_])
+        bad |= _no_texts(cells)
+        cells = [None if row in bad else cell for row, cell in enumerate(cells)]
+
+    def keep_reasons(column, reasons):
+        bad.update({row: str(error) for row, error in reasons.items()})
+
+    with _instead_of_warning(encoder, keep_reasons):
+        vectors = np.asarray(encoder.fit_transform(cells))
     return vectors, bad
+
+
+def _no_texts(cells):
+    bad = {}
+    for row, cell in enumerate(cells):
+        try:
+            read_text("" if is_null(cell) else cell)
+        except CellError as err:
+            bad[row] = str(err)
+    return bad
+
+
+@contextlib.contextmanager
+def _instead_of_warning(encoder, function):
+    """Have the reasons of unreadable rows, which are written down, and no warning."""
+    encoder._warn_unreadable = function
+    try:
+        yield
+    finally:
+        del encoder._warn_unreadable
 
 
 def write_part(out, number, chunk, column, vectors, bad):
@@ -58,22 +89,6 @@ def write_part(out, number, chunk, column, vectors, bad):
     _write_table(part_path(out, number), table)
 
 
-def _reasons(encoder, cells, rows):
-    """Say why each of some rows cannot be used."""
-    if not rows:
-        return {}
-    network = load_backbone(encoder.backbone, modality=encoder._modality)
-    found = {}
-    with contextlib.closing(encoder._reader(network)) as reader:
-        results = reader.read(pick(cells, rows))
-        for row, result in zip(rows, results, strict=True):
-            if not isinstance(result, CellError):
-                prepared = reader.prepare([result[1]], encoder._adapt(network))[0]
-                result = prepared.result() if hasattr(prepared, "result") else prepared
-            found[row] = str(result) if isinstance(result, CellError) else LATER
-    return found
-
-
 def part_path(out, number):
     return out / f"part-{number:05d}.parquet"
 
@@ -82,10 +97,11 @@ def rejected_path(out, number):
     return out / REJECTED / f"part-{number:05d}.parquet"
 
 
-def n_rows(path):
+def reasons_in(path):
+    """Return the reason of each rejected row of a part."""
     import pyarrow.parquet as pq
 
-    return pq.read_metadata(path).num_rows
+    return pq.read_table(path, columns=["reason"])["reason"].to_pylist()
 
 
 def _write_table(path, table):

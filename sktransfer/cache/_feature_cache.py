@@ -93,6 +93,9 @@ class FeatureCache:
     2
     """
 
+    # Of a row that runs, for whoever asks for another depth later.
+    _keeps_all_depths = True
+
     def __init__(
         self,
         folder: str | Path | None = None,

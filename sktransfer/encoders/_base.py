@@ -112,13 +112,19 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         MissingRowError, UnreadableRowError
             For a null or unreadable cell, where the policy is "raise".
         ValueError
-            If `X` is a frame whose column has another name than that of `fit`.
+            If `X` is a frame whose column has another name than that of `fit`, or
+            `backbone` was set to another network since.
+
+        Notes
+        -----
+        After `fit` the depth, the pooling and the indicator column are those that were
+        fitted, whatever ``set_params`` has said since; ``fit`` again to change them.
         """
         check_is_fitted(self)
         self._validate_params()
         column = self._column(X)
         self._check_name(column)
-        vectors, bad, nulls = self._encode(column, self._resolved())
+        vectors, bad, nulls = self._encode(column, self._fitted_request())
         return self._finish(vectors, bad, nulls)
 
     def get_feature_names_out(
@@ -136,6 +142,12 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         -------
         ndarray of str objects
             ``photo_0, photo_1, ...``, and ``missingindicator_photo`` last, if asked.
+
+        Raises
+        ------
+        ValueError
+            If `input_features` is not one name, or another than the name in the frame
+            that `fit` saw.
         """
         check_is_fitted(self, "n_features_out_")
         stem = type(self).__name__.lower()
@@ -144,20 +156,26 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
                 raise ValueError(
                     f"input_features should have length 1, got {len(input_features)}."
                 )
+            known = getattr(self, "feature_names_in_", input_features)
+            if input_features[0] != known[0]:
+                raise ValueError(
+                    "input_features is not equal to feature_names_in_: got "
+                    f"{list(input_features)}, and fit saw {list(known)}."
+                )
             stem = input_features[0]
         elif self._column_name is not None:
             stem = self._column_name
-        n_vector = self.n_features_out_ - self.add_indicator
+        n_vector = self.n_features_out_ - self._has_indicator
         # "imageencoder0", as scikit-learn's decompositions, but "photo_0".
         link = "" if stem == type(self).__name__.lower() else "_"
         names = [f"{stem}{link}{i}" for i in range(n_vector)]
-        if self.add_indicator:
+        if self._has_indicator:
             names.append(f"missingindicator_{stem}")
         return np.asarray(names, dtype=object)
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether `transform` can run: always, but where a mean was to be learned."""
-        return hasattr(self, "n_features_out_") or "mean" not in self._policies_in_use()
+        return hasattr(self, "fill_values_") or "mean" not in self._policies_in_use()
 
     def __sklearn_tags__(self) -> Tags:
         """Describe the estimator to scikit-learn."""
@@ -180,6 +198,26 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
             precision=self.precision,
             engine=self.engine,
         )
+
+    def _fitted_request(self):
+        """Return what `fit` resolved; of an encoder without fit, its parameters."""
+        request = self._resolved()
+        if not hasattr(self, "n_features_out_"):
+            return request
+        backbone = request.backbone
+        # Encoders in older saves do not know their network.
+        if backbone.fingerprint != getattr(self, "_fitted_on", backbone.fingerprint):
+            raise ValueError(
+                f"{type(self).__name__} was fitted on another network than "
+                f"{backbone.name!r} is now; its weights or the parameter backbone have "
+                "changed. Fit again."
+            )
+        depth = backbone.resolve_depth(self.depth_, parameter="depth_")
+        return request._replace(depth=depth, pooling=self.pooling_)
+
+    @property
+    def _has_indicator(self):
+        return getattr(self, "_fitted_indicator", self.add_indicator)
 
     def _policies_in_use(self):
         return {self.missing, self._error_policy}
@@ -204,6 +242,8 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         self.n_features_in_ = 1
         self._column_name = column.name
         self._learn_name(column)
+        self._fitted_on = request.backbone.fingerprint
+        self._fitted_indicator = self.add_indicator
         self.depth_ = request.backbone.block_names[request.depth - 1]
         self.pooling_ = request.pooling
         self.n_features_out_ = (
@@ -240,7 +280,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         for row in bad:
             policy = self.missing if row in null_set else self._error_policy
             vectors[row] = values[policy]
-        if not self.add_indicator:
+        if not self._has_indicator:
             return vectors
         flag = np.zeros((len(vectors), 1), dtype=np.float32)
         flag[sorted(bad | null_set)] = 1.0

@@ -39,8 +39,13 @@ class TextEncoder(TextColumn, BaseEncoder):
     max_length : int, default=None
         Tokens of a text that are kept. None: the record's.
     prompt : str, default=None
-        Put in front of each text: the name of a prompt of the record, or the prompt
-        itself. None: the record's default, which most networks do not have.
+        Text to put in front of each text, as it is: ``"query: "`` with its space, or
+        ``""`` for nothing. None takes the record's default prompt; most networks have
+        none.
+    prompt_name : str, default=None
+        Name of a prompt in the network's record, such as ``"query"``, to put in front
+        instead; as in sentence-transformers. A name that the record does not have is an
+        error that lists those that it has.
     normalize : bool, default=False
         Scale each vector to length 1, which is what
         ``SentenceTransformer.encode`` returns for networks whose record ends with a
@@ -116,6 +121,7 @@ class TextEncoder(TextColumn, BaseEncoder):
         **BaseEncoder._parameter_constraints,
         "max_length": "no_validation",  # TextPreprocess.shortened says more
         "prompt": [str, None],
+        "prompt_name": [str, None],
         "missing": [StrOptions(POLICIES | {"empty"})],
     }
 
@@ -127,6 +133,7 @@ class TextEncoder(TextColumn, BaseEncoder):
         pooling: Literal["auto", "mean", "max", "cls", "last"] = "auto",
         max_length: int | None = None,
         prompt: str | None = None,
+        prompt_name: str | None = None,
         normalize: bool = False,
         missing: Literal["empty", "raise", "nan", "zero", "mean"] = "empty",
         add_indicator: bool = False,
@@ -142,6 +149,7 @@ class TextEncoder(TextColumn, BaseEncoder):
         self.pooling = pooling
         self.max_length = max_length
         self.prompt = prompt
+        self.prompt_name = prompt_name
         self.normalize = normalize
         self.missing = missing
         self.add_indicator = add_indicator

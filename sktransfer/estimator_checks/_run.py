@@ -46,6 +46,8 @@ _ALWAYS = (
     _checks_input.check_missing_rows_follow_the_policy,
     _checks_rows.check_one_row_out_for_each_row_in,
     _checks_rows.check_rows_do_not_depend_on_their_neighbours,
+    _checks_rows.check_different_rows_differ,
+    _checks_rows.check_classes_can_be_told_apart,
     _checks_rows.check_batch_size_does_not_matter,
     _checks_rows.check_refit_equals_a_fresh_fit,
     _checks_rows.check_fit_twice_gives_the_same,

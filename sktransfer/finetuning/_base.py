@@ -265,6 +265,13 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
                 f"{self.freeze_depth!r} freezes up to {depth!r}, and the first fit "
                 f"up to {self.freeze_depth_!r}. Use warm_start=False."
             )
+        pooling = self.net_.module_.pooling
+        if request.pooling != pooling:
+            raise ValueError(
+                f"{type(self).__name__} cannot go on training: pooling="
+                f"{self.pooling!r}, and the first fit used {pooling!r}. Use "
+                "warm_start=False."
+            )
         head = self.net_.module_.head.kind
         if head != self.head:
             raise ValueError(
@@ -353,7 +360,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
                 f"{backbone.name!r} is now; its weights or the parameter backbone have "
                 "changed. Fit again."
             )
-        return request._replace(depth=k)
+        return request._replace(depth=k, pooling=self.net_.module_.pooling)
 
     @property
     def backbone_(self) -> Backbone:

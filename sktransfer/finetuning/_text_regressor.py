@@ -46,7 +46,10 @@ class TextRegressor(TextColumn, BaseRegressor):
     max_length : int, default=None
         Tokens kept; None is the network's own limit.
     prompt : str, default=None
-        Put in front of each text: a prompt's name in the network's record, or the text.
+        Text to put in front of each text, as it is. None takes the default prompt of
+        the network's record, if it has one.
+    prompt_name : str, default=None
+        Name of a prompt in the network's record, to put in front instead.
     missing : {"empty", "raise", "prior"}, default="empty"
         A null cell: the empty text, an error, or `fit` leaves the row out with a
         warning and `predict` gives the mean.
@@ -150,6 +153,7 @@ class TextRegressor(TextColumn, BaseRegressor):
         **BaseRegressor._parameter_constraints,
         "max_length": "no_validation",  # TextPreprocess.shortened says more
         "prompt": [str, None],
+        "prompt_name": [str, None],
         "missing": [StrOptions(POLICIES | {"empty"})],
     }
 
@@ -165,6 +169,7 @@ class TextRegressor(TextColumn, BaseRegressor):
         dropout: float = 0.0,
         max_length: int | None = None,
         prompt: str | None = None,
+        prompt_name: str | None = None,
         missing: Literal["empty", "raise", "prior"] = "empty",
         lr: float = 0.0001,
         backbone_lr_scale: float = 1.0,
@@ -199,6 +204,7 @@ class TextRegressor(TextColumn, BaseRegressor):
         self.dropout = dropout
         self.max_length = max_length
         self.prompt = prompt
+        self.prompt_name = prompt_name
         self.missing = missing
         self.lr = lr
         self.backbone_lr_scale = backbone_lr_scale

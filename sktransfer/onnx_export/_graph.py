@@ -6,24 +6,33 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.exceptions import NotFittedError
 
+from .._utils.validation import plain
 from ..backbones import State
 from ..exceptions import ExportError
 from ..finetuning._base import BaseFineTuner
 
 END = "features"
 SAMPLE_TEXTS = ("one", "a text of a few more words, and a second part of it.", "")
-MARGIN = 10  # labels are compared where the best is ahead by so many tolerances
+SAMPLE_WORDS = (
+    "it was late and they sold red cars for a good price in every city".split()
+)
+N_SAMPLE_TEXTS, N_SAMPLE_IMAGES = 32, 8
 
 
 def sample(request):
-    """Return inputs to check with: seeded noise, or texts of three lengths."""
+    """Return inputs to check with: seeded noise, or texts of several lengths."""
     backbone, preprocess = request.backbone, request.preprocess
+    rng = np.random.default_rng(0)
     if backbone.modality == "image":
-        rng = np.random.default_rng(0)
-        noise = rng.integers(0, 256, (4, *preprocess.size, 3), dtype=np.uint8)
-        noise[3] //= 8
-        return {"pixels": noise}
-    state = backbone.batch(preprocess.prepare(list(SAMPLE_TEXTS)))
+        shape = (N_SAMPLE_IMAGES, *preprocess.size, 3)
+        # From bright to nearly black, and in other colours, for more than one label.
+        light = np.linspace(1, 0.1, N_SAMPLE_IMAGES).reshape(-1, 1, 1, 1)
+        light = light * rng.uniform(0.2, 1, (N_SAMPLE_IMAGES, 1, 1, 3))
+        return {"pixels": (rng.integers(0, 256, shape) * light).astype(np.uint8)}
+    texts = list(SAMPLE_TEXTS)
+    while len(texts) < N_SAMPLE_TEXTS:
+        texts.append(" ".join(rng.choice(SAMPLE_WORDS, rng.integers(1, 8))))
+    state = backbone.batch(preprocess.prepare(texts))
     mask = state.mask.numpy().astype(np.int64)
     return {"input_ids": state.hidden.numpy(), "attention_mask": mask}
 
@@ -290,8 +299,26 @@ def _rename(model, names, prefix):
         value.name = names.get(value.name, value.name)
 
 
-def compare(name, graph, inputs, wanted, tolerance):
+def compare(name, graph, inputs, wanted, tolerance, classes=None):
     """Run a graph with onnxruntime and compare it with the pipeline.
+
+    Parameters
+    ----------
+    name : str
+        Name of the last step.
+    graph : onnx.ModelProto
+    inputs : dict of str to ndarray
+    wanted : dict of str to ndarray
+        What the pipeline gives.
+    tolerance : float
+    classes : ndarray, default=None
+        Labels, in the order of the columns of probabilities or scores.
+
+    Returns
+    -------
+    dict of str to int
+        How many rows were compared and, of a classifier, how many labels there were
+        among them.
 
     Raises
     ------
@@ -324,20 +351,50 @@ def compare(name, graph, inputs, wanted, tolerance):
                 f"{gap:.2g}, expected at most {tolerance:g}. Ship the pipeline with "
                 "sktransfer.save, or raise tolerance."
             )
+    compared = {"rows": len(next(iter(inputs.values())))}
     if "label" in wanted:
-        _compare_labels(name, got, wanted, tolerance)
+        known = np.asarray(classes)
+        if known.dtype.kind not in "iub":
+            known = known.astype(str)
+        _compare_labels(name, got, wanted, tolerance, known.tolist())
+        compared["labels"] = len(np.unique(np.asarray(wanted["label"]), axis=0))
+    return compared
 
 
-def _compare_labels(name, got, wanted, tolerance):
-    values = next(v for k, v in wanted.items() if k != "label")
-    values = np.asarray(values).reshape(len(wanted["label"]), -1)
-    if np.ndim(wanted["label"]) == 2 or values.shape[1] == 1:
-        middle = 0.0 if "scores" in wanted else 0.5
-        ahead = np.abs(values - middle).min(1)
-    else:
-        best = np.sort(values, axis=1)
-        ahead = best[:, -1] - best[:, -2]
-    sure = ahead > MARGIN * tolerance
-    same = np.asarray(got["label"]) == np.asarray(wanted["label"])
-    if not same[sure].all():
-        raise ExportError(f"Step {name!r} gives other labels in ONNX.")
+def _compare_labels(name, got, wanted, tolerance, classes):
+    """Compare every label; another one may only be there where the two are level."""
+    (key,) = (key for key in wanted if key != "label")
+    labels, theirs = np.asarray(wanted["label"]), np.asarray(got["label"])
+    if theirs.shape != labels.shape:
+        raise ExportError(
+            f"Step {name!r} gives labels of shape {theirs.shape} in ONNX, expected "
+            f"{labels.shape}."
+        )
+    values = np.asarray(wanted[key], dtype=np.float64).reshape(len(labels), -1)
+    # How far rounding may move the difference of two values.
+    level = 2 * tolerance * max(1.0, np.abs(values).max())
+    middle = 0.0 if key == "scores" else 0.5
+    for place in map(tuple, np.argwhere(theirs != labels)):
+        ahead = np.inf
+        if len(place) == 2 and theirs[place] in (0, 1):  # several labels per row
+            ahead = abs(values[place] - middle)
+        elif len(place) == 1:
+            ahead = _lead(values[place], labels[place], theirs[place], classes, middle)
+        if ahead > level:
+            raise ExportError(
+                f"Step {name!r} gives other labels in ONNX: row {place[0]} of "
+                f"{len(labels)} is {plain(theirs[place])!r}, expected "
+                f"{plain(labels[place])!r}. Ship the pipeline with sktransfer.save."
+            )
+
+
+def _lead(values, label, other, classes, middle):
+    """Return how far a label is ahead of another one in a row of values."""
+    column_of = {known: column for column, known in enumerate(classes)}
+    if other not in column_of:
+        return np.inf
+    if len(values) == 1:  # one score for two classes
+        return abs(values[0] - middle)
+    if len(values) != len(classes):  # scores of pairs of classes
+        return np.inf
+    return values[column_of[label]] - values[column_of[other]]

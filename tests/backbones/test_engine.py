@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from sktransfer import load_backbone
+from sktransfer import BackboneSpec, load_backbone
 from sktransfer._utils.devices import seeded
 from sktransfer.backbones._blocks import Apply
 from sktransfer.backbones._engines.packed import PackedLinear, pack_children
@@ -107,6 +107,19 @@ def test_packing_copies_no_weights_of_the_network():
     before = {id(p) for block in backbone.modules() for p in block.parameters()}
     after = {id(p) for block in ready.modules() for p in block.parameters()}
     assert after == before
+
+
+def test_convolutions_are_all_that_is_copied():
+    name = BackboneSpec("timm/vit_tiny_patch16_224", pretrained=False)
+    backbone = load_backbone(name)
+    ready, _ = prepare_for_inference(backbone, CPU, packed=False)
+    before = {id(p) for block in backbone.modules() for p in block.parameters()}
+    new = [p for m in ready.modules() for p in m.parameters() if id(p) not in before]
+    assert {p.ndim for p in new} == {4}
+    stem = next(p for p in new if p.shape[1:] == (3, 16, 16))
+    assert stem.is_contiguous(memory_format=torch.channels_last)
+    for block in backbone.modules():
+        assert all(p.is_contiguous() for p in block.parameters())
 
 
 def test_compilers_get_the_network_without_packed_layers():

@@ -29,6 +29,8 @@ from sktransfer.backbones._huggingface.load import quiet
 from sktransfer.backbones._huggingface.texts import _module_classes
 from sktransfer.backbones._huggingface.tokenizer import HuggingFaceTokenize, identity_of
 from sktransfer.exceptions import UnknownBackboneError, WeightsMismatchError
+from sktransfer.persistence import load
+from sktransfer.persistence import save as save_model
 
 models = _module_classes()
 
@@ -90,20 +92,23 @@ def test_a_prompt_of_the_record_goes_by_its_name(tmp_path):
         (tmp_path / "e5" / "config_sentence_transformers.json").read_text()
     )
     assert record["default_prompt_name"] == "passage"
-    for ours, theirs in {
-        None: {},
-        "query": {"prompt_name": "query"},
-        "passage": {"prompt_name": "passage"},
-        "the photo ": {"prompt": "the photo "},
-        "": {"prompt": ""},
-    }.items():
-        got = TextEncoder(folder, prompt=ours).fit_transform(TEXTS)
-        assert_same(got, encode(model, **theirs))
+    for options in (
+        {},
+        {"prompt_name": "query"},
+        {"prompt_name": "passage"},
+        {"prompt": "the photo "},
+        {"prompt": "query"},  # a text, and no name
+        {"prompt": ""},
+    ):
+        got = TextEncoder(folder, **options).fit_transform(TEXTS)
+        assert_same(got, encode(model, **options))
     query, passage = (
-        TextEncoder(folder, prompt=name).fit_transform(TEXTS)
+        TextEncoder(folder, prompt_name=name).fit_transform(TEXTS)
         for name in ("query", "passage")
     )
     assert np.abs(query - passage).max() > 1e-3
+    save_model(TextEncoder(folder, prompt_name="query").fit(TEXTS), tmp_path / "saved")
+    assert_same(load(tmp_path / "saved").transform(TEXTS), query)
 
 
 @pytest.mark.parametrize("padding_side", ["left", "right"])

@@ -52,3 +52,25 @@ def test_feature_maps_have_no_tokens(pooling):
 def test_vectors_stay_as_they_are():
     vectors = torch.ones(2, 3)
     assert pool(vectors, None, "none") is vectors
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sums_in_half_precision_neither_overflow_nor_lose_digits(dtype):
+    hidden = torch.full((1, 400, 2), 1000.0, dtype=dtype)
+    hidden[0, :, 1] = 1.0
+    mask = torch.ones(1, 400, dtype=torch.bool)
+    for vectors in (
+        pool(hidden, mask, "mean"),
+        pool(hidden, None, "mean"),
+        pool(hidden, None, "prefix", n_prefix_tokens=400),
+        pool(hidden.mT[..., None], None, "mean"),
+    ):
+        assert vectors.dtype == torch.float32
+        assert vectors.tolist() == [[1000.0, 1.0]]
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_a_row_of_prefix_tokens_alone_is_zeros(pooling):
+    mask = torch.tensor([[True, False, False, False], [True, True, False, False]])
+    got = pool(TOKENS, mask, pooling, n_prefix_tokens=1)
+    assert got[:, 0].tolist() == [0.0, 4.0]

@@ -1,6 +1,8 @@
 """Backbones by name."""
 
 import threading
+import weakref
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from sktransfer import (
     list_backbones,
     load_backbone,
     register_backbone,
+    unload_backbones,
 )
 from sktransfer.backbones import _registry
 from sktransfer.exceptions import UnknownBackboneError, WeightsNotFoundError
@@ -152,3 +155,44 @@ def test_random_weights_are_seeded_and_leave_the_generator_alone():
     assert a is c
     with pytest.raises(TypeError, match="random_state"):
         load_backbone(BackboneSpec("tiny-cnn", random_state=None))
+
+
+def test_a_folder_does_not_hide_a_network_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "resnet18").mkdir()
+    for modality in (None, "image"):
+        with pytest.raises(ValueError, match=r"'\./resnet18' for .* 'timm/resnet18'"):
+            load_backbone(BackboneSpec("resnet18", False), modality=modality)
+    assert len(load_backbone(BackboneSpec("timm/resnet18", False)).blocks) > 1
+    for folder in ("./resnet18", Path("resnet18")):
+        with pytest.raises(WeightsNotFoundError, match="is a folder that holds"):
+            load_backbone(folder)
+
+
+def test_networks_are_let_go_with_their_copies(registered):
+    calls = registered("mine")
+    network = load_backbone("mine")
+    kept = load_backbone("tiny-bert")
+    ImageEncoder("mine").fit_transform(torch.zeros(1, 8, 8, 3).byte().numpy())
+    part = weakref.ref(network.blocks["stem"])
+    ready = weakref.ref(network._prepared["cpu", True][0].blocks["stem"])
+    del network
+    unload_backbones("mine")
+    unload_backbones("tiny-cnn")  # what the builder of "mine" returns
+    assert part() is ready() is None
+    assert load_backbone("tiny-bert") is kept
+    load_backbone("mine")
+    assert len(calls) == 2
+
+
+def test_a_backbone_that_is_held_loses_its_copies_only():
+    network = load_backbone(BackboneSpec("tiny-bert", random_state=77))
+    encoder = TextEncoder(network, cache=None)
+    want = encoder.fit_transform(["some words"])
+    assert network._prepared
+    unload_backbones(network)
+    assert not network._prepared
+    assert load_backbone(BackboneSpec("tiny-bert", random_state=77)) is not network
+    assert (encoder.transform(["some words"]) == want).all()
+    unload_backbones()
+    assert not _registry._loaded

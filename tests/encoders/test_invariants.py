@@ -237,8 +237,9 @@ def test_unknown_devices_are_refused(cls):
     X, _ = rows_for(cls, n=3)
     with pytest.raises(ValueError, match="device='tpu9' is not a device"):
         cls(TOY[cls], device="tpu9").fit(X)
-    with pytest.raises(ValueError, match="torch sees . CUDA devices"):
-        cls(TOY[cls], device="cuda:77").fit(X)
+    for device in ("cuda:77", "meta"):
+        with pytest.raises(ValueError, match=f"device='{device}' was asked for, but"):
+            cls(TOY[cls], device=device).fit(X)
 
 
 @pytest.mark.parametrize(
@@ -297,3 +298,44 @@ def test_a_fine_tuned_network_wants_the_column_that_fit_saw():
     model.fit(frame, [1, 0] * 3)
     with pytest.raises(ValueError, match="'a', and got one with the column 'b'"):
         model.predict(frame.rename(columns={"a": "b"}))
+
+
+def test_parameters_set_after_fit_wait_for_the_next_fit(cls):
+    X, _ = rows_for(cls, n=6)
+    encoder = cls(TOY[cls], pooling="mean").fit(X).set_output(transform="pandas")
+    want = encoder.transform(X)
+    encoder.set_params(depth=-1, pooling="max", add_indicator=True)
+    pd.testing.assert_frame_equal(encoder.transform(X), want)
+    assert list(encoder.get_feature_names_out()) == list(want.columns)
+    again = encoder.fit(X).transform(X)
+    assert again.shape[1] == encoder.n_features_out_ == len(again.columns)
+    assert again.columns[-1].startswith("missingindicator")
+    fresh = cls(TOY[cls], depth=-1, pooling="max", add_indicator=True)
+    np.testing.assert_array_equal(again, fresh.fit(X).transform(X))
+
+
+def test_another_network_after_fit_is_refused(cls):
+    X, _ = rows_for(cls, n=3)
+    encoder = cls(TOY[cls]).fit(X)
+    other = sktransfer.BackboneSpec(TOY[cls], pretrained=False, random_state=5)
+    with pytest.raises(ValueError, match="fitted on another network.*Fit again"):
+        encoder.set_params(backbone=other).transform(X)
+    assert encoder.fit(X).transform(X).shape == (3, encoder.n_features_out_)
+
+
+def test_a_mean_that_was_not_learned_is_no_fit(cls):
+    X, _ = rows_for(cls, n=3)
+    encoder = cls(TOY[cls], missing="zero").fit(X).set_params(missing="mean")
+    with pytest.raises(NotFittedError):
+        encoder.transform([X[0], None])
+
+
+def test_names_of_another_column_are_refused(cls):
+    X, _ = rows_for(cls, n=3)
+    series = pd.Series(list(X), name="mail", dtype=object)
+    encoder = cls(TOY[cls]).fit(series.to_frame())
+    assert encoder.get_feature_names_out(["mail"])[0] == "mail_0"
+    with pytest.raises(ValueError, match="input_features is not equal to feature_na"):
+        encoder.get_feature_names_out(["other"])
+    # A Series says what a column is called, and no name that has to stay.
+    assert encoder.fit(series).get_feature_names_out(["other"])[0] == "other_0"

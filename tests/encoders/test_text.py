@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from sktransfer import TextEncoder, load_backbone
+from sktransfer import TextClassifier, TextEncoder, load_backbone
 from sktransfer.exceptions import MissingRowError, UnreadableRowError
 
 TEXTS = ["first text", "a second, longer one", "", "ümlaut 🙂"]
@@ -85,9 +85,16 @@ def test_a_prompt_is_put_in_front_or_taken_from_the_record():
     record = dataclasses.replace(toy.preprocess, prompts={"query": "find: "})
     prompted = dataclasses.replace(toy, preprocess=record, fingerprint="prompted")
     want = TextEncoder("tiny-bert").fit_transform(["find: me"])
-    for prompt in ("query", "find: "):
-        got = TextEncoder(prompted, prompt=prompt).fit_transform(["me"])
+    for options in ({"prompt_name": "query"}, {"prompt": "find: "}):
+        got = TextEncoder(prompted, **options).fit_transform(["me"])
         np.testing.assert_array_equal(got, want)
+    for estimator in (TextEncoder(prompted), TextClassifier(prompted)):
+        with pytest.raises(ValueError, match=r"'qurey' is not in .*\['query'\]"):
+            estimator.set_params(prompt_name="qurey").fit(["me", "you"], [0, 1])
+        with pytest.raises(ValueError, match="were both given"):
+            estimator.set_params(prompt_name="query", prompt="").fit(["a", "b"], [0, 1])
+    with pytest.raises(ValueError, match="has no prompts"):
+        TextEncoder("tiny-bert", prompt_name="query").fit(["me"])
     record = dataclasses.replace(record, default_prompt="find: ")
     prompted = dataclasses.replace(prompted, preprocess=record)
     got = TextEncoder(prompted).fit_transform(["me"])

@@ -160,6 +160,34 @@ class LooksAtTheBatch(TextEncoder):
         return vectors - vectors.mean(axis=0)
 
 
+class IsConstant(TextEncoder):
+    def _finish(self, vectors, bad, nulls):
+        return super()._finish(np.ones_like(vectors), bad, nulls)
+
+
+class KeepsTheLengthOnly(TextEncoder):
+    def _encode(self, column, request):
+        vectors, bad, nulls = super()._encode(column, request)
+        for vector, text in zip(vectors, column.cells, strict=True):
+            if text is not None:
+                vector[:] = len(text)
+        return vectors, bad, nulls
+
+
+class PredictsOneClass(ProbeClassifier):
+    def fit(self, X, y, sample_weight=None):
+        super().fit(X, y, sample_weight)
+        self.head_.coef_ *= 0
+        return self
+
+
+class PredictsTheMean(ProbeRegressor):
+    def fit(self, X, y, sample_weight=None):
+        super().fit(X, y, sample_weight)
+        self.head_.coef_ *= 0
+        return self
+
+
 class LooksAtTheBatchSize(TextEncoder):
     def transform(self, X):
         size = 32 if self.batch_size == "auto" else self.batch_size
@@ -394,7 +422,7 @@ class CannotBePickled(TextEncoder):
 
 class ForgetsInAPickle(TextEncoder):
     def __getstate__(self):
-        return super().__getstate__() | {"pooling": "max"}
+        return super().__getstate__() | {"normalize": True}
 
 
 class AsksTheClock(TextEncoder):
@@ -499,6 +527,10 @@ FAULTS = {
     KeepsItsFirstBackbone: "check_a_new_backbone_takes_effect",
     KeepsItsFirstRows: "check_refit_equals_a_fresh_fit",
     LooksAtTheBatch: "check_rows_do_not_depend_on_their_neighbours",
+    IsConstant: "check_different_rows_differ",
+    KeepsTheLengthOnly: "check_classes_can_be_told_apart",
+    PredictsOneClass: "check_classes_can_be_told_apart",
+    PredictsTheMean: "check_classes_can_be_told_apart",
     LooksAtTheBatchSize: "check_batch_size_does_not_matter",
     ChangesItsRows: "check_X_and_y_are_left_alone",
     LoadsInInit: "check_looking_loads_nothing",

@@ -216,3 +216,16 @@ def test_a_gpu_learns_what_the_cpu_learns(precision):
     )
     tuned = ImageEncoder(gpu.backbone_, device="cpu").fit_transform(X)
     assert np.isfinite(tuned).all()
+
+
+@pytest.mark.parametrize("freeze_depth", ["all", -1])
+def test_parameters_set_after_fit_wait_for_the_next_fit(freeze_depth):
+    model = TextClassifier(
+        "tiny-bert", freeze_depth=freeze_depth, pooling="mean", random_state=0
+    )
+    want = model.fit(TEXTS, LABELS).predict_proba(TEXTS)
+    model.set_params(pooling="max", freeze_depth=0)
+    np.testing.assert_array_equal(model.predict_proba(TEXTS), want)
+    model.set_params(warm_start=True, freeze_depth=freeze_depth)
+    with pytest.raises(ValueError, match="pooling='max', and the first fit used 'mean"):
+        model.fit(TEXTS, LABELS)

@@ -27,6 +27,7 @@ from sktransfer import (
 )
 from sktransfer.exceptions import ExportError, MissingRowError, UnreadableRowError
 from sktransfer.onnx_export import prepare_inputs, to_onnx
+from sktransfer.onnx_export._graph import compare
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -149,6 +150,10 @@ def test_the_graph_says_what_it_is(tmp_path):
     assert record["fingerprint"] == load_backbone("tiny-bert").fingerprint
     assert record["classes"] == ["a", "b", "c"]
     assert record["steps"] == ["textencoder", "logisticregression"]
+    assert record["compared"] == {
+        "rows": 3,
+        "labels": len(set(model.predict(TEXTS[:3]))),
+    }
 
 
 class Doubler(TransformerMixin, BaseEstimator):
@@ -168,7 +173,8 @@ class Skewed(StandardScaler):
 
 
 def test_a_step_without_a_form_is_named_and_nothing_is_written(tmp_path):
-    model = make_pipeline(TextEncoder("tiny-bert"), Doubler(), LogisticRegression())
+    head = LogisticRegression(max_iter=1000)
+    model = make_pipeline(TextEncoder("tiny-bert"), Doubler(), head)
     model.fit(TEXTS, LABELS)
     with pytest.raises(ExportError, match=r"Step 'doubler' \(Doubler\)"):
         to_onnx(model, tmp_path / "m.onnx")
@@ -248,3 +254,72 @@ def test_a_null_text_is_the_empty_text_unless_the_encoder_says_otherwise():
     encoder.set_params(missing="zero")
     with pytest.raises(MissingRowError, match="row 1 is missing, and the graph"):
         prepare_inputs(encoder, ["a", None])
+
+
+class TestLabels:
+    """What `compare` says of a graph whose labels are not the pipeline's."""
+
+    def compare(self, monkeypatch, wanted, got, classes):
+        class Session:
+            def __init__(self, *args, **kwargs):
+                pass
+
+            def run(self, names, inputs):
+                return [got[name] for name in names]
+
+        class Graph:
+            def SerializeToString(self):  # noqa: N802
+                return b""
+
+        monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+        inputs = {"pixels": np.zeros(len(wanted["label"]))}
+        return compare("last", Graph(), inputs, wanted, 1e-3, classes)
+
+    def test_labels_of_rows_that_no_class_is_sure_of_are_compared(self, monkeypatch):
+        """Of forty classes with almost the same probability."""
+        chances = np.full((3, 40), 1 / 40)
+        chances[:, 7] += 1e-5
+        wanted = {"label": np.full(3, 7), "probabilities": chances}
+        good = {**wanted, "label": np.array([7, 3, 7])}  # level with the best
+        classes = np.arange(40)
+        assert self.compare(monkeypatch, wanted, good, classes) == {
+            "rows": 3,
+            "labels": 1,
+        }
+        bad = {**wanted, "label": np.full(3, -5)}
+        with pytest.raises(ExportError, match="row 0 of 3 is -5, expected 7"):
+            self.compare(monkeypatch, wanted, bad, classes)
+
+    @pytest.mark.parametrize(
+        ("values", "label", "classes"),
+        [
+            ({"probabilities": [[0.1, 0.2, 0.7]]}, ["c"], ["a", "b", "c"]),
+            ({"scores": [[1.5]]}, ["b"], ["a", "b"]),
+            ({"scores": [[1.0, 2.0, 3.0]]}, ["d"], ["a", "b", "c", "d"]),
+            ({"probabilities": [[0.9, 0.6]]}, [[1, 1]], None),
+        ],
+    )
+    def test_another_label_is_an_error(self, monkeypatch, values, label, classes):
+        values = {key: np.array(value) for key, value in values.items()}
+        wanted = {"label": np.array(label), **values}
+        assert self.compare(monkeypatch, wanted, wanted, classes)["rows"] == 1
+        other = [[1, 0]] if classes is None else ["a"]
+        with pytest.raises(ExportError, match="gives other labels in ONNX: row 0"):
+            self.compare(
+                monkeypatch, wanted, {**values, "label": np.array(other)}, classes
+            )
+        with pytest.raises(ExportError, match=r"labels of shape \(2"):
+            self.compare(
+                monkeypatch, wanted, {**values, "label": np.array(other * 2)}, classes
+            )
+
+
+def test_labels_are_compared_without_rows_of_the_caller(tmp_path):
+    y = np.arange(40).repeat(2)
+    texts = [f"text number {i} about {k}" for i, k in enumerate(y)]
+    model = make_pipeline(TextEncoder("tiny-bert"), LogisticRegression(C=0.01))
+    path = to_onnx(model.fit(texts, y), tmp_path / "m.onnx")
+    metadata = onnxruntime.InferenceSession(str(path)).get_modelmeta()
+    record = json.loads(metadata.custom_metadata_map["sktransfer"])
+    assert record["compared"]["rows"] == 32
+    assert record["compared"]["labels"] > 1

@@ -220,11 +220,11 @@ def test_compile_computes_the_same_on_a_card():
 @pytest.mark.parametrize(
     ("process", "n_cuda", "expected"),
     [
-        ("MainProcess", 2, "cuda"),
+        ("MainProcess", 2, "cuda:0"),
         ("LokyProcess-1", 2, "cuda:0"),
         ("LokyProcess-2", 2, "cuda:1"),
         ("LokyProcess-3", 2, "cuda:0"),
-        ("LokyProcess-3", 1, "cuda"),
+        ("LokyProcess-3", 1, "cuda:0"),
     ],
 )
 def test_workers_take_the_devices_in_turn(monkeypatch, process, n_cuda, expected):
@@ -234,6 +234,30 @@ def test_workers_take_the_devices_in_turn(monkeypatch, process, n_cuda, expected
     for device in ("auto", "cuda"):
         assert resolve_device(device) == torch.device(expected)
     assert resolve_device("cuda:0") == torch.device("cuda:0")
+
+
+def test_a_device_has_one_name(monkeypatch):
+    assert resolve_device("cpu:0") == resolve_device(CPU) == CPU
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert str(resolve_device("cuda")) == str(resolve_device("cuda:0")) == "cuda:0"
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 2)
+    assert str(resolve_device("cuda")) == str(resolve_device("auto")) == "cuda:2"
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert str(resolve_device("mps:0")) == "mps"
+
+
+@pytest.mark.parametrize(
+    "device", ["mps", "xpu", "meta", "hip", "vulkan", "cpu:1", "cuda:1"]
+)
+def test_what_cannot_compute_here_is_refused(monkeypatch, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.xpu, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=rf"'{device}' .* \['cpu', 'cuda:0'\]"):
+        resolve_device(device)
 
 
 class Named:

@@ -16,6 +16,8 @@ from .prepare import prepare_for_inference
 # Greatest difference from torch, relative to the greatest value of a depth.
 TOLERANCES = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 5e-2}
 MAX_KEPT = 4  # networks of a backbone and process; each holds the weights once more
+# What a fork has copied: to free it would be to wait for threads of the parent.
+_of_other_processes: list = []
 TEXTS = (
     "a text of some more words than the others have, with punctuation!",
     "three words here",
@@ -125,6 +127,15 @@ def _keep(backbone, key, function):
     for old in own[: max(0, len(own) - MAX_KEPT + 1)]:
         kept.pop(old, None)
     kept[key] = function
+
+
+def forget_prepared(backbone):
+    """Let a backbone's copies, and the networks of engines, go."""
+    kept = backbone._prepared
+    for key in list(kept):
+        value = kept.pop(key, None)
+        if isinstance(key, EngineKey) and key.pid != os.getpid():
+            _of_other_processes.append(value)
 
 
 def _proved(backbone, preprocess, key, device):

@@ -65,15 +65,14 @@ def _pack(backbone, device):
 
 
 def _fold_and_lay_out(backbone, device):
-    import torch
-
     folded = False
     ready = backbone
     if backbone.modality == "image":
-        candidate, n_folded = _changed(backbone, copy.deepcopy, _fold_children)
+        # Folding makes new convolutions; all other weights are those of the backbone.
+        candidate, n_folded = _changed(backbone, _copy_sharing_tensors, _fold_children)
         folded = n_folded > 0 and _same_output(backbone, candidate)
-        ready = candidate if folded else _replaced(backbone, copy.deepcopy)
-        ready = _replaced(ready, lambda m: m.to(memory_format=torch.channels_last))
+        ready = candidate if folded else _replaced(backbone, _copy_sharing_tensors)
+        ready = _replaced(ready, _channels_last)
     if device.type != "cpu":
         source = ready
         ready = load_onto(
@@ -104,6 +103,19 @@ def _copy_sharing_tensors(module):
     """Copy the structure of a module, and none of its weights."""
     tensors = itertools.chain(module.parameters(), module.buffers())
     return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+
+
+def _channels_last(module):
+    """Lay out the weights of convolutions anew, in tensors of their own."""
+    import torch
+    from torch import nn
+
+    for part in module.modules():
+        for name, weight in list(part.named_parameters(recurse=False)):
+            if weight.ndim == 4:
+                laid = weight.detach().contiguous(memory_format=torch.channels_last)
+                setattr(part, name, nn.Parameter(laid, requires_grad=False))
+    return module
 
 
 def _fold_children(module):
