@@ -44,7 +44,7 @@ def add_parser(commands):
     encode.add_argument("--pooling", default="auto")
     encode.add_argument(
         "--cell",
-        choices=("path", "base64", "url", "bytes"),
+        choices=("path", "base64", "url", "intranet", "bytes"),
         default="path",
         help="what a string in a column of images is (default: path)",
     )

@@ -5,8 +5,9 @@ import functools
 from concurrent.futures import ThreadPoolExecutor, wait
 
 from .._cells.column import CellError
-from .._cells.images import decode_image, hash_image, read_image
+from .._cells.images import URLS, decode_image, hash_image, read_image
 from .._cells.texts import hash_text, read_text
+from .._untrusted.web import Fetcher
 
 IMAGES_A_CHUNK = 64
 TEXTS_A_CHUNK = 4096
@@ -72,6 +73,8 @@ class ImageReader:
         import torch
 
         self.source, self.max_pixels = source, max_pixels
+        # One reader a call, so that a URL in many rows is fetched once.
+        self.fetch = Fetcher(private=source != "url").fetch if source in URLS else None
         # A joblib worker's share of the cores, which torch knows.
         n_threads = min(MAX_THREADS, torch.get_num_threads())
         self.threads = ThreadPoolExecutor(n_threads, thread_name_prefix="sktransfer")
@@ -84,7 +87,7 @@ class ImageReader:
     def _read_one(self, cell):
         try:
             content = read_image(
-                cell, self.source, self.deepest.append, self.max_pixels
+                cell, self.source, self.deepest.append, self.max_pixels, self.fetch
             )
             return hash_image(content), content
         except CellError as err:

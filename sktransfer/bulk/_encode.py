@@ -65,7 +65,7 @@ def encode(
     modality: Literal["image", "text"] | None = None,
     depth: int | str = "all",
     pooling: Literal["auto", "mean", "max", "cls", "last"] = "auto",
-    cell: Literal["path", "base64", "url", "bytes"] = "path",
+    cell: Literal["path", "base64", "url", "intranet", "bytes"] = "path",
     keep: Sequence[str] = (),
     rows_per_part: int = 1024,
     batch_size: int | Literal["auto"] = "auto",
@@ -100,7 +100,7 @@ def encode(
         None asks the backbone; without one, images for a folder of them, else texts.
     depth, pooling, batch_size, device, precision, cache : see `ImageEncoder`
         `cache` is None by default: a part that is finished is not computed again.
-    cell : {"path", "base64", "url", "bytes"}, default="path"
+    cell : {"path", "base64", "url", "intranet", "bytes"}, default="path"
         What a string in a column of images is. Relative paths start at the folder of
         the file that names them.
     keep : sequence of str, default=()
