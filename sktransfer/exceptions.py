@@ -7,6 +7,7 @@ Every error is also the builtin that one would catch without knowing it::
     ├── UnknownBackboneError   (ValueError)      no network goes by that name
     ├── WeightsNotFoundError   (OSError)         its weights are not here
     ├── WeightsMismatchError   (ValueError)      the weights are not the expected ones
+    ├── RemoteCodeError        (ValueError)      a record asks for code of its own
     ├── BulkError              (ValueError)      a job cannot use the source or folder
     ├── BackboneCutError       (ValueError)      the blocks are not the network
     ├── DepthError             (ValueError)      a depth that the network does not have
@@ -43,6 +44,7 @@ __all__ = [
     "NewerProtocolError",
     "NonFiniteLossError",
     "PoolingError",
+    "RemoteCodeError",
     "SKTransferError",
     "SaveError",
     "UnknownBackboneError",
@@ -74,6 +76,10 @@ class WeightsNotFoundError(SKTransferError, OSError):
 
 class WeightsMismatchError(SKTransferError, ValueError):
     """A weights file is not the one that was published under that name."""
+
+
+class RemoteCodeError(SKTransferError, ValueError):
+    """A network's record asks for code of its own, or for files elsewhere."""
 
 
 class BackboneCutError(SKTransferError, ValueError):

@@ -4,6 +4,7 @@ import importlib.util
 import io
 import os
 import random
+import shutil
 import socket
 import sys
 from pathlib import Path
@@ -154,6 +155,23 @@ def bad_images(pixels, tmp_path):
     cells["float_array"] = np.zeros((4, 4, 3))
     cells["empty_bytes"] = b""
     return cells
+
+
+@pytest.fixture
+def hub_cache(monkeypatch, tmp_path_factory):
+    """Give ``add(name, folder)``: a repository in the hub's local cache."""
+    import huggingface_hub
+
+    cache = tmp_path_factory.mktemp("hub")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+
+    def add(name, folder):
+        repository = cache / f"models--{name.replace('/', '--')}"
+        (repository / "refs").mkdir(parents=True)
+        (repository / "refs" / "main").write_text("0" * 40)
+        shutil.copytree(folder, repository / "snapshots" / ("0" * 40))
+
+    return add
 
 
 def has_wheel(package):

@@ -19,6 +19,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     {"exceptions"},
     {"_utils"},
+    {"_untrusted"},
     {"_cells", "cache"},
     {"backbones"},
     {"_extraction"},

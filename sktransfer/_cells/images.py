@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from .._untrusted.web import FetchError, fetch
 from .column import CellError
 from .ground import to_rgb
 from .guess import is_image_struct
 
-SOURCES = ("path", "base64", "url", "bytes")
-URL_TIMEOUT_S = 10.0
-MAX_DOWNLOAD_BYTES = 64 * 2**20
+SOURCES = ("path", "base64", "url", "intranet", "bytes")
+URLS = ("url", "intranet")
 # Beyond this ratio only the middle of an image is resized; a thin strip blown up
 # to the network's input size would otherwise need gigabytes.
 MAX_ASPECT_RATIO = 8
@@ -77,7 +77,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_locks)
 
 
-def read_image(cell, source, on_deep=None, max_pixels=None):
+def read_image(cell, source, on_deep=None, max_pixels=None, fetch_url=None):
     """Fetch the content of a cell without decoding it.
 
     Parameters
@@ -85,13 +85,17 @@ def read_image(cell, source, on_deep=None, max_pixels=None):
     cell : str, Path, bytes, PIL.Image.Image, ndarray or dict
         One non-null cell. A dict is one of the hub's, ``{"bytes": ..., "path": ...}``,
         whose bytes count where it has them.
-    source : {"path", "base64", "url", "bytes"}
-        What a string is. ``"bytes"`` opens no string and no path at all.
+    source : {"path", "base64", "url", "intranet", "bytes"}
+        How to interpret a string. "intranet" are URLs whose hosts may have private
+        addresses. "bytes" opens no string and no path at all.
     on_deep : callable, default=None
         As in `decode_image`, for PIL images.
     max_pixels : int, default=None
         Most pixels that an image may have, which its header says before it is decoded.
         None is Pillow's limit, twice ``PIL.Image.MAX_IMAGE_PIXELS``.
+    fetch_url : callable, default=None
+        ``fetch_url(url)`` gives the content of a URL, or raises FetchError; None
+        fetches it.
 
     Returns
     -------
@@ -109,7 +113,7 @@ def read_image(cell, source, on_deep=None, max_pixels=None):
             raise CellError("it is empty (0 bytes)")
         return _checked(content, max_pixels)
     if isinstance(cell, (str, Path)):
-        return _checked(_read_string(cell, source), max_pixels)
+        return _checked(_read_string(cell, source, fetch_url), max_pixels)
     if isinstance(cell, np.ndarray):
         return _checked(_check_array(cell), max_pixels)
     if hasattr(cell, "convert") and hasattr(cell, "getexif"):  # PIL image
@@ -121,11 +125,11 @@ def read_image(cell, source, on_deep=None, max_pixels=None):
         inner = cell.get("path") if cell.get("bytes") is None else cell["bytes"]
         if inner is None:
             raise CellError("it has neither bytes nor a path")
-        return read_image(inner, source, on_deep, max_pixels)
+        return read_image(inner, source, on_deep, max_pixels, fetch_url)
     raise CellError(f"a cell of type {type(cell).__name__} is no image")
 
 
-def _read_string(cell, source):
+def _read_string(cell, source, fetch_url):
     if source == "path":
         return _read_file(cell)
     if source == "bytes":
@@ -135,7 +139,12 @@ def _read_string(cell, source):
         )
     if isinstance(cell, Path):
         raise CellError(f"it is a path, and source={source!r} opens no files")
-    return _read_base64(cell) if source == "base64" else _read_url(cell)
+    if source == "base64":
+        return _read_base64(cell)
+    try:
+        return fetch_url(cell) if fetch_url else fetch(cell, private=source != "url")
+    except FetchError as err:
+        raise CellError(f"the URL cannot be fetched: {err}") from err
 
 
 def _read_file(path):
@@ -190,38 +199,6 @@ def _read_base64(text):
         raise CellError(f"it is not base64 ({err})") from err
     if not content:
         raise CellError("it is an empty base64 string")
-    return content
-
-
-def _read_url(url):
-    import http.client
-    import urllib.error
-    import urllib.request as request
-
-    if not url.startswith(("http://", "https://")):
-        raise CellError("only http:// and https:// URLs are fetched")
-    # An opener of its own: the default one would also follow file: and ftp: URLs.
-    opener = request.OpenerDirector()
-    for handler in (
-        request.HTTPHandler,
-        request.HTTPSHandler,
-        request.HTTPRedirectHandler,
-        request.HTTPDefaultErrorHandler,
-        request.HTTPErrorProcessor,
-    ):
-        opener.add_handler(handler())
-    try:
-        with opener.open(url, timeout=URL_TIMEOUT_S) as response:
-            content = response.read(MAX_DOWNLOAD_BYTES + 1)
-    except urllib.error.HTTPError as err:
-        err.close()
-        raise CellError(f"the URL cannot be fetched ({err})") from err
-    except (OSError, http.client.HTTPException, ValueError) as err:
-        raise CellError(f"the URL cannot be fetched ({err})") from err
-    if len(content) > MAX_DOWNLOAD_BYTES:
-        raise CellError(f"the URL sends more than {MAX_DOWNLOAD_BYTES >> 20} MiB")
-    if not content:
-        raise CellError("the URL sends 0 bytes")
     return content
 
 

@@ -93,7 +93,7 @@ def _add_network(group):
 def _add_images(group):
     group.add_argument(
         "--cell",
-        choices=("path", "base64", "url", "bytes"),
+        choices=("path", "base64", "url", "intranet", "bytes"),
         default="path",
         help="how to read a string in a column of images (default: path, from the "
         "folder of its file)",

@@ -6,8 +6,9 @@ from concurrent.futures import Future, wait
 
 from .._cells import digests
 from .._cells.column import CellError
-from .._cells.images import decode_image, hash_image, read_image
+from .._cells.images import URLS, decode_image, hash_image, read_image
 from .._cells.texts import hash_text, read_text
+from .._untrusted.web import Fetcher
 from .._utils.threads import readers
 
 IMAGES_A_CHUNK = 64
@@ -71,6 +72,8 @@ class ImageReader:
 
     def __init__(self, source, max_pixels=None):
         self.source, self.max_pixels = source, max_pixels
+        # One reader a call, so that a URL in many rows is fetched once.
+        self.fetch = Fetcher(private=source != "url").fetch if source in URLS else None
         self.deepest: list[int] = []  # greatest value of each image of 16 bits
         self._started: list[Future] = []
 
@@ -88,7 +91,7 @@ class ImageReader:
         try:
             remember = digests.before_reading(cell, self.max_pixels)
             content = read_image(
-                cell, self.source, self.deepest.append, self.max_pixels
+                cell, self.source, self.deepest.append, self.max_pixels, self.fetch
             )
             digest = hash_image(content)
             if self.source == "path":

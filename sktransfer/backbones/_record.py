@@ -4,6 +4,13 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .._untrusted.records import (
+    ADAPTER,
+    check_activations,
+    check_record,
+    is_record,
+    records_of_modules,
+)
 from ..exceptions import UnknownBackboneError, WeightsNotFoundError
 from ._hub import from_hub, listing
 
@@ -12,6 +19,15 @@ EXPECTED = (
     "of transformers' (config.json with 'model_type', as save_pretrained writes it) or "
     "of sentence-transformers' (modules.json)"
 )
+# Where a repository of the hub may ask for code of its own, beside its modules.
+HUB_RECORDS = (
+    "config.json",
+    "tokenizer_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    ADAPTER,
+)
+MODULES = "modules.json"
 
 
 class Record(NamedTuple):
@@ -41,8 +57,11 @@ def read_record(name):
         If there is no record, or the hub is out of reach.
     UnknownBackboneError
         If the record is of a network that reads neither images nor texts.
+    RemoteCodeError
+        If it asks for code of its own.
     """
-    if _has(name, "modules.json"):
+    refuse_code(name)
+    if _has(name, MODULES):
         return Record("sentence-transformers", ("text",))
     config = _read(name, "config.json") or {}
     if "architecture" in config:
@@ -57,6 +76,35 @@ def read_record(name):
     raise WeightsNotFoundError(
         f"backbone={name!r} is {what}; expected {EXPECTED}, or a registered name."
     )
+
+
+def refuse_code(name):
+    """Refuse a folder or a repository of the hub that asks for code of its own.
+
+    Raises
+    ------
+    RemoteCodeError
+        If any of its JSON files does.
+    WeightsNotFoundError
+        If one of them is no JSON.
+    """
+    if Path(name).is_dir():
+        paths = sorted(path.relative_to(name) for path in Path(name).rglob("*.json"))
+        for path in filter(is_record, [path.as_posix() for path in paths]):
+            check_record(name, path, _read(name, path))
+        modules = _read(name, MODULES)
+    else:
+        modules = _read(name, MODULES)
+        files = [*HUB_RECORDS]
+        if modules is not None:
+            check_record(name, MODULES, modules)
+            files += records_of_modules(modules)
+        for file in dict.fromkeys(files):
+            content = _read(name, file)
+            if content is not None:
+                check_record(name, file, content)
+    if modules is not None:
+        check_activations(name, modules, lambda path: _read(name, path))
 
 
 def _of_transformers(name, config):
@@ -102,7 +150,7 @@ def _read(name, file):
             return None
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise WeightsNotFoundError(
             f"backbone={name!r}: its {file} is not JSON ({err}); expected {EXPECTED}."
         ) from err

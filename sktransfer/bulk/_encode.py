@@ -79,7 +79,7 @@ def encode(
     prompt: str | None = None,
     prompt_name: str | None = None,
     normalize: bool = False,
-    cell: Literal["path", "base64", "url", "bytes"] = "path",
+    cell: Literal["path", "base64", "url", "intranet", "bytes"] = "path",
     max_pixels: int | None = None,
     missing: Literal["empty", "reject"] | None = None,
     keep: Sequence[str] = (),
@@ -125,7 +125,7 @@ def encode(
         Images only, as in `ImageEncoder`.
     max_length, prompt, prompt_name : default=None
         Texts only, as in `TextEncoder`.
-    cell : {"path", "base64", "url", "bytes"}, default="path"
+    cell : {"path", "base64", "url", "intranet", "bytes"}, default="path"
         How to read a string in a column of images. Relative paths start at the folder
         of the file that names them.
     missing : {"empty", "reject"}, default=None

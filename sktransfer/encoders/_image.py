@@ -40,9 +40,10 @@ class ImageEncoder(ImageColumn, BaseEncoder):
         Height and width that the network sees, in pixels. None: the record's.
     normalize : bool, default=False
         Scale each vector to length 1.
-    source : {"path", "base64", "url", "bytes"}, default="path"
-        What a string is. With "bytes" no string is ever opened, which is what a
-        service wants. URLs have 10 s and 64 MiB.
+    source : {"path", "base64", "url", "intranet", "bytes"}, default="path"
+        How to interpret strings. "url" fetches from public addresses only, "intranet"
+        also from private ones; each URL has 10 s and 64 MiB, and is fetched once per
+        call. "bytes" opens no string at all, which is what a service wants.
     max_pixels : int, default=None
         Most pixels that an image may have; one with more is unreadable, and is not
         decoded. None is Pillow's limit, 178 million.
@@ -135,7 +136,7 @@ class ImageEncoder(ImageColumn, BaseEncoder):
         pooling: Literal["auto", "mean", "max", "cls", "last"] = "auto",
         image_size: int | None = None,
         normalize: bool = False,
-        source: Literal["path", "base64", "url", "bytes"] = "path",
+        source: Literal["path", "base64", "url", "intranet", "bytes"] = "path",
         max_pixels: int | None = None,
         missing: Literal["raise", "nan", "zero", "mean"] = "raise",
         on_error: Literal["raise", "nan", "zero", "mean"] = "raise",

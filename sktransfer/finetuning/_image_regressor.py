@@ -49,8 +49,10 @@ class ImageRegressor(ImageColumn, BaseRegressor):
         Share of the pooled features that is dropped in training.
     image_size : int, default=None
         Height and width in pixels that images are brought to; None is the network's.
-    source : {"path", "base64", "url", "bytes"}, default="path"
-        How to interpret strings. "bytes" opens no string at all.
+    source : {"path", "base64", "url", "intranet", "bytes"}, default="path"
+        How to interpret strings. "url" fetches from public addresses only, "intranet"
+        also from private ones; each URL has 10 s and 64 MiB, and is fetched once per
+        call. "bytes" opens no string at all, which is what a service wants.
     max_pixels : int, default=None
         Most pixels that an image may have; one with more is unreadable, and is not
         decoded. None is Pillow's limit, 178 million.
@@ -184,7 +186,7 @@ class ImageRegressor(ImageColumn, BaseRegressor):
         probe_C: float = 0.01,
         dropout: float = 0.0,
         image_size: int | None = None,
-        source: Literal["path", "base64", "url", "bytes"] = "path",
+        source: Literal["path", "base64", "url", "intranet", "bytes"] = "path",
         max_pixels: int | None = None,
         missing: Literal["raise", "prior"] = "raise",
         on_error: Literal["raise", "prior"] = "raise",

@@ -25,6 +25,12 @@ LICENCES = {
     "tiny-mlp": "none needed: seeded random weights",
 }
 UNKNOWN_LICENCE = "not known to sktransfer; read the record of the weights"
+STRINGS = {
+    "base64": "`source='base64'`: are images in base64",
+    "url": "`source='url'`: are URLs, which are fetched from public addresses",
+    "intranet": "`source='intranet'`: are URLs, also fetched from private addresses",
+    "bytes": "`source='bytes'`: are refused",
+}
 SHOWN = ("train_loss", "valid_loss")
 MAX_EPOCHS_SHOWN = 20
 
@@ -151,6 +157,9 @@ def _network(where, user):
         "licence of the weights": licence_of(user.backbone),
         "parameters": f"{_n_parameters(network.modules()):,}",
     }
+    source = getattr(user, "source", "path")
+    if source != "path":
+        rows["strings"] = STRINGS.get(str(source), _cell(f"`source={source!r}`"))
     if hasattr(user, "net_"):
         last = user.freeze_depth_
         n_frozen = names.index(last) + 1 if last else 0

@@ -10,6 +10,7 @@ import platform
 import re
 import secrets
 import shutil
+import tempfile
 import warnings
 import zipfile
 from pathlib import Path
@@ -32,6 +33,7 @@ NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*){
 MAX_MANIFEST_BYTES = 16 * 2**20
 MAX_UNPACKED_BYTES = 64 * 2**20  # of packed arrays whose ratio is unusual
 MAX_RATIO = 50
+BLOCK_BYTES = 2**20  # read and hashed at a time
 PACKAGES = (
     "sktransfer",
     "scikit-learn",
@@ -162,7 +164,13 @@ def _sync(folder):
 
 
 class SaveReader:
-    """A save whose manifest was read; every file is checked before it is used.
+    """A save that was read: each file once, and nothing of it is read again.
+
+    Whoever can write to the folder could change a file between a check and its use.
+    So the bytes that were checked are kept in memory; those of files that libraries
+    read by path (networks as folders) go into a temporary folder of this process.
+
+    Use it in a ``with`` block, at whose end the temporary folder goes.
 
     Parameters
     ----------
@@ -180,6 +188,54 @@ class SaveReader:
         self.folder = Path(folder).expanduser().absolute()
         self.manifest = self._read_manifest(sha256)
         self.files = self._check_listing()
+        self._contents, self._private = {}, None
+        try:
+            for name in self.files:
+                self._take(name)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self):
+        """Return the reader."""
+        return self
+
+    def __exit__(self, *_):
+        """Remove the temporary folder."""
+        self.close()
+
+    def close(self):
+        """Remove the temporary folder."""
+        if self._private is not None:
+            self._private.cleanup()
+
+    def _take(self, name):
+        """Read a file, and compare it with what was written."""
+        digest = hashlib.sha256()
+        with open(self.folder / name, "rb") as source:
+            if "/" in name:
+                path = self._private_folder() / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with open(path, "xb") as copy:
+                    while block := source.read(BLOCK_BYTES):
+                        digest.update(block)
+                        copy.write(block)
+            else:
+                self._contents[name] = source.read()
+                digest.update(self._contents[name])
+        if digest.hexdigest() != self.files[name]["sha256"].lower():
+            raise DamagedSaveError(
+                f"{self.folder / name} has changed since it was saved: its sha256 is "
+                f"{digest.hexdigest()}, expected {self.files[name]['sha256']}. Copy it "
+                "again from where it was saved."
+            )
+
+    def _private_folder(self):
+        if self._private is None:
+            self._private = tempfile.TemporaryDirectory(
+                prefix="sktransfer-load-", ignore_cleanup_errors=True
+            )
+        return Path(self._private.name)
 
     def _read_manifest(self, expected):
         path = self.folder / MANIFEST
@@ -252,18 +308,23 @@ class SaveReader:
         Raises
         ------
         DamagedSaveError
-            If they are not, or the manifest does not list the file.
+            If the manifest does not list the file.
         """
-        if name not in self.files:
+        if name not in self._contents:
             raise DamagedSaveError(f"{self.folder}: the manifest lists no {name!r}.")
-        content = (self.folder / name).read_bytes()
-        if sha256_differs(content, self.files[name]["sha256"]):
-            raise DamagedSaveError(
-                f"{self.folder / name} has changed since it was saved: its sha256 is "
-                f"{sha256(content)}, expected {self.files[name]['sha256']}. Copy it "
-                "again from where it was saved."
-            )
-        return content
+        return self._contents[name]
+
+    def read_folder(self, name):
+        """Return the path of a copy of one of the save's folders.
+
+        Raises
+        ------
+        DamagedSaveError
+            If the manifest lists no file in it.
+        """
+        if not any(file.startswith(f"{name}/") for file in self.files):
+            raise DamagedSaveError(f"{self.folder}: there is no folder {name!r}.")
+        return self._private_folder() / name
 
     def records(self, key):
         """Return a list of records in the manifest."""
@@ -307,7 +368,9 @@ def check_archive(content):
                         f"{STRUCTURE} is packed, which save never does: "
                         f"{part.filename!r} would grow to {part.file_size} bytes."
                     )
-                if not re.fullmatch(r"[A-Za-z0-9_-]+\.(json|npy|npz)", part.filename):
+                if not re.fullmatch(
+                    r"[A-Za-z0-9_-]+\.(json|npy|npz|bin)", part.filename
+                ):
                     raise UnsafeSaveError(f"{STRUCTURE} has a part {part.filename!r}.")
                 if part.filename.endswith(".npz"):
                     _check_packed(archive.read(part))

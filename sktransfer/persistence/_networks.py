@@ -12,13 +12,20 @@ the network it comes from.
 
 import copy
 import dataclasses
-import json
 from pathlib import Path
 
+from .._utils.devices import own_arithmetic, seeded
 from ..backbones import Backbone, BackboneSpec, load_backbone
+from ..backbones._lookup import find_builder
 from ..backbones._registry import list_backbones, loaded_spec
-from ..exceptions import DamagedSaveError, SaveError, WeightsMismatchError
-from ._files import SUFFIXES, write
+from ..exceptions import (
+    DamagedSaveError,
+    RemoteCodeError,
+    SaveError,
+    UnsafeSaveError,
+    WeightsMismatchError,
+)
+from ._files import NAME, SUFFIXES, write
 
 TUNED = " (tuned)"
 POST_POOL = "post_pool"
@@ -106,6 +113,12 @@ class NetworkWriter:
             is_hidden = any(part.startswith(".") for part in relative.parts)
             if path.is_file() and not is_hidden and path.suffix in SUFFIXES[:4]:
                 name = f"{record['folder']}/{relative.as_posix()}"
+                if not NAME.fullmatch(name):
+                    raise SaveError(
+                        f"The weights of {spec.name!r} cannot be included: a save has "
+                        f"no file of the name {relative.as_posix()!r}. Rename it in "
+                        f"{source}, or move it away if the network does not need it."
+                    )
                 self.files[name] = write(self.folder, name, path.read_bytes())
         if not any(name.endswith(".safetensors") for name in self.files):
             raise SaveError(
@@ -276,7 +289,7 @@ def read_network(reader, record):
             tensors = {**tensors, **missing}
         base = _with_tensors(base, tensors, reader, is_all=True)
     elif kind == "folder":
-        base = _read_folder(reader, str(record.get("folder")), modality)
+        base = _read_folder(reader, str(record.get("folder")), modality, spec.name)
     else:
         raise DamagedSaveError(f"{reader.folder}: a network of kind {kind!r}.")
     if "changed" in record:
@@ -314,25 +327,27 @@ def _with_tensors(backbone, tensors, reader, *, is_all):
     return dataclasses.replace(backbone, blocks=parts, post_pool=tail)
 
 
-def _read_folder(reader, folder, modality):
-    names = [name for name in reader.files if name.startswith(f"{folder}/")]
-    for name in names:
-        content = reader.read(name)
-        if name.endswith("modules.json"):
-            _check_modules(name, content)
-    if not names:
-        raise DamagedSaveError(f"{reader.folder}: there is no folder {folder!r}.")
-    return load_backbone(str(reader.folder / folder), modality=modality)
-
-
-def _check_modules(name, content):
-    """Allow only modules of sentence-transformers' own, which it imports by name."""
+def _read_folder(reader, folder, modality, name):
+    path = str(reader.read_folder(folder))
+    spec = BackboneSpec(path)
     try:
-        kinds = [str(module["type"]) for module in json.loads(content)]
-    except (ValueError, TypeError, KeyError, RecursionError) as err:
-        raise DamagedSaveError(f"{name} is no list of modules ({err}).") from err
-    foreign = [k for k in kinds if not k.startswith("sentence_transformers.")]
-    if foreign:
+        # Not by `load_backbone`, which would keep it under a path that soon is gone.
+        builder = find_builder(spec, modality, [])
+        with seeded(spec.random_state), own_arithmetic():
+            network = builder(spec)
+    except RemoteCodeError as err:
+        raise UnsafeSaveError(
+            f"{reader.folder}: {str(err).replace(path, folder)} Do not use it."
+        ) from err
+    except Exception as err:
+        # A record that makes no sense fails anywhere in the libraries that follow it.
         raise DamagedSaveError(
-            f"{name} asks for {foreign}, which are not sentence-transformers' own."
-        )
+            f"{reader.folder}: the network in {folder!r} cannot be loaded "
+            f"({type(err).__name__}: {str(err).replace(path, folder)})."
+        ) from err
+    preprocess = network.preprocess
+    if modality == "text" and preprocess.tokenizer_id.startswith(path):
+        # It names rows in caches; the path is another one at every load.
+        own = preprocess.tokenizer_id.removeprefix(path)
+        preprocess = dataclasses.replace(preprocess, tokenizer_id=name + own)
+    return dataclasses.replace(network, name=name, preprocess=preprocess)

@@ -42,8 +42,8 @@ def save(
     ----------
     estimator : estimator
         Of sktransfer's, of scikit-learn's, or made of both. `cache` is not saved but
-        becomes "auto", unless it is None: where features are kept is a matter of the
-        machine.
+        becomes "auto", unless it is None, and `memory` becomes None: where things are
+        kept is a matter of the machine.
     folder : str or Path
         A new folder.
     weights : {"reference", "include"}, default="reference"
@@ -65,7 +65,8 @@ def save(
     UntrustedTypeError
         If there is a type that `load` would refuse; the message names it.
     SaveError
-        If `folder` is there, or a network has no name.
+        If `folder` is there, or a network has no name. Whatever else `load` would
+        refuse is refused too, as `load` reads the structure once before it is kept.
     NotFittedError
         If the estimator is not fitted.
     MissingDependencyError
@@ -114,7 +115,11 @@ def save(
             "files": dict(sorted(files.items())),
         }
         content = json.dumps(manifest, indent=1).encode()
-        return _files.write(new, _files.MANIFEST, content)["sha256"]
+        digest = _files.write(new, _files.MANIFEST, content)["sha256"]
+        # What `load` would refuse is not saved.
+        with _files.SaveReader(new, sha256=digest) as reader:
+            _read_structure(skops, reader, trusted, [])
+        return digest
 
 
 @set_module("sktransfer")
@@ -127,8 +132,9 @@ def load(
 ) -> Any:
     """Load what `save` wrote.
 
-    Every file is compared with its sha256, every type with a list of exact names, and
-    weights by reference with their fingerprint, before anything is made of them.
+    Every file is read once and compared with its sha256, every type with a list of
+    exact names, and weights by reference with their fingerprint, before anything is
+    made of them. What libraries read by path is a copy in a temporary folder.
 
     Parameters
     ----------
@@ -179,13 +185,11 @@ def load(
     from ._take_apart import put_together
 
     skops = _skops("load")
-    reader = _files.SaveReader(folder, sha256=sha256)
-    saved = reader.manifest.get("versions")
-    lines = _files.compare_versions(saved if isinstance(saved, dict) else {})
-    for name in reader.files:
-        reader.read(name)  # all are sound before one is used
-    structure = _read_structure(skops, reader, trusted, lines)
-    estimator = put_together(structure, reader, device)
+    with _files.SaveReader(folder, sha256=sha256) as reader:
+        saved = reader.manifest.get("versions")
+        lines = _files.compare_versions(saved if isinstance(saved, dict) else {})
+        structure = _read_structure(skops, reader, trusted, lines)
+        estimator = put_together(structure, reader, device)
     _files.warn_of_versions(lines, reader.folder)
     return estimator
 
@@ -204,12 +208,18 @@ def _dump(skops, structure, trusted):
         raise SaveError(
             f"The estimator cannot be saved: {err} Replace that step by another."
         ) from err
+    except RecursionError as err:
+        raise SaveError(
+            "The estimator cannot be saved: something in it holds itself, or is nested "
+            "too deeply. Take out attributes that lead back to the estimator."
+        ) from err
     foreign = _foreign(skops, content, trusted)
     if foreign:
         raise UntrustedTypeError(
-            f"The estimator has {foreign}, which load() would refuse. Replace them by "
-            "types of scikit-learn's or sktransfer's; if they are your own, name them: "
-            f"save(..., trusted={foreign}) and load(..., trusted={foreign}).",
+            f"The estimator has {foreign}, which load() would refuse: they are on no "
+            f"list of trusted types.{_trust.advice_on(foreign)} Replace them; or, if "
+            f"you know what they do with a file's content, name them: save(..., "
+            f"trusted={foreign}) and load(..., trusted={foreign}).",
             foreign,
         )
     return content
@@ -245,7 +255,11 @@ def _read_structure(skops, reader, trusted, lines):
             # One warning of ours says it for all estimators.
             warnings.filterwarnings("ignore", message=".*unpickle estimator.*")
             structure = skops.loads(content, trusted=names)
-        return swap(structure, _checked, in_place=True)
+        return swap(
+            structure,
+            lambda obj, path: _checked(obj, _trust.PARTIAL not in trusted),
+            in_place=True,
+        )
     except SKTransferError:
         raise
     except Exception as err:
@@ -257,8 +271,10 @@ def _read_structure(skops, reader, trusted, lines):
         ) from err
 
 
-def _checked(obj, path):
+def _checked(obj, has_known_partials):
     """Look at what scikit-learn would follow blindly."""
+    if has_known_partials:
+        _trust.check_partial(obj)
     _trust.check_indices(obj)
     _trust.check_estimator(obj)
     return obj

@@ -1,5 +1,6 @@
 """Take an estimator apart into a plain structure, networks and nets; and back."""
 
+import copy
 from typing import Any
 
 import torch
@@ -73,6 +74,8 @@ def take_apart(estimator, networks):
             return Token("backbone", networks.add(obj, obj.modality))
         if isinstance(obj, torch.device):
             return str(obj)
+        if _is_request(obj):
+            return _without_owner(obj)
         if isinstance(obj, (torch.nn.Module, torch.Tensor, torch.Generator)):
             raise SaveError(
                 f"{path.lstrip('.') or 'the estimator'} is a {type(obj).__name__} of "
@@ -97,9 +100,9 @@ def take_apart(estimator, networks):
             state["net_"] = Token("net", len(nets) - 1)
         if hasattr(state["backbone"], "__fspath__"):
             state["backbone"] = str(state["backbone"])
-        copy: Any = type(obj).__new__(type(obj))  # type: ignore[call-overload]
-        copy.__dict__.update(state)
-        return copy
+        bare: Any = type(obj).__new__(type(obj))  # type: ignore[call-overload]
+        bare.__dict__.update(state)
+        return bare
 
     structure = swap(estimator, replace)
     return structure, nets
@@ -138,6 +141,7 @@ def put_together(structure, reader, device):
     def replace(obj, path):
         if isinstance(obj, Token) and obj.kind == "backbone":
             return pick(networks, obj.number)
+        _forget_folders(obj)
         if isinstance(obj, ColumnEstimator):
             _set_device(obj, device)
             if isinstance(obj, BaseFineTuner) and hasattr(obj, "net_"):
@@ -174,6 +178,32 @@ def put_together(structure, reader, device):
             raise DamagedSaveError(f"{reader.folder}: a net stands in the structure.")
         model.net_ = net(model, pick(records, model.net_.number))
     return estimator
+
+
+def _forget_folders(obj):
+    """Leave it to this machine where things are kept, whatever the file says."""
+    if isinstance(obj, ColumnEstimator):
+        obj.cache = None if obj.cache is None else "auto"
+    elif isinstance(obj, BaseEstimator) and getattr(obj, "memory", None) is not None:
+        obj.memory = None  # joblib would unpickle what it finds there
+
+
+def _is_request(obj):
+    """Whether it is a metadata request of scikit-learn's."""
+    return type(obj).__module__ == "sklearn.utils._metadata_requests" and hasattr(
+        obj, "owner"
+    )
+
+
+def _without_owner(request):
+    """Return a request that names its estimator, which holds it, instead of holding it.
+
+    scikit-learn uses the owner's name in messages only.
+    """
+    request = copy.copy(request)
+    if not isinstance(request.owner, (str, type(None))):
+        request.owner = type(request.owner).__name__
+    return request
 
 
 def _set_device(estimator, device):

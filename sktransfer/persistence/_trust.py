@@ -2,15 +2,20 @@
 
 skops trusts on its own, also one by one, scikit-learn's estimators, NumPy's number
 types, and ufuncs. Below are the others that people meet. A type is here only if no
-state that a file can give it runs code. Left out for that reason: SciPy's
-distributions, whose ``__setstate__`` compiles a string. Left out by skops because
+state that a file can give it runs code. Left out for that reason are those in LEFT_OUT:
+the message says why, and what to do. Left out by skops because
 forged indices make them read outside their arrays, and here because `check_indices`
 looks at the indices: ``Tree``, ``TreePredictor`` and the trees of neighbours.
 """
 
-import numpy as np
+import functools
 
-from ..exceptions import DamagedSaveError
+import numpy as np
+from sklearn.utils import check_array
+
+from ..exceptions import DamagedSaveError, UntrustedTypeError
+
+PARTIAL = "functools.partial"
 
 OWN_TYPES = (
     "sktransfer.BackboneSpec",
@@ -52,6 +57,7 @@ OWN_TYPES = (
 )
 
 PLAIN_TYPES = (
+    PARTIAL,  # of check_array only, see `check_partial`
     "numpy.dtype",
     "numpy.mean",
     "ot.backend.NumpyBackend",
@@ -66,6 +72,7 @@ PLAIN_TYPES = (
 )
 
 SKLEARN_TYPES = (
+    "sklearn.callback._progressbar.ProgressBar",
     "sklearn._loss.loss.HalfTweedieLoss",
     "sklearn._loss.loss.HalfTweedieLossIdentity",
     "sklearn.calibration._CalibratedClassifier",
@@ -86,6 +93,7 @@ SKLEARN_TYPES = (
     "sklearn.metrics._dist_metrics.EuclideanDistance64",
     "sklearn.metrics._dist_metrics.ManhattanDistance64",
     "sklearn.metrics._dist_metrics.MinkowskiDistance64",
+    "sklearn.metrics._scorer._CurveScorer",
     "sklearn.metrics._scorer._PassthroughScorer",
     "sklearn.metrics._scorer._Scorer",
     "sklearn.model_selection._search_successive_halving.HalvingGridSearchCV",
@@ -112,6 +120,48 @@ SKLEARN_TYPES = (
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.tree._tree.Tree",
     "sklearn.utils._bunch.Bunch",
+    "sklearn.utils._metadata_requests.MetadataRequest",
+    "sklearn.utils._metadata_requests.MethodMetadataRequest",
+)
+
+# None of them has a `__setstate__`, and what they call is an attribute or a method of a
+# column, or a function that is trusted itself. Their names are those of skrub 0.11.
+SKRUB_TYPES = (
+    "skrub._apply_to_cols.ApplyToCols",
+    "skrub._apply_to_each_col.ApplyToEachCol",
+    "skrub._check_input.CheckInputDataFrame",
+    "skrub._clean_categories.CleanCategories",
+    "skrub._clean_null_strings.CleanNullStrings",
+    "skrub._dataframe._common.is_any_date",
+    "skrub._dataframe._common.is_categorical",
+    "skrub._dataframe._common.is_numeric",
+    "skrub._datetime_encoder.DatetimeEncoder",
+    "skrub._datetime_encoder._SplineEncoder",
+    "skrub._drop_uninformative.DropUninformative",
+    "skrub._duration_to_float.DurationToFloat",
+    "skrub._gap_encoder.GapEncoder",
+    "skrub._minhash_encoder.MinHashEncoder",
+    "skrub._select_cols.DropCols",
+    "skrub._select_cols.SelectCols",
+    "skrub._similarity_encoder.SimilarityEncoder",
+    "skrub._squashing_scaler.SquashingScaler",
+    "skrub._string_encoder.StringEncoder",
+    "skrub._table_vectorizer.Cleaner",
+    "skrub._table_vectorizer.PassThrough",
+    "skrub._table_vectorizer.ShortReprDict",
+    "skrub._table_vectorizer.TableVectorizer",
+    "skrub._table_vectorizer._created_by_predicate",
+    "skrub._to_categorical.ToCategorical",
+    "skrub._to_datetime.ToDatetime",
+    "skrub._to_float.ToFloat",
+    "skrub._to_str.ToStr",
+    "skrub._utils.LRUDict",
+    "skrub.selectors._base.All",
+    "skrub.selectors._base.And",
+    "skrub.selectors._base.Cols",
+    "skrub.selectors._base.Filter",
+    "skrub.selectors._base.Sub",
+    "skrub.selectors._selectors._cardinality_below",
 )
 
 SKLEARN_FUNCTIONS = (
@@ -153,9 +203,89 @@ SKLEARN_FUNCTIONS = (
     "sklearn.metrics._regression.root_mean_squared_log_error",
     "sklearn.metrics._scorer.negative_likelihood_ratio",
     "sklearn.metrics._scorer.positive_likelihood_ratio",
+    "sklearn.utils.validation.check_array",
 )
 
-TRUSTED = tuple(sorted({*OWN_TYPES, *PLAIN_TYPES, *SKLEARN_TYPES, *SKLEARN_FUNCTIONS}))
+TRUSTED = tuple(
+    sorted(
+        {
+            *OWN_TYPES,
+            *PLAIN_TYPES,
+            *SKLEARN_TYPES,
+            *SKLEARN_FUNCTIONS,
+            *SKRUB_TYPES,
+        }
+    )
+)
+
+# Start of a dotted name -> why it is not above, and what to do.
+LEFT_OUT = {
+    PARTIAL: (
+        "functools.partial calls a function with arguments that the file names, and "
+        "only that of scikit-learn's gradient boosting is known: use another step"
+    ),
+    "scipy.stats.": (
+        "SciPy's distributions compile text that the file gives: save the "
+        "best_estimator_ of the search"
+    ),
+    "sklearn.callback._scoring_monitor.": (
+        "ScoringMonitor connects to an address that the file names: take it away first "
+        "with set_callbacks()"
+    ),
+}
+
+
+def advice_on(types):
+    """Say what to do about types that are not trusted.
+
+    Parameters
+    ----------
+    types : list of str
+        Their dotted names.
+
+    Returns
+    -------
+    str
+    """
+    known = [
+        why
+        for start, why in LEFT_OUT.items()
+        if any(name.startswith(start) for name in types)
+    ]
+    return "".join(f" {why}." for why in known)
+
+
+def check_partial(obj):
+    """Refuse a partial function other than that of scikit-learn's gradient boosting.
+
+    It makes an array of a frame's columns. Any other could call what it holds with
+    whatever the file gives.
+
+    Parameters
+    ----------
+    obj : object
+        Anything; other types than partial functions pass.
+
+    Raises
+    ------
+    UntrustedTypeError
+    """
+    if not isinstance(obj, functools.partial):
+        return
+    plain = (str, bool, int, float, type(None), np.dtype)
+    values: list[object] = []
+    for value in obj.keywords.values():
+        values += value if isinstance(value, (list, tuple)) else [value]
+    is_plain = all(
+        isinstance(value, plain)
+        or (isinstance(value, type) and issubclass(value, np.generic))
+        for value in values
+    )
+    if obj.func is not check_array or obj.args or not is_plain:
+        name = getattr(obj.func, "__qualname__", type(obj.func).__name__)
+        raise UntrustedTypeError(
+            f"There is a functools.partial of {name}.{advice_on([PARTIAL])}", [PARTIAL]
+        )
 
 
 def check_indices(obj):

@@ -1,9 +1,7 @@
 """Folders: which library wrote them, what they hold, and what is wrong with them."""
 
 import json
-import shutil
 
-import huggingface_hub
 import numpy as np
 import pytest
 import safetensors.torch
@@ -134,21 +132,6 @@ def test_a_folder_of_the_other_modality_is_refused(timm_folder, tmp_path):
         ValueError, match="for transformers that reads texts, but images"
     ):
         load_backbone(folder, modality="image")
-
-
-@pytest.fixture
-def hub_cache(monkeypatch, tmp_path_factory):
-    """Give ``add(name, folder)``: a repository in the hub's local cache."""
-    cache = tmp_path_factory.mktemp("hub")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
-
-    def add(name, folder):
-        repository = cache / f"models--{name.replace('/', '--')}"
-        (repository / "refs").mkdir(parents=True)
-        (repository / "refs" / "main").write_text("0" * 40)
-        shutil.copytree(folder, repository / "snapshots" / ("0" * 40))
-
-    return add
 
 
 def test_a_cached_name_of_the_hub_needs_no_network(hub_cache, timm_folder, tmp_path):

@@ -238,8 +238,9 @@ def test_urls_are_fetched_with_limits(pixels, monkeypatch):
     import threading
     from http.server import BaseHTTPRequestHandler, HTTPServer
 
-    from sktransfer._cells import images
+    from sktransfer._untrusted import addresses, web
 
+    monkeypatch.setattr(addresses, "why_refused", lambda address, private: None)
     content = encoded(pixels[0])
 
     class Handler(BaseHTTPRequestHandler):
@@ -266,7 +267,7 @@ def test_urls_are_fetched_with_limits(pixels, monkeypatch):
         want = ImageEncoder("tiny-cnn").fit_transform(pixels[:1])
         np.testing.assert_array_equal(out[:1], want)
         assert np.isnan(out[1:]).all()
-        monkeypatch.setattr(images, "MAX_DOWNLOAD_BYTES", 100)
+        monkeypatch.setattr(web, "MAX_BYTES", 100)
         assert np.isnan(encoder.fit_transform([f"{root}/b"])).all()
     finally:
         server.shutdown()

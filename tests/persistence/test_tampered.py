@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import shutil
 import zipfile
 
@@ -324,16 +323,6 @@ def forge(array):
     return True
 
 
-def test_foreign_modules_in_the_files_of_a_network_are_refused(model):
-    from sktransfer.persistence._networks import _check_modules
-
-    good = [{"type": "sentence_transformers.models.Transformer"}]
-    _check_modules("modules.json", json.dumps(good).encode())
-    for content in (b'[{"type": "os.system"}]', b"{", b"[1]", b'[{"kind": "x"}]'):
-        with pytest.raises(DamagedSaveError):
-            _check_modules("modules.json", content)
-
-
 def test_no_code_of_the_package_unpickles_or_runs_code_from_files():
     import re
     from pathlib import Path
@@ -343,7 +332,7 @@ def test_no_code_of_the_package_unpickles_or_runs_code_from_files():
     forbidden = (
         r"\bpickle\.loads?\(",
         r"\bjoblib\.load\(",
-        r"\btrust_remote_code\s*=\s*True",
+        r"\btrust_remote_code\s*=(?!\s*False)",
         r"\ballow_pickle\s*=\s*True",
         r"\btorch\.load\((?![^)]*weights_only=True)",
     )

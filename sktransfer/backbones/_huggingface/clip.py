@@ -27,7 +27,9 @@ def build(spec):
 
     is_local = Path(spec.name).is_dir()
     tokenizer = from_hub(
-        lambda: AutoTokenizer.from_pretrained(spec.name), spec.name, is_local=is_local
+        lambda: AutoTokenizer.from_pretrained(spec.name, trust_remote_code=False),
+        spec.name,
+        is_local=is_local,
     )
     model, _ = load_model(spec)
     return as_backbone(model, tokenizer, name=spec.name)

@@ -36,14 +36,19 @@ def load_model(spec, *, optional=()):
     is_local = Path(spec.name).is_dir()
     if not spec.pretrained:
         config = from_hub(
-            lambda: AutoConfig.from_pretrained(spec.name), spec.name, is_local=is_local
+            lambda: AutoConfig.from_pretrained(spec.name, trust_remote_code=False),
+            spec.name,
+            is_local=is_local,
         )
-        return AutoModel.from_config(config).float().eval(), set()
+        model = AutoModel.from_config(config, trust_remote_code=False)
+        return model.float().eval(), set()
     if is_local:
         check_safetensors(spec.name)
     with quiet(), load_report() as found:
         model = from_hub(
-            lambda: AutoModel.from_pretrained(spec.name, use_safetensors=True),
+            lambda: AutoModel.from_pretrained(
+                spec.name, use_safetensors=True, trust_remote_code=False
+            ),
             spec.name,
             is_local=is_local,
         )

@@ -36,7 +36,7 @@ def read_processor(name):
     from transformers import AutoImageProcessor
 
     processor = from_hub(
-        lambda: AutoImageProcessor.from_pretrained(name),
+        lambda: AutoImageProcessor.from_pretrained(name, trust_remote_code=False),
         name,
         is_local=Path(name).is_dir(),
     )

@@ -10,6 +10,7 @@ from .._blocks import Tail, WholeTransformer
 from .._hub import from_hub
 from .._preprocess import TextPreprocess
 from .._recipe import find_recipe, is_same, whole
+from .._record import refuse_code
 from .._state import State
 from . import static
 from .load import check_complete, load_report, quiet
@@ -36,12 +37,19 @@ def build_named(spec, name_or_path, *, fingerprint=None):
     ------
     WeightsNotFoundError
         If the files cannot be had.
+    RemoteCodeError
+        If its record asks for code of its own.
     """
     from sentence_transformers import SentenceTransformer
 
+    refuse_code(name_or_path)
+
     def load():
         return SentenceTransformer(
-            name_or_path, device="cpu", model_kwargs={"use_safetensors": True}
+            name_or_path,
+            device="cpu",
+            trust_remote_code=False,
+            model_kwargs={"use_safetensors": True},
         )
 
     with quiet(), load_report() as found:
@@ -138,7 +146,10 @@ def _module_classes():
 
 
 def _pooling(module, name):
-    mode = module.pooling_mode
+    if hasattr(module, "pooling_mode"):
+        mode = module.pooling_mode
+    else:  # before version 6
+        mode = module.get_pooling_mode_str()
     if mode not in POOLING_NAMES:
         raise UnknownBackboneError(
             f"{name!r} pools by {mode!r}; known are {sorted(POOLING_NAMES)}."

@@ -1,0 +1,1 @@
+"""Rules for what others wrote: records of networks, and URLs."""
