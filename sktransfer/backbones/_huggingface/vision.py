@@ -15,8 +15,13 @@ from .vision_families import RECIPES
 OPTIONAL = ("pooler.", "vision_model.pooler.")
 
 
-def build(spec):
-    """Build the image network, or image tower, that a spec names.
+def build(spec, folder):
+    """Build the image network, or image tower, of a folder.
+
+    Parameters
+    ----------
+    spec : BackboneSpec
+    folder : str
 
     Raises
     ------
@@ -27,8 +32,8 @@ def build(spec):
     UnknownBackboneError
         If its preprocessing has a step that is not known.
     """
-    record = read_processor(spec.name)
-    model, missing = load_model(spec, optional=OPTIONAL)
+    record = read_processor(spec.name, folder)
+    model, missing = load_model(spec, folder, optional=OPTIONAL)
     preprocess = as_preprocess(record, name=spec.name)
     return as_backbone(model, preprocess, name=spec.name, has_pooler=not missing)
 

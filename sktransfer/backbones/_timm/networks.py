@@ -1,13 +1,14 @@
 """Backbones from timm."""
 
+import functools
 import warnings
-from pathlib import Path
 
 from .._base import Backbone
 from .._blocks import WholeTimm
 from .._hub import check_safetensors, from_hub
 from .._preprocess import ImagePreprocess
 from .._recipe import find_recipe, is_same, run_recipe, whole
+from .._repository import fetch_file
 from .._state import State
 from . import convnets, transformers
 from .matcher import by_group_matcher
@@ -29,9 +30,9 @@ def is_known(name):
     return timm.is_model(_plain(name).partition(".")[0])
 
 
-def build(spec):
-    """Build the network that a spec names."""
-    return build_named(spec, _plain(spec.name))
+def builder(spec):
+    """Download what is missing, and return the function that builds the network."""
+    return functools.partial(build, file=_fetch(spec, _plain(spec.name)))
 
 
 def build_named(spec, timm_name):
@@ -42,29 +43,59 @@ def build_named(spec, timm_name):
     WeightsNotFoundError
         If the weights cannot be had.
     """
+    return build(spec, timm_name, file=_fetch(spec, timm_name))
+
+
+def build(spec, timm_name=None, *, file=None):
+    """Build the network that a spec names.
+
+    Parameters
+    ----------
+    spec : BackboneSpec
+    timm_name : str, default=None
+        None is the name of the spec.
+    file : str, default=None
+        Weights from the hub. None lets timm look for them elsewhere.
+    """
     import timm
 
+    timm_name = timm_name or _plain(spec.name)
     if not spec.pretrained:
         model = timm.create_model(timm_name, pretrained=False)
     else:
+        place = {} if file is None else {"pretrained_cfg_overlay": {"file": file}}
         model = from_hub(
-            lambda: timm.create_model(timm_name, pretrained=True), timm_name
+            lambda: timm.create_model(timm_name, pretrained=True, **place),
+            timm_name,
+            is_local=file is not None,
         )
     return as_backbone(model, name=spec.name)
 
 
-def build_record(spec):
-    """Build what a folder, or a hub repository, with timm's ``config.json`` holds."""
+def _fetch(spec, timm_name):
+    """Return the file of the weights, if the hub has it as safetensors."""
     import timm
 
-    is_local = Path(spec.name).is_dir()
-    if is_local and spec.pretrained:
-        check_safetensors(spec.name)
-    source = "local-dir" if is_local else "hf-hub"
+    record = timm.get_pretrained_cfg(timm_name, allow_unregistered=True)
+    if not spec.pretrained or not getattr(record, "hf_hub_id", None):
+        return None
+    name, _, revision = record.hf_hub_id.partition("@")
+    file = record.hf_hub_filename or "model.safetensors"
+    if not file.endswith(".safetensors"):
+        return None
+    return fetch_file(name, file, revision or None)
+
+
+def build_folder(spec, folder):
+    """Build the network of a folder with timm's ``config.json``."""
+    import timm
+
+    if spec.pretrained:
+        check_safetensors(spec.name, folder)
     model = from_hub(
-        lambda: timm.create_model(f"{source}:{spec.name}", pretrained=spec.pretrained),
+        lambda: timm.create_model(f"local-dir:{folder}", pretrained=spec.pretrained),
         spec.name,
-        is_local=is_local,
+        is_local=True,
     )
     return as_backbone(model, name=spec.name)
 

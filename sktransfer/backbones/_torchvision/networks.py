@@ -127,9 +127,17 @@ def _weights(name, tag):
     return entries[tag]
 
 
-def _load_weights(model, weights, name):
+def builder(spec):
+    """Download what is missing, and return the function that builds the network."""
+    weights = _weights(*_split(spec.name))
+    if spec.pretrained and not _cached_file(weights).is_file():
+        _read_weights(weights, spec.name)
+    return build
+
+
+def _read_weights(weights, name):
     path = _cached_file(weights)
-    state = from_hub(
+    return from_hub(
         lambda: weights.get_state_dict(
             progress=False, check_hash=True, weights_only=True, map_location="cpu"
         ),
@@ -138,7 +146,11 @@ def _load_weights(model, weights, name):
         endpoint=weights.url,
         cache=str(path),
     )
-    _check_hash(path)
+
+
+def _load_weights(model, weights, name):
+    state = _read_weights(weights, name)
+    _check_hash(_cached_file(weights))
     fitting = OrderedDict(
         (OLD_KEY.sub(r"\1\2", key), tensor)
         for key, tensor in state.items()
