@@ -190,7 +190,7 @@ def encode(
         raise ValueError(
             f"missing={missing!r} must be 'reject', or 'empty' for texts, or None."
         )
-    only = {
+    only: dict[str, dict[str, Any]] = {
         "image": {"image_size": image_size, "max_pixels": max_pixels},
         "text": {
             "max_length": max_length,
