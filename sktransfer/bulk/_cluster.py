@@ -122,7 +122,7 @@ def on_cluster(client, encoder, missing, chunks):
 def _check_seen(cells, bad):
     for row, reason in bad.items():
         cell = cells[row]
-        path = cell.get("path") if isinstance(cell, dict) else cell
+        path = cell["path"] if isinstance(cell, dict) else cell
         if reason.startswith(NOT_THERE) and os.path.exists(path):
             raise BulkError(
                 f"The workers do not see {path}, which is here: put the files "

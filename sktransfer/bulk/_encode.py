@@ -190,7 +190,7 @@ def encode(
         raise ValueError(
             f"missing={missing!r} must be 'reject', or 'empty' for texts, or None."
         )
-    only = {
+    only: dict[str, dict[str, Any]] = {
         "image": {"image_size": image_size, "max_pixels": max_pixels},
         "text": {
             "max_length": max_length,
@@ -198,7 +198,7 @@ def encode(
             "prompt_name": prompt_name,
         },
     }
-    _refuse_options_of_others(reads, only, cell)
+    _refuse_options_of_others(reads, only, cell, data.column is None)
     options: dict[str, Any] = {
         "depth": depth,
         "pooling": pooling,
@@ -256,25 +256,25 @@ def encode(
 
 def _modality(data, modality, backbone):
     """Say what the cells are; ask where they may be names of files or texts."""
-    if modality is None and backbone is not None:
-        modality = load_backbone(backbone).modality
-        is_told = modality == "image"
-    else:
-        is_told = modality is not None
-        modality = modality or data.modality
+    is_told = modality is not None
+    if not is_told:
+        modality = data.modality
+        if backbone is not None:
+            modality = load_backbone(backbone).modality
     if modality not in DEFAULT_BACKBONES:
         raise ValueError(f"modality={modality!r} must be 'image' or 'text'.")
-    if is_told or data.modality == "image":
+    if is_told or modality == "image":
         return modality
     cells = [cell for cell in data.sample() if not is_null(cell)]
     if not holds_images([_without_address(cell) for cell in cells]):
         return modality
     if backbone is None and not any(isinstance(cell, str) for cell in cells):
         return "image"
+    what = "The folder" if data.column is None else f"Column {data.column!r}"
     raise BulkError(
-        f"Column {data.column!r} seems to hold images, such as {shorten(cells[0])}: "
-        "modality='image' reads them, and modality='text' encodes the cells as texts "
-        "(--modality image or --modality text)."
+        f"{what} seems to hold images, such as {shorten(cells[0])}: modality='image' "
+        "reads them, and modality='text' encodes the cells as texts (--modality image "
+        "or --modality text)."
     )
 
 
@@ -285,12 +285,14 @@ def _without_address(cell):
     return "x.png" if cell.startswith("data:image") else urlsplit(cell).path
 
 
-def _refuse_options_of_others(reads, only, cell):
+def _refuse_options_of_others(reads, only, cell, is_folder):
     """Refuse what would change nothing, as no encoder of that kind has it."""
     other = "text" if reads == "image" else "image"
     given = [name for name, value in only[other].items() if value is not None]
     if reads == "text" and cell != "path":
         given.append("cell")
+    if is_folder and cell != "path":
+        raise ValueError(f"cell={cell!r}: a folder has files; leave cell='path'.")
     if given:
         raise ValueError(
             f"{', '.join(given)}: for {other}s only, and the cells are {reads}s."

@@ -7,7 +7,7 @@ from pathlib import Path
 from .._cells.guess import is_image_suffix
 from ..exceptions import BulkError
 from ._chunk import PLACE, Chunk, fingerprints_of
-from ._tables import TABLE_SUFFIXES, Tables
+from ._tables import SAMPLE, TABLE_SUFFIXES, Tables
 
 
 def open_source(source, column, keep):
@@ -135,6 +135,10 @@ class ImageFolder:
 
         digest = hashlib.sha256(repr(fingerprints_of(self.paths)).encode()).hexdigest()
         return [[str(self.root), self.n_rows, digest]]
+
+    def sample(self):
+        """Return the first names."""
+        return [str(path) for path in self.paths[:SAMPLE]]
 
     def chunks(self, size, is_done):
         """Yield a `Chunk` for each part."""

@@ -11,6 +11,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -108,6 +109,10 @@ class FeatureCache:
             ("memory_budget", memory_budget),
             ("folder_budget", folder_budget or 0),
         ):
+            if not isinstance(budget, Real) or isinstance(budget, bool):
+                raise TypeError(
+                    f"{name}={budget!r} must be a number of bytes, such as 2**30."
+                )
             if budget < 0:
                 raise ValueError(f"{name}={budget} must not be negative.")
         if folder is not None and store is not None:

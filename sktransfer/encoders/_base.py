@@ -156,13 +156,13 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
                 raise ValueError(
                     f"input_features should have length 1, got {len(input_features)}."
                 )
-            known = getattr(self, "feature_names_in_", input_features)
-            if input_features[0] != known[0]:
+            stem = input_features[0]
+            known = getattr(self, "feature_names_in_", None)
+            if known is not None and stem != known[0]:
                 raise ValueError(
                     "input_features is not equal to feature_names_in_: got "
-                    f"{list(input_features)}, and fit saw {list(known)}."
+                    f"[{stem!r}], and fit saw [{known[0]!r}]."
                 )
-            stem = input_features[0]
         elif self._column_name is not None:
             stem = self._column_name
         n_vector = self.n_features_out_ - self._has_indicator

@@ -93,6 +93,45 @@ def test_a_cluster_gives_what_one_process_gives(client, pictures, tmp_path):
     assert again.n_found == 9
 
 
+def test_a_worker_runs_a_row_once_in_a_job(client, tmp_path):
+    def count():
+        import sktransfer._extraction.runners as runners
+
+        if not hasattr(runners, "n_rows_for_tests"):
+            runners.n_rows_for_tests, real = [], runners.VectorRunner._forward
+
+            def forward(self, batch, digests):
+                runners.n_rows_for_tests.extend(digests)
+                return real(self, batch, digests)
+
+            runners.VectorRunner._forward = forward
+        found = list(runners.n_rows_for_tests)
+        runners.n_rows_for_tests.clear()
+        return found
+
+    def held():
+        from sktransfer.bulk import _job_cache
+
+        return len(_job_cache._at_work)
+
+    client.run(count)
+    mails = [f"mail {i % 4}" for i in range(60)]
+    pd.DataFrame({"mail": mails}).to_csv(tmp_path / "m.csv")
+    done = bulk.encode(
+        tmp_path / "m.csv",
+        tmp_path / "out",
+        column="mail",
+        backbone="tiny-bert",
+        rows_per_part=3,
+        verbose=0,
+        scheduler=client,
+    )
+    assert done.n_rows == 60
+    for rows in client.run(count).values():
+        assert len(rows) == len(set(rows)) <= 4
+    assert set(client.run(held).values()) == {0}
+
+
 def test_the_command_line_finds_the_cluster_by_address(client, tmp_path, capsys):
     pd.DataFrame({"mail": ["hello", None, "bye"]}).to_csv(tmp_path / "m.csv")
     address = client.scheduler.address

@@ -414,6 +414,14 @@ def test_names_of_images_are_not_encoded_as_texts_without_a_question(cell, tmp_p
     assert done.n_rows == 9
 
 
+def test_a_folder_of_images_is_for_networks_of_images(pictures, tmp_path):
+    (pictures / "notes.md").unlink()
+    with pytest.raises(BulkError, match="The folder seems to hold images, such as"):
+        bulk.encode(pictures, tmp_path / "out", backbone="tiny-bert")
+    with pytest.raises(ValueError, match="cell='base64': a folder has files"):
+        bulk.encode(pictures, tmp_path / "out", backbone="tiny-cnn", cell="base64")
+
+
 def test_cells_that_are_no_texts_are_rejected_rows(tmp_path):
     pd.DataFrame({"n": [1, 2, 2]}).to_parquet(tmp_path / "n.parquet")
     frame = pd.DataFrame({"t": pd.Series(["a", None, "b"], dtype=object)})

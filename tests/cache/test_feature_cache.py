@@ -111,6 +111,9 @@ def test_a_budget_of_zero_keeps_nothing_and_breaks_nothing():
 def test_a_negative_budget_is_refused(name):
     with pytest.raises(ValueError, match=f"{name}=-1 must not be negative"):
         FeatureCache(**{name: -1})
+    for odd in ("1GB", True):
+        with pytest.raises(TypeError, match=f"{name}={odd!r} must be a number of byte"):
+            FeatureCache(**{name: odd})
 
 
 def test_vectors_in_the_cache_cannot_be_changed_from_outside():

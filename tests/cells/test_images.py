@@ -248,3 +248,34 @@ def test_large_images_wait_for_room_and_one_is_never_refused():
     assert len(most) == 30
     assert max(most) <= 100
     assert room.free == 100
+
+
+def test_a_cell_of_the_hub_is_its_bytes_or_else_its_path(tmp_path, pixels):
+    content, file = encoded(pixels[0]), tmp_path / "a.png"
+    file.write_bytes(content)
+    for cell in (
+        {"bytes": content, "path": "not opened.png"},
+        {"bytes": None, "path": str(file)},
+        {"path": str(file)},
+        {"bytes": content},
+    ):
+        assert read_image(cell, "path") == content
+    with pytest.raises(CellError, match="source='bytes' opens none"):
+        read_image({"bytes": None, "path": str(file)}, "bytes")
+    for cell, words in (
+        ({"bytes": None, "path": None}, "neither bytes nor a path"),
+        ({"bytes": b"", "path": "x"}, "0 bytes"),
+        ({"bytes": content, "label": 1}, "a cell of type dict is no image"),
+        ({}, "a cell of type dict is no image"),
+    ):
+        with pytest.raises(CellError, match=words):
+            read_image(cell, "path")
+    with pytest.raises(CellError, match="max_pixels=9"):
+        read_image({"bytes": content, "path": None}, "path", max_pixels=9)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right of their own")
+def test_a_link_that_leads_nowhere_is_said(tmp_path):
+    (tmp_path / "a.png").symlink_to("/gone/b.png")
+    with pytest.raises(CellError, match="no such file: the link leads to /gone/b.png"):
+        read_image(str(tmp_path / "a.png"), "path")

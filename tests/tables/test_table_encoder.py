@@ -521,3 +521,21 @@ def test_a_stray_cell_costs_no_fold_and_no_score():
         scores[stray] = cross_val_score(model, pd.DataFrame({"x": cells}), y, cv=cv)
     for stray in scores:
         np.testing.assert_array_equal(scores[stray], scores[None])
+
+
+def test_images_of_the_hub_are_images(pixels):
+    from conftest import encoded
+
+    cells = [{"bytes": encoded(image), "path": None} for image in pixels[:6]]
+    frame = pd.DataFrame({"image": [*cells, None]})
+    table = TableEncoder(ImageEncoder("tiny-cnn", missing="mean"))
+    got = table.fit_transform(frame)
+    assert table.kinds_ == {"image": "image"}
+    want = clone(table).fit_transform(
+        pd.DataFrame({"image": [cell and cell["bytes"] for cell in frame["image"]]})
+    )
+    np.testing.assert_array_equal(got, want)
+    plain = ImageEncoder("tiny-cnn").fit_transform(frame["image"][:6])
+    np.testing.assert_array_equal(
+        plain, ImageEncoder("tiny-cnn").fit_transform(list(pixels[:6]))
+    )
