@@ -40,6 +40,7 @@ def to_onnx(
     ``(rows, height, width, 3)``, resized and cropped; for texts ``input_ids`` and
     ``attention_mask``, int64 of shape ``(rows, tokens)``. Rows and tokens are free. It
     gives ``label`` and ``probabilities``, ``variable`` (a regressor), or ``features``.
+    Labels are int64 where they are whole numbers, also as floats, else text.
 
     Parameters
     ----------

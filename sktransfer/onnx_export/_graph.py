@@ -11,6 +11,7 @@ from ..exceptions import ExportError
 from ..finetuning._base import BaseFineTuner
 
 END = "features"
+MAX_BYTES = 2**31 - 1  # of one file: protobuf's limit
 SAMPLE_TEXTS = ("one", "a text of a few more words, and a second part of it.", "")
 MARGIN = 10  # labels are compared where the best is ahead by so many tolerances
 
@@ -41,6 +42,8 @@ def network_graph(name, estimator, request, inputs, opset):
     import torch
 
     module = _module(estimator, request).eval()
+    state = module.state_dict().values()
+    check_size(name, sum(t.numel() * t.element_size() for t in state))
     tensors = tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in inputs.values())
     with torch.inference_mode():
         features = module(*tensors).numpy()
@@ -189,12 +192,22 @@ def own_outputs(graph, codec, outputs):
 
 
 def _classes(classes):
-    """Return labels as ONNX has them: int64, or text."""
+    """Return labels as ONNX has them, and their type there."""
     from onnx import TensorProto
 
-    if classes.dtype.kind in "iub":
-        return classes.astype(np.int64), TensorProto.INT64
-    return np.array([str(c) for c in classes], dtype=object), TensorProto.STRING
+    labels = _as_onnx(classes)
+    if labels.dtype == np.int64:
+        return labels, TensorProto.INT64
+    return labels.astype(object), TensorProto.STRING
+
+
+def _as_onnx(labels):
+    """Return labels as ONNX has them: int64 where they are whole numbers, else text."""
+    labels = np.asarray(labels)
+    is_whole = labels.dtype.kind == "f" and (labels == np.trunc(labels)).all()
+    if labels.dtype.kind in "iub" or is_whole:
+        return labels.astype(np.int64)
+    return labels.astype(str)
 
 
 def step_graph(name, step, graph, features, opset):
@@ -267,9 +280,7 @@ def step_graph(name, step, graph, features, opset):
 def _wanted(step, features):
     """Return what a step gives, by the names of its outputs."""
     if is_classifier(step):
-        wanted = {"label": step.predict(features)}
-        if wanted["label"].dtype.kind not in "iub":
-            wanted["label"] = wanted["label"].astype(str)
+        wanted = {"label": _as_onnx(step.predict(features))}
         if hasattr(step, "predict_proba"):
             return {**wanted, "probabilities": step.predict_proba(features)}
         return {**wanted, "scores": step.decision_function(features)}
@@ -290,6 +301,21 @@ def _rename(model, names, prefix):
         value.name = names.get(value.name, value.name)
 
 
+def check_size(name, n_bytes):
+    """Refuse a graph that is too large for a file of ONNX.
+
+    Raises
+    ------
+    ExportError
+    """
+    if n_bytes > MAX_BYTES:
+        raise ExportError(
+            f"Step {name!r}: the graph up to it has {n_bytes / 2**30:.1f} GiB, and a "
+            "file of ONNX holds at most 2. Use a smaller network or depth= (what lies "
+            "behind it is left out), or ship the pipeline with sktransfer.save."
+        )
+
+
 def compare(name, graph, inputs, wanted, tolerance):
     """Run a graph with onnxruntime and compare it with the pipeline.
 
@@ -300,6 +326,7 @@ def compare(name, graph, inputs, wanted, tolerance):
     """
     import onnxruntime
 
+    check_size(name, graph.ByteSize())
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
