@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from .._utils.devices import own_arithmetic, seeded
 from .._utils.names import set_module
 from .._utils.validation import is_integer
+from ._arrived import find_arrival
 from ._base import MODALITIES, Backbone
 
 MAX_LOADED = 8
@@ -76,7 +77,8 @@ def register_backbone(
         The name for ``backbone=``.
     builder : callable
         ``builder(spec)`` takes a `BackboneSpec` and returns a `Backbone`. It is
-        called when the backbone is first needed, once in a process.
+        called when the backbone is first needed, once in a process. It travels with
+        pickled estimators that have the name, so that joblib's workers know it.
     modality : {"image", "text", "array"}
         What it reads. "array", rows of numbers, is for `Backbone.run` and
         `check_backbone`; no estimator takes such a network.
@@ -225,8 +227,11 @@ def as_spec(backbone):
 
 
 def _load(spec, modality):
-    entry = _entries.get(spec.name)
-    signature = None if entry else _folder_signature(spec.name)
+    arrival = None if spec.name in _entries else find_arrival(spec.name)
+    entry = _entries.get(spec.name) or arrival
+    signature: Any = arrival.code if arrival else None
+    if not entry:
+        signature = _folder_signature(spec.name)
     key = (spec, None if entry else modality, signature)
     with _lock:  # also keeps two threads from loading the same weights
         if key not in _loaded:
