@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 from .._cells import images, texts
 from .._cells.column import as_column, pick
 from .._utils.validation import is_null, shorten
+from ..backbones._travel import with_registration
 from ..exceptions import MissingRowError, UnreadableRowError
 from .loop import extract
 from .readers import ImageReader, TextReader
@@ -36,6 +37,11 @@ class ColumnEstimator(BaseEstimator):
     @property
     def _error_policy(self):
         return "raise"
+
+    def __reduce_ex__(self, protocol):
+        """Take along how a registered network is built, for workers that lack it."""
+        reduced = super().__reduce_ex__(protocol)
+        return with_registration(reduced, getattr(self, "backbone", None))
 
     def __setstate__(self, state) -> None:
         """Take what was pickled or saved; a parameter that is newer has its default."""

@@ -129,8 +129,8 @@ class Backbone:
         post_pool : str or list of str, default=None
             Parts that run after pooling.
         head : str, default=None
-            The part whose input is the features: the classifier, which is left out.
-            None if the module returns the features.
+            Name of the part to cut off, such as the classifier: the features are what
+            enters it. None if the module itself returns the features.
         n_prefix_tokens : int, default=0
             Class and register tokens in front.
         name : str, default=None

@@ -50,11 +50,27 @@ def from_module(
         post_pool=None if post_pool is None else _chain(_find(module, post_pool)),
         n_prefix_tokens=n_prefix_tokens,
     )
-    head_module = None if head is None else _get(module, head)
-    check_backbone(
-        backbone, reference=lambda rows: _own_vectors(backbone, module, head_module)
-    )
+    own = _own_vectors(backbone, module, None if head is None else _get(module, head))
+    if head is None and own.shape[1] != backbone.widths[-1]:
+        raise BackboneCutError(
+            f"{backbone.name!r}: the blocks give {backbone.widths[-1]} features, and "
+            f"the module itself returns {own.shape[1]}. If it ends with a classifier "
+            f"or another head, name that part{_guess_head(module, own.shape[1])}: what "
+            "enters it are the features. Otherwise a part is missing in blocks or "
+            "post_pool."
+        )
+    check_backbone(backbone, reference=lambda rows: own)
     return backbone
+
+
+def _guess_head(module, width):
+    """Name the last linear layer, for a message, if it gives vectors of that width."""
+    from torch import nn
+
+    layers = [(n, m) for n, m in module.named_modules() if isinstance(m, nn.Linear)]
+    if not layers or layers[-1][1].out_features != width:
+        return ", as in head='name'"
+    return f", as in head={layers[-1][0]!r}"
 
 
 def _find_blocks(module, blocks):

@@ -15,6 +15,7 @@ from .._utils.devices import own_arithmetic, seeded
 from .._utils.names import set_module
 from .._utils.threads import ForkLock, held
 from .._utils.validation import is_integer
+from ._arrived import find_arrival
 from ._base import MODALITIES, Backbone
 from ._engines.choose import forget_prepared
 
@@ -88,7 +89,8 @@ def register_backbone(
         The name for ``backbone=``.
     builder : callable
         ``builder(spec)`` takes a `BackboneSpec` and returns a `Backbone`. It is
-        called when the backbone is first needed, once in a process.
+        called when the backbone is first needed, once in a process. It travels with
+        pickled estimators that have the name, so that joblib's workers know it.
     modality : {"image", "text", "array"}
         Kind of its rows. "array", rows of numbers, is for `Backbone.run` and
         `check_backbone`; no estimator takes such a network.
@@ -290,8 +292,11 @@ def as_spec(backbone):
 
 
 def _load(spec, modality):
-    entry = _entries.get(spec.name)
-    signature = None if entry else _folder_signature(spec.name)
+    arrival = None if spec.name in _entries else find_arrival(spec.name)
+    entry = _entries.get(spec.name) or arrival
+    signature: Any = arrival.code if arrival else None
+    if not entry:
+        signature = _folder_signature(spec.name)
     key = (spec, None if entry else modality, signature)
     if (loaded := _find_loaded(key)) is not None:
         return loaded

@@ -18,7 +18,8 @@ from .._utils.whole_file import write_whole
 from ..encoders._base import BaseEncoder
 from ..exceptions import ExportError, MissingRowError
 from ..finetuning._base import BaseFineTuner
-from ._graph import END, compare, network_graph, own_outputs, sample, step_graph
+from ._compare import compare
+from ._graph import END, network_graph, own_outputs, sample, step_graph
 
 OPSET = 18
 TOLERANCE = 1e-3
@@ -40,6 +41,7 @@ def to_onnx(
     ``(rows, height, width, 3)``, resized and cropped; for texts ``input_ids`` and
     ``attention_mask``, int64 of shape ``(rows, tokens)``. Rows and tokens are free. It
     gives ``label`` and ``probabilities``, ``variable`` (a regressor), or ``features``.
+    Labels are int64 where they are whole numbers, also as floats, else text.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Pieces of an ONNX graph: the network, what stands on it, and the check."""
+"""Pieces of an ONNX graph: the network, and what stands on it."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.exceptions import NotFittedError
 
-from .._utils.validation import plain
 from ..backbones import State
 from ..exceptions import ExportError
 from ..finetuning._base import BaseFineTuner
+from ._compare import check_size
 
 END = "features"
 SAMPLE_TEXTS = ("one", "a text of a few more words, and a second part of it.", "")
@@ -50,6 +50,8 @@ def network_graph(name, estimator, request, inputs, opset):
     import torch
 
     module = _module(estimator, request).eval()
+    state = module.state_dict().values()
+    check_size(name, sum(t.numel() * t.element_size() for t in state))
     tensors = tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in inputs.values())
     with torch.inference_mode():
         features = module(*tensors).numpy()
@@ -198,12 +200,22 @@ def own_outputs(graph, codec, outputs):
 
 
 def _classes(classes):
-    """Return labels as ONNX has them: int64, or text."""
+    """Return labels as ONNX has them, and their type there."""
     from onnx import TensorProto
 
-    if classes.dtype.kind in "iub":
-        return classes.astype(np.int64), TensorProto.INT64
-    return np.array([str(c) for c in classes], dtype=object), TensorProto.STRING
+    labels = _as_onnx(classes)
+    if labels.dtype == np.int64:
+        return labels, TensorProto.INT64
+    return labels.astype(object), TensorProto.STRING
+
+
+def _as_onnx(labels):
+    """Return labels as ONNX has them: int64 where they are whole numbers, else text."""
+    labels = np.asarray(labels)
+    is_whole = labels.dtype.kind == "f" and (labels == np.trunc(labels)).all()
+    if labels.dtype.kind in "iub" or is_whole:
+        return labels.astype(np.int64)
+    return labels.astype(str)
 
 
 def step_graph(name, step, graph, features, opset):
@@ -276,9 +288,7 @@ def step_graph(name, step, graph, features, opset):
 def _wanted(step, features):
     """Return what a step gives, by the names of its outputs."""
     if is_classifier(step):
-        wanted = {"label": step.predict(features)}
-        if wanted["label"].dtype.kind not in "iub":
-            wanted["label"] = wanted["label"].astype(str)
+        wanted = {"label": _as_onnx(step.predict(features))}
         if hasattr(step, "predict_proba"):
             return {**wanted, "probabilities": step.predict_proba(features)}
         return {**wanted, "scores": step.decision_function(features)}
@@ -297,104 +307,3 @@ def _rename(model, names, prefix):
         node.output[:] = [names.get(n, n) for n in node.output]
     for value in (*model.graph.output, *model.graph.value_info):
         value.name = names.get(value.name, value.name)
-
-
-def compare(name, graph, inputs, wanted, tolerance, classes=None):
-    """Run a graph with onnxruntime and compare it with the pipeline.
-
-    Parameters
-    ----------
-    name : str
-        Name of the last step.
-    graph : onnx.ModelProto
-    inputs : dict of str to ndarray
-    wanted : dict of str to ndarray
-        What the pipeline gives.
-    tolerance : float
-    classes : ndarray, default=None
-        Labels, in the order of the columns of probabilities or scores.
-
-    Returns
-    -------
-    dict of str to int
-        How many rows were compared and, of a classifier, how many labels there were
-        among them.
-
-    Raises
-    ------
-    ExportError
-        If they differ by more than `tolerance`.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(
-            graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        outputs = session.run(list(wanted), inputs)
-    except Exception as err:  # onnxruntime's errors have no common base
-        raise ExportError(
-            f"Step {name!r}: onnxruntime cannot run the graph up to it "
-            f"({type(err).__name__}: {str(err)[:300]})."
-        ) from err
-    got = dict(zip(wanted, outputs, strict=True))
-    for key, want in wanted.items():
-        if key == "label":
-            continue
-        want = np.asarray(want, dtype=np.float64).reshape(got[key].shape)
-        gap = np.abs(got[key] - want).max() / max(1.0, np.abs(want).max())
-        if not gap <= tolerance:
-            raise ExportError(
-                f"Step {name!r} computes something else in ONNX: {key} differ by "
-                f"{gap:.2g}, expected at most {tolerance:g}. Ship the pipeline with "
-                "sktransfer.save, or raise tolerance."
-            )
-    compared = {"rows": len(next(iter(inputs.values())))}
-    if "label" in wanted:
-        known = np.asarray(classes)
-        if known.dtype.kind not in "iub":
-            known = known.astype(str)
-        _compare_labels(name, got, wanted, tolerance, known.tolist())
-        compared["labels"] = len(np.unique(np.asarray(wanted["label"]), axis=0))
-    return compared
-
-
-def _compare_labels(name, got, wanted, tolerance, classes):
-    """Compare every label; another one may only be there where the two are level."""
-    (key,) = (key for key in wanted if key != "label")
-    labels, theirs = np.asarray(wanted["label"]), np.asarray(got["label"])
-    if theirs.shape != labels.shape:
-        raise ExportError(
-            f"Step {name!r} gives labels of shape {theirs.shape} in ONNX, expected "
-            f"{labels.shape}."
-        )
-    values = np.asarray(wanted[key], dtype=np.float64).reshape(len(labels), -1)
-    # How far rounding may move the difference of two values.
-    level = 2 * tolerance * max(1.0, np.abs(values).max())
-    middle = 0.0 if key == "scores" else 0.5
-    for place in map(tuple, np.argwhere(theirs != labels)):
-        ahead = np.inf
-        if len(place) == 2 and theirs[place] in (0, 1):  # several labels per row
-            ahead = abs(values[place] - middle)
-        elif len(place) == 1:
-            ahead = _lead(values[place], labels[place], theirs[place], classes, middle)
-        if ahead > level:
-            raise ExportError(
-                f"Step {name!r} gives other labels in ONNX: row {place[0]} of "
-                f"{len(labels)} is {plain(theirs[place])!r}, expected "
-                f"{plain(labels[place])!r}. Ship the pipeline with sktransfer.save."
-            )
-
-
-def _lead(values, label, other, classes, middle):
-    """Return how far a label is ahead of another one in a row of values."""
-    column_of = {known: column for column, known in enumerate(classes)}
-    if other not in column_of:
-        return np.inf
-    if len(values) == 1:  # one score for two classes
-        return abs(values[0] - middle)
-    if len(values) != len(classes):  # scores of pairs of classes
-        return np.inf
-    return values[column_of[label]] - values[column_of[other]]

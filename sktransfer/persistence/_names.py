@@ -78,6 +78,7 @@ ON_DISK = {
     "hash_words": "sktransfer.backbones._toy",
     "no_prefix": "sktransfer.finetuning._prefix",
     "rebuild_cache": "sktransfer.cache._feature_cache",
+    "rebuild_with_network": "sktransfer.backbones._travel",
 }
 
 # Dotted name in older saves -> dotted name now.

@@ -10,6 +10,7 @@ Of a network that was tuned, ``changed`` names a file with the tensors that diff
 the network it comes from.
 """
 
+import contextlib
 import copy
 import dataclasses
 from pathlib import Path
@@ -18,6 +19,7 @@ from .._utils.devices import own_arithmetic, seeded
 from ..backbones import Backbone, BackboneSpec, load_backbone
 from ..backbones._lookup import find_builder
 from ..backbones._registry import list_backbones, loaded_spec
+from ..backbones._travel import registered_by_users
 from ..exceptions import (
     DamagedSaveError,
     RemoteCodeError,
@@ -191,24 +193,36 @@ def _origin(backbone, modality):
     name = backbone.name
     while name.endswith(TUNED):
         name = name.removesuffix(TUNED)
-    advice = (
+    with contextlib.suppress(ValueError, OSError):
+        if _is_alike(load_backbone(BackboneSpec(name), modality=modality), backbone):
+            return BackboneSpec(name)
+    for other in registered_by_users(modality):
+        try:
+            registered = load_backbone(other, modality=modality)
+        except Exception:  # a builder of somebody's that fails is not the one
+            continue
+        if registered.fingerprint == backbone.fingerprint and _is_alike(
+            registered, backbone
+        ):
+            return BackboneSpec(other)
+    raise SaveError(
         f"The network {backbone.name!r} was given as an object, and no name leads to "
-        "its structure. Register it with register_backbone(name, builder), pass "
-        "backbone=name, fit and save; the program that loads registers it too."
+        "its structure. Register what builds it with register_backbone(name, builder) "
+        "and save again; the program that loads registers it too."
     )
-    try:
-        base = load_backbone(BackboneSpec(name), modality=modality)
-    except (ValueError, OSError) as err:
-        raise SaveError(advice) from err
+
+
+def _is_alike(base, backbone):
+    """Whether two networks have the same structure and preprocessing."""
     shapes = [
         {k: (v.shape, v.dtype) for k, v in tensors_of(network).items()}
         for network in (base, backbone)
     ]
-    if shapes[0] != shapes[1] or base.block_names != backbone.block_names:
-        raise SaveError(advice)
-    if base.preprocess.key != backbone.preprocess.key:
-        raise SaveError(advice)
-    return BackboneSpec(name)
+    return (
+        shapes[0] == shapes[1]
+        and base.block_names == backbone.block_names
+        and base.preprocess.key == backbone.preprocess.key
+    )
 
 
 def _files_of(spec):

@@ -27,7 +27,7 @@ from sktransfer import (
 )
 from sktransfer.exceptions import ExportError, MissingRowError, UnreadableRowError
 from sktransfer.onnx_export import prepare_inputs, to_onnx
-from sktransfer.onnx_export._graph import compare
+from sktransfer.onnx_export._compare import compare
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -271,6 +271,9 @@ class TestLabels:
             def SerializeToString(self):  # noqa: N802
                 return b""
 
+            def ByteSize(self):  # noqa: N802
+                return 0
+
         monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
         inputs = {"pixels": np.zeros(len(wanted["label"]))}
         return compare("last", Graph(), inputs, wanted, 1e-3, classes)
@@ -323,3 +326,33 @@ def test_labels_are_compared_without_rows_of_the_caller(tmp_path):
     record = json.loads(metadata.custom_metadata_map["sktransfer"])
     assert record["compared"]["rows"] == 32
     assert record["compared"]["labels"] > 1
+
+
+@pytest.mark.parametrize("is_tuned", [False, True])
+def test_labels_that_are_whole_floats_are_whole_numbers(is_tuned, tmp_path):
+    """A column of Int64 becomes them in scikit-learn."""
+    import onnxruntime
+
+    texts = [f"{'good' if i % 2 else 'bad'} item {i}" for i in range(12)]
+    model = make_pipeline(TextEncoder("tiny-bert"), LogisticRegression())
+    if is_tuned:
+        model = TextClassifier("tiny-bert", freeze_depth="all", random_state=0)
+    path = to_onnx(model.fit(texts, np.array([0.0, -2.0] * 6)), tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(path)
+    (got,) = session.run(["label"], prepare_inputs(model, texts))
+    assert got.dtype == np.int64
+    np.testing.assert_array_equal(got, model.predict(texts))
+
+
+@pytest.mark.parametrize("n_bytes", [1000, 62_000])
+def test_a_graph_above_the_limit_of_onnx_says_what_to_do(
+    n_bytes, tmp_path, monkeypatch
+):
+    from sktransfer.onnx_export import _compare
+
+    encoder = TextEncoder("tiny-bert").fit(["a"])
+    size = to_onnx(encoder, tmp_path / "whole.onnx").stat().st_size
+    monkeypatch.setattr(_compare, "MAX_BYTES", min(n_bytes, size - 200))
+    with pytest.raises(ExportError, match=r"holds at most 2\. Use a smaller network"):
+        to_onnx(encoder, tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
