@@ -33,6 +33,8 @@ OTHERS = {
     "vit_base_patch32_clip_224": {"depth": 2},
     "vit_base_patch16_siglip_224": {"img_size": 64, "depth": 2},
     "vit_small_patch16_rope_mixed_224": {"depth": 2},
+    "vit_pe_core_base_patch16_224": {"img_size": 64, "depth": 2},
+    "aimv2_large_patch14_224": {"img_size": 56, "depth": 2},
     "eva02_tiny_patch14_224": {"img_size": 56, "depth": 3},
     "beitv2_base_patch16_224": {"img_size": 64, "depth": 2},
     "swin_tiny_patch4_window7_224": {},

@@ -100,6 +100,7 @@ def as_backbone(model, *, name, fingerprint=None):
         pooling=cut.pooling,
         post_pool=_post_pool(modules[2:]),
         fingerprint=fingerprint,
+        why_whole=cut.why_whole,
     )
 
 

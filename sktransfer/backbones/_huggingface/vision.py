@@ -1,7 +1,9 @@
 """Backbones from transformers' vision networks: folders and hub names."""
 
 import dataclasses
+import inspect
 
+from ...exceptions import UnknownBackboneError
 from .._base import Backbone
 from .._blocks import WholeVision
 from .._recipe import find_recipe, is_same, run_recipe, whole
@@ -57,6 +59,7 @@ def as_backbone(model, preprocess, *, name, has_pooler=True):
     Backbone
     """
     model.eval()
+    _check_takes_pixels(model, name)
     block = WholeVision(model, has_pooler=has_pooler)
     recipe = find_recipe(RECIPES, model)
     cut = None if recipe is None else recipe(model)
@@ -65,6 +68,24 @@ def as_backbone(model, preprocess, *, name, has_pooler=True):
     if not _takes_another_size(block, preprocess):
         preprocess = dataclasses.replace(preprocess, fixed_size=True)
     return Backbone(name, "image", preprocess=preprocess, **cut._asdict())
+
+
+def _check_takes_pixels(model, name):
+    """Refuse a network that wants more than an image, as NaFlex networks do."""
+    forward = getattr(model, "get_image_features", model.forward)
+    wanted = [
+        parameter.name
+        for parameter in inspect.signature(forward).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        and parameter.name != "pixel_values"
+    ]
+    if wanted:
+        raise UnknownBackboneError(
+            f"{name!r} is a {type(model).__name__}, which takes {', '.join(wanted)} "
+            "beside the image. Take a network of one size: for SigLIP 2, for instance, "
+            "timm's 'vit_base_patch16_siglip_224.v2_webli'."
+        )
 
 
 def _is_faithful(cut, block, preprocess):

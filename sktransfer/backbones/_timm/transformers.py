@@ -91,12 +91,14 @@ class BeitBlock(nn.Module):
 
 @on_disk
 class AttentionPool(nn.Module):
-    """A learned pooling, as SigLIP has it."""
+    """A learned pooling, as SigLIP and PE have it."""
 
     def __init__(self, model):
         super().__init__()
         self.pool = model.attn_pool
-        self.n_skip = 0 if model.pool_include_prefix else model.num_prefix_tokens
+        # EVA's takes all tokens.
+        takes_prefix = getattr(model, "pool_include_prefix", True)
+        self.n_skip = 0 if takes_prefix else model.num_prefix_tokens
 
     def forward(self, tokens):
         """Map tokens to vectors."""
@@ -121,11 +123,13 @@ def distilled_vit(model):
 
 
 def eva(model):
-    """EVA and DINOv3, whose blocks need a rotary embedding."""
+    """EVA, DINOv3 and PE, whose blocks need a rotary embedding."""
     blocks: dict[str, nn.Module] = {"stem": ViTStem(model)}
     for i in range(len(model.blocks)):
         blocks[f"blocks.{i}"] = RopeBlock(model, i)
     with_last(blocks, model.norm)
+    if getattr(model, "attn_pool", None) is not None:
+        with_last(blocks, AttentionPool(model))
     return _tokens(model, blocks)
 
 
