@@ -16,6 +16,7 @@ from .reading import reading
 from .saves import tampered_saves
 from .serving import serving
 from .stores import damage, full_disk, kills, together
+from .urls import urls
 
 CAMPAIGNS = {
     "together": together,
@@ -31,6 +32,7 @@ CAMPAIGNS = {
     "killed_jobs": killed_jobs,
     "two_workers": two_workers,
     "serving": serving,
+    "urls": urls,
 }
 
 
