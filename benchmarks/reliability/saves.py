@@ -215,6 +215,8 @@ class Watch:
     outside `watching`.
     """
 
+    # What transformers tries to import where a tokenizer is damaged.
+    of_tokenizers = ("google", "sentencepiece", "tiktoken", "mistral_common", "gguf")
     of_copies = ("os.mkdir", "os.remove", "os.rmdir", "os.chmod", "shutil.rmtree")
     forbidden = (
         "os.system",
@@ -288,7 +290,8 @@ class Watch:
         if event == "open":
             self._check_open(*arguments)
         elif event == "import":
-            if arguments[0].partition(".")[0] not in sys.modules:
+            first = arguments[0].partition(".")[0]
+            if first not in sys.modules and first not in self.of_tokenizers:
                 self.seen.append((event, str(arguments[0])))
         elif event == "exec" and arguments[0].co_filename.startswith(self.places):
             pass  # a module that a trusted type lives in is imported
