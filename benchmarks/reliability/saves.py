@@ -24,7 +24,7 @@ TEXTS = [f"text {i} {i % 3}" for i in range(18)]
 LABELS = [0, 1, 2] * 6
 
 
-def tampered_saves(folder, *, n_saves=200, seed=0):
+def tampered_saves(folder, *, n_saves=260, seed=2):
     """Change saves in many ways, without their manifest and with it, and load them."""
     (outcome, before), peak = alone(_run, folder, n_saves, seed, timeout_s=3600)
     assert peak - before <= LARGEST_GROWTH_MIB, f"memory grew by {peak - before} MiB"

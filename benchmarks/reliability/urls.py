@@ -45,7 +45,7 @@ NAMES = {
 PUBLIC = "127.0.0.5"  # stands for a public address, as the campaign has no network
 
 
-def urls(folder, *, n_urls=300, seed=0):
+def urls(folder, *, n_urls=100, seed=0):
     """Fetch URLs of a local server: redirects, trickling bytes, forbidden hosts."""
     from sktransfer import ImageEncoder
 
