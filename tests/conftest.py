@@ -25,14 +25,14 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(autouse=True)
 def no_network(request, monkeypatch):
-    """Refuse connections; tests marked `loopback` may reach 127.0.0.1."""
+    """Refuse connections; tests marked `loopback` may reach 127.x."""
     may_loop = request.node.get_closest_marker("loopback") is not None
     connect = socket.socket.connect
 
     def guarded(self, address):
         if self.family == getattr(socket, "AF_UNIX", None):
             return connect(self, address)
-        if may_loop and address[0] in ("127.0.0.1", "localhost"):
+        if may_loop and address[0].startswith(("127.", "localhost")):
             return connect(self, address)
         raise OSError(f"tests may not connect to {address!r}")
 

@@ -6,7 +6,16 @@ import pytest
 from conftest import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY))
-from benchmarks.reliability import columns, inputs, jobs, modes, reading, saves, stores
+from benchmarks.reliability import (
+    columns,
+    inputs,
+    jobs,
+    modes,
+    reading,
+    saves,
+    stores,
+    urls,
+)
 
 sys.path.remove(str(REPOSITORY))
 
@@ -73,8 +82,14 @@ def test_mutated_strings_are_texts_and_open_nothing(tmp_path, bundled_weights):
 
 
 def test_tampered_saves_are_refused_and_execute_nothing(tmp_path):
-    outcome = saves.tampered_saves(tmp_path, n_saves=20, seed=1)
-    assert outcome["refused where sha256= pins the manifest"] == 20
+    outcome = saves.tampered_saves(tmp_path, n_saves=26, seed=1)
+    assert outcome["refused where sha256= pins the manifest"] == 26
+
+
+@pytest.mark.loopback
+def test_urls_are_fetched_in_time_and_from_allowed_addresses(tmp_path, monkeypatch):
+    monkeypatch.setattr(urls, "LATE_S", 20.0)  # tests share their machine
+    assert urls.urls(tmp_path, n_urls=20, seed=1)["urls"] == 20
 
 
 def test_a_killed_encode_goes_on_behind_the_last_finished_part(tmp_path):

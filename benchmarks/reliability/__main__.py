@@ -18,6 +18,7 @@ from .saves import tampered_saves
 from .serving import serving
 from .stores import damage, full_disk, kills, together
 from .threads import threads
+from .urls import urls
 
 CAMPAIGNS = {
     "together": together,
@@ -35,6 +36,7 @@ CAMPAIGNS = {
     "killed_jobs": killed_jobs,
     "two_workers": two_workers,
     "serving": serving,
+    "urls": urls,
 }
 
 
