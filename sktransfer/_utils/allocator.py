@@ -5,8 +5,8 @@ back to the kernel when they are freed, and the kernel zeroes fresh pages for th
 layer: about 1,000 page faults an image for EfficientNet-Lite0, a sixth of the time.
 
 Activations that stay must not lie between those that pass: the heap would have holes in
-which the next layer's do not fit, and grow by megabytes for each image. Other holes
-are handed back now and then.
+which the next layer's do not fit, and grow by megabytes for each image. So each of them
+gets pages of its own (`apart`). Other holes are handed back now and then.
 """
 
 import contextlib
@@ -16,6 +16,8 @@ import mmap
 import os
 import sys
 import threading
+import weakref
+from collections import defaultdict, deque
 
 import numpy as np
 
@@ -23,7 +25,9 @@ SWITCH = "SKTRANSFER_KEEP_PAGES"  # "0" turns it off
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 KEEP_BYTES = 2**30
 GROWTH_BYTES = 2**29  # of the process, above what a network passes through
-SMALLEST_BLOCK = 2**16
+# Memory that is mapped at once. The system limits the number of maps (65,530), and who
+# runs into that limit can start no thread: so rows share maps, and not pages.
+BLOCK_BYTES = 2**22
 # The values that glibc's own adjustment ends at; they are set again afterwards,
 # because that adjustment stops for good once one of them has been set.
 GLIBC_MMAP_BYTES, GLIBC_TRIM_BYTES = 2**25, 2**26
@@ -47,6 +51,10 @@ def _glibc():
 def kept_pages():
     """Keep freed pages inside; hand them back at the end.
 
+    Does nothing where the environment has settings for malloc: they are the user's. A
+    program that has called ``mallopt`` itself cannot be told from one that has not, and
+    sets ``SKTRANSFER_KEEP_PAGES=0``.
+
     Yields
     ------
     tidy : callable
@@ -54,7 +62,8 @@ def kept_pages():
         512 MiB since the last time.
     """
     global _n_users
-    libc = None if os.environ.get(SWITCH) == "0" else _glibc()
+    is_off = os.environ.get(SWITCH) == "0" or has_settings(os.environ)
+    libc = None if is_off else _glibc()
     if libc is None:
         yield do_nothing
         return
@@ -80,6 +89,14 @@ def kept_pages():
                 hand_back()
 
 
+def has_settings(environment):
+    """Whether an environment sets anything of glibc's malloc."""
+    # As in MALLOC_TRIM_THRESHOLD_, MALLOC_ARENA_MAX, and the newer way to say it.
+    return "glibc.malloc." in environment.get("GLIBC_TUNABLES", "") or any(
+        name.startswith("MALLOC_") for name in environment
+    )
+
+
 def hand_back():
     """Hand back what is free, where something large comes next."""
     libc = _glibc()
@@ -102,30 +119,90 @@ def apart(arrays, dtype):
 
     Parameters
     ----------
-    arrays : list of ndarray
+    arrays : iterable of ndarray
     dtype : numpy.dtype
 
     Returns
     -------
     list of ndarray
-        C-contiguous. They share one block, which is free when all of them are.
+        C-contiguous. Each gives its memory back when it goes, whatever becomes of the
+        others.
     """
-    sizes = [array.size for array in arrays]
-    block = _block(sum(sizes), dtype)
-    copies, start = [], 0
-    for array, size in zip(arrays, sizes, strict=True):
-        copy = block[start : start + size].reshape(array.shape)
+    copies = []
+    for array in arrays:
+        copy = _empty(array.shape, np.dtype(dtype))
         copy[...] = array
         copies.append(copy)
-        start += size
     return copies
 
 
-def _block(n_values, dtype):
-    n_bytes = n_values * dtype.itemsize
-    # A block takes whole pages, so that a small one would waste some.
-    if n_bytes >= SMALLEST_BLOCK and hasattr(mmap, "MAP_ANONYMOUS"):
+def held_bytes(n_bytes):
+    """Return what an array of `apart` takes: whole pages, from one page on."""
+    page = mmap.PAGESIZE
+    return n_bytes if n_bytes < page else -(-n_bytes // page) * page
+
+
+def _empty(shape, dtype):
+    n_bytes = int(np.prod(shape)) * dtype.itemsize
+    # Linux only: elsewhere pages are not given back by MADV_DONTNEED.
+    if n_bytes >= mmap.PAGESIZE and sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError):  # no map is left
+            return np.asarray(_Slot(shape, dtype, held_bytes(n_bytes)))
+    return np.empty(shape, dtype)
+
+
+class _Block:
+    """Memory that slots of one size share; it is unmapped with the last of them."""
+
+    def __init__(self, size):
+        self.n_slots = max(1, BLOCK_BYTES // size)
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        with contextlib.suppress(OSError):  # the system's number of maps is limited
-            return np.frombuffer(mmap.mmap(-1, n_bytes, flags=flags), dtype)
-    return np.empty(n_values, dtype)
+        self.map = mmap.mmap(-1, self.n_slots * size, flags=flags)
+        with contextlib.suppress(OSError):  # kernels without huge pages
+            # One row would hold 2 MiB.
+            self.map.madvise(mmap.MADV_NOHUGEPAGE)
+        self.address = np.frombuffer(self.map, np.uint8).ctypes.data
+
+
+class _Slot:
+    """Memory of one array, which holds it as its base.
+
+    There is no lock: a slot may go at any moment, also while this thread makes another
+    or in a process that was forked meanwhile. The operations of a deque are atomic.
+    """
+
+    # Size -> slots that are free, as a weak reference to the block and an offset. Those
+    # of a block that is gone are skipped.
+    _free: defaultdict = defaultdict(deque)
+
+    def __init__(self, shape, dtype, size):
+        self.block = None  # for `__del__`, should there be none
+        self.size = size
+        self.block, self.offset = self._take()
+        self.__array_interface__ = {
+            "version": 3,
+            "shape": shape,
+            "typestr": dtype.str,
+            "data": (self.block.address + self.offset, False),
+        }
+
+    def _take(self):
+        free = self._free[self.size]
+        while free:
+            try:
+                reference, offset = free.popleft()
+            except IndexError:  # another thread was faster
+                break
+            block = reference()
+            if block is not None:
+                return block, offset
+        block = _Block(self.size)
+        reference = weakref.ref(block)
+        free.extend((reference, i * self.size) for i in range(1, block.n_slots))
+        return block, 0
+
+    def __del__(self):
+        # At the interpreter's end the modules may be gone, and it does not matter.
+        if self.block is not None and mmap is not None:
+            self.block.map.madvise(mmap.MADV_DONTNEED, self.offset, self.size)
+            self._free[self.size].append((weakref.ref(self.block), self.offset))

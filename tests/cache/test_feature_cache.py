@@ -3,6 +3,8 @@
 import copy
 import os
 import pickle
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -105,6 +107,41 @@ def test_a_budget_of_zero_keeps_nothing_and_breaks_nothing():
     want = TextEncoder("tiny-bert", cache=None).fit_transform(["a", "b", "a"])
     np.testing.assert_array_equal(encoder.fit_transform(["a", "b", "a"]), want)
     assert cache.info().rows == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize(("n_values", "rows_a_batch"), [(40_000, 8), (1500, 64)])
+def test_the_process_grows_by_the_memory_budget_and_no_more(n_values, rows_a_batch):
+    """Rows that leave, as folds come and go, give back what those that stay hold not."""
+    code = f"""
+import gc, warnings
+import numpy as np
+from sktransfer import FeatureCache
+from sktransfer._utils.allocator import _resident, apart
+from sktransfer.cache._memory import new_scan
+warnings.simplefilter("ignore")
+budget = 30 * 2**20
+n_rows, batch = 3 * budget // (4 * {n_values}), {rows_a_batch}
+keys = [i.to_bytes(40, "big") for i in range(n_rows)]
+cache, rng, growth = FeatureCache(memory_budget=budget), np.random.default_rng(0), []
+before = _resident()
+for _ in range(8):
+    fold = np.sort(rng.choice(n_rows, n_rows // 2, replace=False)).tolist()
+    scan = new_scan()
+    found = cache.get_many([keys[i] for i in fold], None, scan).keys()
+    left = [keys[i] for i in fold if keys[i] not in found]
+    del found
+    for start in range(0, len(left), batch):
+        part = left[start : start + batch]
+        rows = apart([np.ones({n_values}, np.float32) for _ in part], np.float32)
+        cache.put_many(dict(zip(part, rows)), None, scan)
+    del rows
+    growth.append(_resident() - before)
+print(max(growth) / budget)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=100)
+    assert 0.8 < float(done.stdout) < 1.2
 
 
 @pytest.mark.parametrize("name", ["memory_budget", "folder_budget"])
