@@ -12,12 +12,12 @@ gets pages of its own (`apart`). Other holes are handed back now and then.
 import contextlib
 import ctypes
 import functools
+import math
 import mmap
 import os
 import sys
 import threading
 import weakref
-from collections import defaultdict, deque
 
 import numpy as np
 
@@ -34,6 +34,16 @@ GLIBC_MMAP_BYTES, GLIBC_TRIM_BYTES = 2**25, 2**26
 
 _lock = threading.Lock()
 _n_users = 0
+
+
+def _renew():
+    """Have a forked child begin anew: it has none of the parent's threads."""
+    global _lock, _n_users
+    _lock, _n_users = threading.Lock(), 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
 
 
 @functools.cache
@@ -83,7 +93,7 @@ def kept_pages():
         yield tidy
     finally:
         with _lock:
-            _n_users -= 1
+            _n_users = max(0, _n_users - 1)  # 0 already if this is a forked child
             if not _n_users:
                 libc.mallopt(M_TRIM_THRESHOLD, GLIBC_TRIM_BYTES)
                 hand_back()
@@ -143,11 +153,11 @@ def held_bytes(n_bytes):
 
 
 def _empty(shape, dtype):
-    n_bytes = int(np.prod(shape)) * dtype.itemsize
+    n_bytes = math.prod(shape) * dtype.itemsize
     # Linux only: elsewhere pages are not given back by MADV_DONTNEED.
     if n_bytes >= mmap.PAGESIZE and sys.platform.startswith("linux"):
         with contextlib.suppress(OSError):  # no map is left
-            return np.asarray(_Slot(shape, dtype, held_bytes(n_bytes)))
+            return _take(held_bytes(n_bytes), shape, dtype)
     return np.empty(shape, dtype)
 
 
@@ -155,54 +165,63 @@ class _Block:
     """Memory that slots of one size share; it is unmapped with the last of them."""
 
     def __init__(self, size):
-        self.n_slots = max(1, BLOCK_BYTES // size)
+        self.size = size
+        n_slots = max(1, BLOCK_BYTES // size)
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        self.map = mmap.mmap(-1, self.n_slots * size, flags=flags)
+        self.map = mmap.mmap(-1, n_slots * size, flags=flags)
         with contextlib.suppress(OSError):  # kernels without huge pages
             # One row would hold 2 MiB.
             self.map.madvise(mmap.MADV_NOHUGEPAGE)
-        self.address = np.frombuffer(self.map, np.uint8).ctypes.data
+        self.is_free = bytearray(b"\1") * n_slots
+        self.watches = {}  # number of a slot -> its `_Watch`
 
 
-class _Slot:
-    """Memory of one array, which holds it as its base.
+class _Watch(weakref.ref):
+    """Knows which slot is free when an array has gone."""
 
-    There is no lock: a slot may go at any moment, also while this thread makes another
-    or in a process that was forked meanwhile. The operations of a deque are atomic.
-    """
+    __slots__ = ("block", "number")
 
-    # Size -> slots that are free, as a weak reference to the block and an offset. Those
-    # of a block that is gone are skipped.
-    _free: defaultdict = defaultdict(deque)
+    def __new__(cls, array, block, number):
+        """Watch an array."""
+        return super().__new__(cls, array, _give_back)
 
-    def __init__(self, shape, dtype, size):
-        self.block = None  # for `__del__`, should there be none
-        self.size = size
-        self.block, self.offset = self._take()
-        self.__array_interface__ = {
-            "version": 3,
-            "shape": shape,
-            "typestr": dtype.str,
-            "data": (self.block.address + self.offset, False),
-        }
+    def __init__(self, array, block, number):
+        self.block, self.number = block, number
 
-    def _take(self):
-        free = self._free[self.size]
-        while free:
-            try:
-                reference, offset = free.popleft()
-            except IndexError:  # another thread was faster
+
+_blocks: dict[int, list] = {}  # size -> blocks, the one in use last
+
+
+def _take(size, shape, dtype):
+    """Return an array in a free slot."""
+    with _lock:
+        blocks = _blocks.setdefault(size, [])
+        for _ in range(len(blocks)):
+            block = blocks[-1]
+            number = block.is_free.find(1)
+            if number >= 0:
                 break
-            block = reference()
-            if block is not None:
-                return block, offset
-        block = _Block(self.size)
-        reference = weakref.ref(block)
-        free.extend((reference, i * self.size) for i in range(1, block.n_slots))
-        return block, 0
+            # Full ones go to the other end, so that few are looked at twice.
+            blocks.insert(0, blocks.pop())
+        else:
+            block, number = _Block(size), 0
+            blocks.append(block)
+        block.is_free[number] = 0
+        whole = np.frombuffer(block.map, dtype, math.prod(shape), number * size)
+        block.watches[number] = _Watch(whole, block, number)
+    return whole.reshape(shape)  # of which `whole` is the base, as of all views of it
 
-    def __del__(self):
-        # At the interpreter's end the modules may be gone, and it does not matter.
-        if self.block is not None and mmap is not None:
-            self.block.map.madvise(mmap.MADV_DONTNEED, self.offset, self.size)
-            self._free[self.size].append((weakref.ref(self.block), self.offset))
+
+def _give_back(watch):
+    """Free the slot of an array that has gone."""
+    block, number = watch.block, watch.number
+    block.map.madvise(mmap.MADV_DONTNEED, number * block.size, block.size)
+    del block.watches[number]
+    block.is_free[number] = 1
+    # This is called at any moment, also while this thread has the lock: so it does not
+    # wait, and an empty block may stay, which costs nothing.
+    if not block.watches and _lock.acquire(blocking=False):
+        blocks = _blocks[block.size]
+        if not block.watches and block in blocks:
+            blocks.remove(block)
+        _lock.release()

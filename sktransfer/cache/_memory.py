@@ -109,4 +109,6 @@ def _asked_key(key, part):
 
 
 def _cost(array):
-    return held_bytes(array.nbytes) + ENTRY_OVERHEAD
+    # One with a base is from `apart`, and takes whole pages.
+    n_bytes = array.nbytes if array.base is None else held_bytes(array.nbytes)
+    return n_bytes + ENTRY_OVERHEAD

@@ -112,7 +112,7 @@ def test_a_budget_of_zero_keeps_nothing_and_breaks_nothing():
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize(("n_values", "rows_a_batch"), [(40_000, 8), (1500, 64)])
 def test_the_process_grows_by_the_memory_budget_and_no_more(n_values, rows_a_batch):
-    """Rows that leave, as folds come and go, give back what those that stay hold not."""
+    """A row that leaves gives its memory back, whatever becomes of its neighbours."""
     code = f"""
 import gc, warnings
 import numpy as np

@@ -114,11 +114,15 @@ def test_claims_of_a_call_that_fails_are_released():
 
 def test_a_pickled_cache_carries_its_store():
     cache = FeatureCache(store=DictStore("a"), memory_budget=7)
-    TextEncoder("tiny-bert", cache=cache).fit_transform(TEXTS)
-    loaded = pickle.loads(pickle.dumps(cache))
+    expected = TextEncoder("tiny-bert", cache=cache).fit_transform(TEXTS)
+    data = pickle.dumps(cache)
+    assert pickle.loads(data) is cache
+    del cache  # as in another process
+    loaded = pickle.loads(data)
     assert loaded.memory_budget == 7
     assert repr(loaded).startswith("FeatureCache(store=<")
-    TextEncoder("tiny-bert", cache=loaded).fit_transform(TEXTS)
+    again = TextEncoder("tiny-bert", cache=loaded).fit_transform(TEXTS)
+    np.testing.assert_array_equal(again, expected)
     assert loaded.info().misses == 0
 
 

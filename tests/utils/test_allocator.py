@@ -1,5 +1,6 @@
 """Keeping freed pages while a network runs."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -148,10 +149,12 @@ def test_arrays_apart_stay_in_the_heap_where_no_map_is_left(monkeypatch):
     assert (copy == 1).all()
 
 
-def owner_of(array):
-    while isinstance(array, np.ndarray):
+def block_of(array):
+    """Return the block that an array lies in, or None."""
+    while isinstance(array.base, np.ndarray):
         array = array.base
-    return array
+    watches = [w for w in weakref.getweakrefs(array) if hasattr(w, "block")]
+    return watches[0].block if watches else None
 
 
 linux_only = pytest.mark.skipif(
@@ -163,9 +166,9 @@ linux_only = pytest.mark.skipif(
 def test_arrays_of_a_page_and_more_lie_outside_the_heap():
     rows = [np.ones(2**20), np.ones(1024, np.float32), np.ones(1023, np.float32)]
     large, page, small = allocator.apart(rows, np.dtype("float32"))
-    assert isinstance(owner_of(large).block.map, mmap)
-    assert owner_of(page).size == allocator.held_bytes(4096)
-    assert owner_of(small) is None
+    assert isinstance(block_of(large).map, mmap)
+    assert block_of(page).size == allocator.held_bytes(4096)
+    assert block_of(small) is None
 
 
 @linux_only
@@ -185,14 +188,20 @@ def test_memory_that_was_given_back_is_used_again():
     size = 13 * 4096  # of this test alone
     rows = [np.full(size, i, np.uint8) for i in range(200)]
     copies = allocator.apart(rows, np.dtype("uint8"))
-    n_maps = len({owner_of(copy).block for copy in copies})
+    n_maps = len({block_of(copy) for copy in copies})
     for i in range(1000):
         copies[i * 7 % 200] = None
         (copies[i * 7 % 200],) = allocator.apart([rows[i % 200]], np.dtype("uint8"))
-    assert len({owner_of(copy).block for copy in copies}) <= n_maps + 1
-    blocks = [weakref.ref(owner_of(copy).block) for copy in copies]
+    assert len({block_of(copy) for copy in copies}) <= n_maps + 1
+    blocks = weakref.WeakSet(map(block_of, copies))
+    view = copies[3][5:]
     del copies
-    assert not any(block() for block in blocks)
+    gc.collect()
+    assert len(blocks) == 1
+    assert (view == view[0]).all()
+    del view
+    gc.collect()
+    assert not blocks
 
 
 @linux_only
