@@ -124,7 +124,7 @@ def _plain(value):
 
 
 def _changed(versions):
-    changed = {}
+    changed: dict[str, str | None] = {}
     for name, version in versions.items():
         installed = _installed(name)
         if installed is None:
