@@ -8,6 +8,7 @@ import tempfile
 import time
 
 from . import __doc__ as description
+from .budgets import budgets
 from .columns import columns
 from .identity import identity
 from .inputs import images, texts
@@ -26,6 +27,7 @@ CAMPAIGNS = {
     "kills": kills,
     "damage": damage,
     "full_disk": full_disk,
+    "budgets": budgets,
     "reading": reading,
     "identity": identity,
     "columns": columns,

@@ -75,6 +75,7 @@ class _Runner:
             "arithmetic": arithmetic_of(request.device),
         }
         self.claimed = set()
+        self.noted = set()  # namespaces whose origin the cache was told
         self.scan = new_scan() if scan is None else scan
 
     def _forward(self, batch, digests):
@@ -92,12 +93,19 @@ class _Runner:
         digest = hashlib.blake2b(repr((what, *more)).encode(), digest_size=20)
         return digest.digest()
 
-    def _find(self, digests, namespace, part=None):
+    def _is_right(self, record, depth):
+        """Whether a record from a store can be that of a row at this depth."""
+        raise NotImplementedError
+
+    def _find(self, digests, namespace, part=None, depth=None):
         """Return what the cache has, by digest."""
         if self.cache is None:
             return {}
         keys = {namespace + digest: digest for digest in digests}
-        found = self.cache.get_many(list(keys), part, self.scan)
+        at = self.request.depth if depth is None else depth
+        found = self.cache.get_many(
+            list(keys), part, self.scan, lambda record: self._is_right(record, at)
+        )
         return {keys[key]: value for key, value in found.items()}
 
     def look_up(self, digests):
@@ -181,6 +189,10 @@ class _Runner:
         if self.cache is not None:
             keys = [self.namespace + digest for digest in digests]
             records_by_key = dict(zip(keys, records, strict=True))
+            origin = getattr(self, "origin", None)
+            if origin is not None and self.namespace not in self.noted:
+                self.cache.note_origin(self.namespace, origin)
+                self.noted.add(self.namespace)
             self.cache.put_many(records_by_key, self.part, self.scan)
             self.claimed.difference_update(keys)
         return [self._value(record) for record in records]
@@ -208,6 +220,7 @@ class VectorRunner(_Runner):
         self.width = backbone.widths[request.depth - 1]
         end = int(ends[self.depths.index(request.depth)])
         self.part = slice(end - self.width, end)
+        self.length = int(ends[-1])
         self.function = None  # of a State: what an engine computes instead of torch
         self.is_chosen = request.engine == "torch"
         if not self.is_chosen:
@@ -252,6 +265,9 @@ class VectorRunner(_Runner):
             return found
         self.namespace = self.torch_namespace
         return super().look_up(digests)
+
+    def _is_right(self, record, depth):
+        return record.shape == (self.length,) and record.dtype == np.float32
 
     def _runs_side_by_side(self):
         # Engines have threads of their own.
@@ -300,6 +316,7 @@ class ActivationRunner(_Runner):
         self.namespace = self._at(request.depth)
         # The deeper half: what partial fine-tuning asks for, and small.
         self.byproducts = range(max(1, self.n_blocks // 2), request.depth)
+        self.shapes = {}  # depth -> shape of an image's activations
         self.vectors = None
         if self.is_pooled:
             self.vectors = VectorRunner(request, cache, self.scan)
@@ -323,7 +340,7 @@ class ActivationRunner(_Runner):
         # Deepest first: a row goes on from as far as somebody has brought it.
         left = list(digests)
         for depth in range(self.request.depth - 1, 0, -1):
-            found = self._find(left, self._at(depth)) if left else {}
+            found = self._find(left, self._at(depth), depth=depth) if left else {}
             if found:
                 left = [digest for digest in left if digest not in found]
                 names, rows = list(found), list(found.values())
@@ -345,17 +362,40 @@ class ActivationRunner(_Runner):
                 state = ready.run(state, done, depth)
                 done = depth
                 if depth < request.depth and self.cache is not None:
-                    rows = self._rows(ready, state, len(batch.rows))
+                    rows = self._rows(ready, state, len(batch.rows), depth)
                     keys = [self._at(depth) + digest for digest in digests]
                     self.cache.keep_spare(dict(zip(keys, rows, strict=True)))
             if self.is_pooled:
                 vectors = ready.pool(state, request.pooling, done).float().cpu()
                 return [self._stored(row) for row in vectors[: len(batch.rows)].numpy()]
-        return self._rows(ready, state, len(batch.rows))
+        return self._rows(ready, state, len(batch.rows), request.depth)
 
-    def _rows(self, ready, state, n_rows):
+    def _rows(self, ready, state, n_rows, depth):
         rows = ready.unbatch(state._replace(hidden=state.hidden.float()))
+        if self.request.backbone.modality == "image":
+            shape = rows[0].shape
+            if self.shapes.setdefault(depth, shape) != shape:
+                raise ValueError(
+                    f"The cache gave activations of shape {self.shapes[depth]} for an "
+                    f"image, and the network computes {shape}. Clear the folder or the "
+                    "store of the cache."
+                )
         return apart(rows[:n_rows], self.dtype)
+
+    def _is_right(self, record, depth):
+        backbone = self.request.backbone
+        width = backbone.widths[depth - 1]
+        if record.dtype != self.dtype:
+            return False
+        if depth == self.n_blocks:
+            return record.shape == (width,)
+        if backbone.modality == "text":
+            limit = self.request.preprocess.max_length
+            return record.shape[1:] == (width,) and 0 < len(record) <= limit
+        # The images of a call have one size, and so one shape.
+        shape = record.shape
+        is_plausible = len(shape) > 1 and width in shape and record.size > 0
+        return is_plausible and self.shapes.setdefault(depth, shape) == shape
 
     def _stored(self, row):
         return np.array(row, dtype=self.dtype, order="C")

@@ -5,17 +5,19 @@ back to the kernel when they are freed, and the kernel zeroes fresh pages for th
 layer: about 1,000 page faults an image for EfficientNet-Lite0, a sixth of the time.
 
 Activations that stay must not lie between those that pass: the heap would have holes in
-which the next layer's do not fit, and grow by megabytes for each image. Other holes
-are handed back now and then.
+which the next layer's do not fit, and grow by megabytes for each image. So each of them
+gets pages of its own (`apart`). Other holes are handed back now and then.
 """
 
 import contextlib
 import ctypes
 import functools
+import math
 import mmap
 import os
 import sys
 import threading
+import weakref
 
 import numpy as np
 
@@ -23,13 +25,25 @@ SWITCH = "SKTRANSFER_KEEP_PAGES"  # "0" turns it off
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 KEEP_BYTES = 2**30
 GROWTH_BYTES = 2**29  # of the process, above what a network passes through
-SMALLEST_BLOCK = 2**16
+# Memory that is mapped at once. The system limits the number of maps (65,530), and who
+# runs into that limit can start no thread: so rows share maps, and not pages.
+BLOCK_BYTES = 2**22
 # The values that glibc's own adjustment ends at; they are set again afterwards,
 # because that adjustment stops for good once one of them has been set.
 GLIBC_MMAP_BYTES, GLIBC_TRIM_BYTES = 2**25, 2**26
 
 _lock = threading.Lock()
 _n_users = 0
+
+
+def _renew():
+    """Have a forked child begin anew: it has none of the parent's threads."""
+    global _lock, _n_users
+    _lock, _n_users = threading.Lock(), 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
 
 
 @functools.cache
@@ -47,6 +61,10 @@ def _glibc():
 def kept_pages():
     """Keep freed pages inside; hand them back at the end.
 
+    Does nothing where the environment has settings for malloc: they are the user's. A
+    program that has called ``mallopt`` itself cannot be told from one that has not, and
+    sets ``SKTRANSFER_KEEP_PAGES=0``.
+
     Yields
     ------
     tidy : callable
@@ -54,7 +72,8 @@ def kept_pages():
         512 MiB since the last time.
     """
     global _n_users
-    libc = None if os.environ.get(SWITCH) == "0" else _glibc()
+    is_off = os.environ.get(SWITCH) == "0" or has_settings(os.environ)
+    libc = None if is_off else _glibc()
     if libc is None:
         yield do_nothing
         return
@@ -74,10 +93,18 @@ def kept_pages():
         yield tidy
     finally:
         with _lock:
-            _n_users -= 1
+            _n_users = max(0, _n_users - 1)  # 0 already if this is a forked child
             if not _n_users:
                 libc.mallopt(M_TRIM_THRESHOLD, GLIBC_TRIM_BYTES)
                 hand_back()
+
+
+def has_settings(environment):
+    """Whether an environment sets anything of glibc's malloc."""
+    # As in MALLOC_TRIM_THRESHOLD_, MALLOC_ARENA_MAX, and the newer way to say it.
+    return "glibc.malloc." in environment.get("GLIBC_TUNABLES", "") or any(
+        name.startswith("MALLOC_") for name in environment
+    )
 
 
 def hand_back():
@@ -102,30 +129,99 @@ def apart(arrays, dtype):
 
     Parameters
     ----------
-    arrays : list of ndarray
+    arrays : iterable of ndarray
     dtype : numpy.dtype
 
     Returns
     -------
     list of ndarray
-        C-contiguous. They share one block, which is free when all of them are.
+        C-contiguous. Each gives its memory back when it goes, whatever becomes of the
+        others.
     """
-    sizes = [array.size for array in arrays]
-    block = _block(sum(sizes), dtype)
-    copies, start = [], 0
-    for array, size in zip(arrays, sizes, strict=True):
-        copy = block[start : start + size].reshape(array.shape)
+    copies = []
+    for array in arrays:
+        copy = _empty(array.shape, np.dtype(dtype))
         copy[...] = array
         copies.append(copy)
-        start += size
     return copies
 
 
-def _block(n_values, dtype):
-    n_bytes = n_values * dtype.itemsize
-    # A block takes whole pages, so that a small one would waste some.
-    if n_bytes >= SMALLEST_BLOCK and hasattr(mmap, "MAP_ANONYMOUS"):
+def held_bytes(n_bytes):
+    """Return what an array of `apart` takes: whole pages, from one page on."""
+    page = mmap.PAGESIZE
+    return n_bytes if n_bytes < page else -(-n_bytes // page) * page
+
+
+def _empty(shape, dtype):
+    n_bytes = math.prod(shape) * dtype.itemsize
+    # Linux only: elsewhere pages are not given back by MADV_DONTNEED.
+    if n_bytes >= mmap.PAGESIZE and sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError):  # no map is left
+            return _take(held_bytes(n_bytes), shape, dtype)
+    return np.empty(shape, dtype)
+
+
+class _Block:
+    """Memory that slots of one size share; it is unmapped with the last of them."""
+
+    def __init__(self, size):
+        self.size = size
+        n_slots = max(1, BLOCK_BYTES // size)
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        with contextlib.suppress(OSError):  # the system's number of maps is limited
-            return np.frombuffer(mmap.mmap(-1, n_bytes, flags=flags), dtype)
-    return np.empty(n_values, dtype)
+        self.map = mmap.mmap(-1, n_slots * size, flags=flags)
+        with contextlib.suppress(OSError):  # kernels without huge pages
+            # One row would hold 2 MiB.
+            self.map.madvise(mmap.MADV_NOHUGEPAGE)
+        self.is_free = bytearray(b"\1") * n_slots
+        self.watches = {}  # number of a slot -> its `_Watch`
+
+
+class _Watch(weakref.ref):
+    """Knows which slot is free when an array has gone."""
+
+    __slots__ = ("block", "number")
+
+    def __new__(cls, array, block, number):
+        """Watch an array."""
+        return super().__new__(cls, array, _give_back)
+
+    def __init__(self, array, block, number):
+        self.block, self.number = block, number
+
+
+_blocks: dict[int, list] = {}  # size -> blocks, the one in use last
+
+
+def _take(size, shape, dtype):
+    """Return an array in a free slot."""
+    with _lock:
+        blocks = _blocks.setdefault(size, [])
+        for _ in range(len(blocks)):
+            block = blocks[-1]
+            number = block.is_free.find(1)
+            if number >= 0:
+                break
+            # Full ones go to the other end, so that few are looked at twice.
+            blocks.insert(0, blocks.pop())
+        else:
+            block, number = _Block(size), 0
+            blocks.append(block)
+        block.is_free[number] = 0
+        whole = np.frombuffer(block.map, dtype, math.prod(shape), number * size)
+        block.watches[number] = _Watch(whole, block, number)
+    return whole.reshape(shape)  # of which `whole` is the base, as of all views of it
+
+
+def _give_back(watch):
+    """Free the slot of an array that has gone."""
+    block, number = watch.block, watch.number
+    block.map.madvise(mmap.MADV_DONTNEED, number * block.size, block.size)
+    del block.watches[number]
+    block.is_free[number] = 1
+    # This is called at any moment, also while this thread has the lock: so it does not
+    # wait, and an empty block may stay, which costs nothing.
+    if not block.watches and _lock.acquire(blocking=False):
+        blocks = _blocks[block.size]
+        if not block.watches and block in blocks:
+            blocks.remove(block)
+        _lock.release()

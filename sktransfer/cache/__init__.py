@@ -6,7 +6,8 @@ preprocessing, the pooling, the precision and how it was computed.
 """
 
 from ._default import cache_info, clear_cache, set_cache_dir
-from ._feature_cache import CacheInfo, FeatureCache
+from ._feature_cache import FeatureCache
+from ._settings import CacheInfo
 from ._store import FeatureStore
 
 __all__ = [

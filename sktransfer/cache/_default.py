@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from .._utils.names import set_module
-from ._feature_cache import CacheInfo, FeatureCache, folder_cache
+from ._feature_cache import FeatureCache
+from ._instances import folder_cache
+from ._settings import CacheInfo, check_folder_name
 
 ENV_VARIABLE = "SKTRANSFER_CACHE"
 
@@ -33,11 +35,18 @@ def set_cache_dir(folder: str | Path | None) -> None:
     folder : str, Path or None
         A folder on a local disk; None goes back to memory only.
 
+    Raises
+    ------
+    ValueError
+        If it is a word such as "off", which is more likely a mistake than a folder;
+        ``"./off"`` is one.
+
     Examples
     --------
     >>> import sktransfer
     >>> sktransfer.set_cache_dir(None)
     """
+    check_folder_name(folder, "folder")
     if folder is None:
         os.environ.pop(ENV_VARIABLE, None)
     else:
@@ -82,10 +91,15 @@ def clear_cache(*, folder: bool = False) -> None:
 
 def resolve_cache(cache: CacheLike) -> FeatureCache | None:
     """Turn an encoder's ``cache`` parameter into a `FeatureCache` or None."""
+    if isinstance(cache, FeatureCache) and cache.is_from_elsewhere:
+        if not cache.is_shared:
+            _warn_worker()
+        return cache
     if cache is None or isinstance(cache, FeatureCache):
         return cache
     if isinstance(cache, (str, Path)) and cache != "auto":
-        return folder_cache(cache)
+        check_folder_name(cache, "cache")
+        return folder_cache(FeatureCache, cache)
     if cache != "auto":
         raise TypeError(
             f"cache={cache!r} must be 'auto', a folder, a FeatureCache or None."
@@ -97,7 +111,8 @@ def _current() -> FeatureCache:
     """Return what "auto" stands for now."""
     folder = os.environ.get(ENV_VARIABLE)
     if folder:
-        return folder_cache(folder)
+        check_folder_name(folder, ENV_VARIABLE)
+        return folder_cache(FeatureCache, folder)
     _warn_worker()
     return _memory
 

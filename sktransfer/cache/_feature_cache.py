@@ -1,56 +1,37 @@
 """FeatureCache: one row through the network once, whoever asks again.
 
-A row is found again by its content, never by a name, an index or a fold. The key
-also holds everything that the vector depends on: the weights' fingerprint, the
-preprocessing, the pooling, the precision and how it was computed.
+A row is found again by its content, never by a name, an index or a fold. The key also
+holds everything that makes the vector: the network's cache identity and how it runs.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import uuid
 import warnings
-from collections.abc import Iterable, Sequence
-from numbers import Real
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 
-from .._utils.names import on_disk, set_module
+from .._utils.allocator import apart
+from .._utils.names import set_module
 from ._folder import FolderStore
+from ._forks import renew_in_children
+from ._instances import rebuild_cache, remember
 from ._memory import MemoryStore
+from ._settings import CacheInfo, check_budget, check_folder_name
 from ._store import FeatureStore
 
 DEFAULT_MEMORY_BUDGET = 2**30
 DEFAULT_FOLDER_BUDGET = 10 * 2**30
 POLL_S = 0.05
-
-
-@set_module("sktransfer.cache")
-class CacheInfo(NamedTuple):
-    """What a cache did and holds.
-
-    Attributes
-    ----------
-    hits, misses : int
-        Rows found, and rows that went through a network because they were not.
-    rows : int
-        Vectors held in memory.
-    n_bytes : int
-        Memory they take, in bytes.
-    memory_budget : int
-        The limit on `n_bytes`.
-    folder : str or None
-        The folder of the lasting part.
-    """
-
-    hits: int
-    misses: int
-    rows: int
-    n_bytes: int
-    memory_budget: int
-    folder: str | None
+WRONG_RECORD = (
+    "A record in the feature cache is not of the length or form that its row must "
+    "have. It is deleted, and the row is computed again. Results are right."
+)
 
 
 @set_module("sktransfer")
@@ -58,23 +39,35 @@ class FeatureCache:
     """Vectors of rows that went through a network, in memory and in a folder.
 
     Give one to several encoders to share it, or a folder's path for short. Copies
-    made by ``sklearn.clone`` and ``copy.deepcopy`` are the same cache; a pickled
-    cache carries its settings, not its content.
+    made by ``sklearn.clone``, ``copy`` and ``copy.deepcopy`` are the same cache. A
+    pickle has the settings of a cache, not its content. It gives the cache itself in
+    the process that made it, as long as it lives; in another process all pickles of one
+    cache are one cache, so that the tasks of a worker of ``n_jobs`` share it. A worker
+    keeps the last four.
 
     Parameters
     ----------
     folder : str or Path, default=None
         Folder on a local disk that keeps the vectors for other processes and later
-        runs. None keeps them in memory only.
+        runs. None keeps them in memory only. Words such as "memory" and "none" are
+        refused; ``"./memory"`` is a folder.
     store : FeatureStore, default=None
         A place of your own in place of a folder.
     memory_budget : int, default=2**30
-        Bytes of vectors kept in memory. Beyond it, vectors of depths that nobody
+        Bytes that vectors in memory take. Beyond it, vectors of depths that nobody
         has asked for go first, then the least recently used ones. The rows of one
         call do not push each other out: those that come too late are not kept.
     folder_budget : int or None, default=10 * 2**30
-        Bytes that the folder may take. Beyond it, the least recently used rows go.
-        None sets no limit.
+        Bytes that the folder may take. Beyond it, the least recently used rows go, but
+        for those of one call, as in memory. None sets no limit.
+
+    Raises
+    ------
+    TypeError
+        If a budget is no int, or `store` no `FeatureStore`.
+    ValueError
+        If a budget is negative, `folder` is a word such as "none", or there are a
+        folder and a store.
 
     Notes
     -----
@@ -105,16 +98,11 @@ class FeatureCache:
         memory_budget: int = DEFAULT_MEMORY_BUDGET,
         folder_budget: int | None = DEFAULT_FOLDER_BUDGET,
     ) -> None:
-        for name, budget in (
-            ("memory_budget", memory_budget),
-            ("folder_budget", folder_budget or 0),
-        ):
-            if not isinstance(budget, Real) or isinstance(budget, bool):
-                raise TypeError(
-                    f"{name}={budget!r} must be a number of bytes, such as 2**30."
-                )
-            if budget < 0:
-                raise ValueError(f"{name}={budget} must not be negative.")
+        check_folder_name(folder, "folder")
+        self.memory_budget = check_budget("memory_budget", memory_budget)
+        if folder_budget is not None:
+            folder_budget = check_budget("folder_budget", folder_budget)
+        self.folder_budget = folder_budget
         if folder is not None and store is not None:
             raise ValueError(
                 f"FeatureCache got folder={str(folder)!r} and store={store!r}; give "
@@ -126,18 +114,28 @@ class FeatureCache:
                 "what it must do."
             )
         self.folder = None if folder is None else Path(folder).expanduser()
-        self.memory_budget = memory_budget
-        self.folder_budget = folder_budget
         self._store = store
         if folder is not None:
-            self._store = FolderStore(self.folder, folder_budget)
+            self._store = FolderStore(self.folder, self.folder_budget)
+        self._new_lock()
+        # key -> the thread that computes it
+        self._claims: dict[bytes, tuple[int, int]] = {}
+        self._warned: set[str] = set()
+        self._local = threading.local()
+        self._token, self._home = uuid.uuid4().hex, os.getpid()
+        remember(self._token, self)
+        self._reset()
+        renew_in_children(self)
+
+    def _new_lock(self):
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._claims: dict[
-            bytes, tuple[int, int]
-        ] = {}  # key -> the thread that computes it
-        self._has_warned = False
-        self._reset()
+
+    def renew_lock(self, was_free):
+        """Take a new lock in a forked child, which has none of the parent's threads."""
+        self._new_lock()
+        if not was_free:  # somebody was changing what memory holds
+            self._memory = MemoryStore(self.memory_budget)
 
     def _reset(self):
         self._memory = MemoryStore(self.memory_budget)
@@ -158,6 +156,11 @@ class FeatureCache:
         """Whether other processes may have its rows, or compute them now."""
         return self._store is not None
 
+    @property
+    def is_from_elsewhere(self) -> bool:
+        """Whether it is the copy of another process's cache."""
+        return self._home != os.getpid()
+
     def __sklearn_clone__(self) -> Self:
         """Return the cache itself: clones of an encoder share it."""
         return self
@@ -167,10 +170,17 @@ class FeatureCache:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the settings; a folder is shared by whoever loads them."""
+        """Pickle the settings, and which cache of which process it is."""
         store = self._store if self.folder is None else None
         budgets = self.memory_budget, self.folder_budget
-        return rebuild_cache, (self.folder, store, *budgets)
+        # A method, because cloudpickle copies a private function into the pickle, and
+        # with it the caches that it knows.
+        which = self._token, self._home
+        return self._rebuild, (self.folder, store, *budgets, *which)
+
+    @classmethod
+    def _rebuild(cls, *settings):
+        return rebuild_cache(cls, *settings)
 
     def info(self) -> CacheInfo:
         """Say what the cache did and holds.
@@ -195,15 +205,19 @@ class FeatureCache:
         Parameters
         ----------
         folder : bool, default=False
-            Also delete what the folder or the store holds.
+            Also delete what the folder or the store holds, and free its disk.
         """
         with self._lock:
             self._reset()
-            if folder and self._store is not None:
-                self._store.clear()
+        if folder and self._store is not None:
+            self._store.clear()
 
     def get_many(
-        self, keys: Sequence[bytes], part: slice | None = None, scan: int | None = None
+        self,
+        keys: Sequence[bytes],
+        part: slice | None = None,
+        scan: int | None = None,
+        is_right: Callable[[np.ndarray], bool] | None = None,
     ) -> dict[bytes, np.ndarray]:
         """Look up one part of many rows.
 
@@ -215,6 +229,9 @@ class FeatureCache:
             The part of each row's record that is wanted: the depth. None is all.
         scan : int, default=None
             From `new_scan`: the call whose rows do not push each other out.
+        is_right : callable, default=None
+            Says of an array that came from the store whether it is what a row of this
+            kind must be. One that is not is discarded, with one warning.
 
         Returns
         -------
@@ -232,12 +249,41 @@ class FeatureCache:
         # The store is read outside the lock, so that a slow disk stops no other thread;
         # a row that comes twice in the meantime is only kept once more.
         if missing and self._store is not None:
+            self._begin(scan)
+            wrong = []
             for key, record in self._store.get_many(missing):
+                if is_right is not None and not is_right(record):
+                    wrong.append(key)
+                    continue
+                (record,) = apart([record], record.dtype)
                 with self._lock:
                     found[key] = self._keep(key, record, part, scan)
+            if wrong:
+                self._store.discard(wrong)
+                self._warn(WRONG_RECORD)
         with self._lock:
             self._hits += len(found)
         return found
+
+    def _begin(self, scan):
+        """Tell the store when the call that this thread is in is a new one."""
+        is_new = scan is not None and scan > getattr(self._local, "scan", -1)
+        if is_new and self._store is not None:
+            self._local.scan = scan
+            self._store.begin_call()
+
+    def note_origin(self, prefix: bytes, origin: Mapping[str, Any]) -> None:
+        """Tell the store what makes the rows whose keys begin with a prefix.
+
+        Parameters
+        ----------
+        prefix : bytes
+            First half of the keys.
+        origin : mapping of str to object
+            As in `FeatureStore.note_origin`.
+        """
+        if self._store is not None:
+            self._store.note_origin(prefix, origin)
 
     def claim(self, keys: Sequence[bytes], part: slice | None = None) -> set[bytes]:
         """Say that this thread is going to compute rows that it did not find.
@@ -328,6 +374,7 @@ class FeatureCache:
         # The claims end last: whoever waits for one looks the row up next, and must
         # find it in memory or in the store.
         if self._store is not None:
+            self._begin(scan)
             self._store.put_many(records)
         with self._changed:
             for key in records:
@@ -357,49 +404,16 @@ class FeatureCache:
         return kept
 
     def _shrink(self, scan=None):
-        if self._memory.shrink(scan):
-            self._warn_full()
+        is_full = self._memory.shrink(scan)
+        if is_full and self.memory_budget and self._store is None:
+            self._warn(
+                f"The feature cache is full ({self.memory_budget / 2**20:.0f} MiB): "
+                "rows that it lets go run through the network again when they are "
+                "asked for again. Give it a folder (set_cache_dir, or cache=FOLDER), "
+                "or raise the memory_budget of a FeatureCache."
+            )
 
-    def _warn_full(self):
-        if self._has_warned or self.memory_budget == 0 or self._store is not None:
-            return
-        self._has_warned = True
-        warnings.warn(
-            f"The feature cache is full ({self.memory_budget / 2**20:.0f} MiB): rows "
-            "that it lets go run through the network again when they are asked for "
-            "again. Give it a folder (set_cache_dir, or cache=FOLDER), or raise the "
-            "memory_budget of a FeatureCache.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-
-
-_lock = threading.RLock()
-_folders: dict[Path, FeatureCache] = {}
-
-
-def folder_cache(folder, budgets=None):
-    """Return this process's one cache for a folder.
-
-    Two would not see each other's rows in memory, and each would take its own budget.
-
-    Parameters
-    ----------
-    folder : str or Path
-    budgets : dict of str to int, default=None
-        Of a cache that is made now.
-    """
-    path = Path(folder).expanduser().absolute()
-    with _lock:
-        if path not in _folders:
-            _folders[path] = FeatureCache(path, **budgets or {})
-        return _folders[path]
-
-
-@on_disk
-def rebuild_cache(folder, store, memory_budget, folder_budget):
-    """Return the cache that a pickle stands for."""
-    budgets = {"memory_budget": memory_budget, "folder_budget": folder_budget}
-    if folder is None:
-        return FeatureCache(store=store, **budgets)
-    return folder_cache(folder, budgets)
+    def _warn(self, text):
+        if text not in self._warned:
+            self._warned.add(text)
+            warnings.warn(text, RuntimeWarning, stacklevel=3)

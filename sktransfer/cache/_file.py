@@ -7,17 +7,18 @@ number.
 """
 
 import contextlib
-import os
 import sqlite3
 import threading
 import time
 from pathlib import Path
 
+from ._forks import close_before_forks, operation
+
 FILE_NAMES = ("features.sqlite", "features-{}.sqlite")
 MARK = ".damaged"
 MAX_FILES = 100
 APPLICATION_ID = 0x534B5446  # "SKTF", in the file's header
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 PAGE_BYTES = 16384  # reads rows of 100 kB in two thirds of the time of 4,096
 BUSY_TIMEOUT_S = 20.0
 
@@ -42,17 +43,14 @@ _CAUSES = {
 
 _SCHEMA = f"""
 CREATE TABLE features (
-    key BLOB PRIMARY KEY, crc INTEGER, used INTEGER, size INTEGER, form BLOB,
-    record BLOB
+    key BLOB PRIMARY KEY, crc INTEGER, used REAL, size INTEGER, form BLOB, record BLOB
 );
-CREATE INDEX features_used ON features (used, size);
+CREATE INDEX features_used ON features (used, size, key);
 CREATE TABLE claims (key BLOB PRIMARY KEY, owner BLOB, expires REAL) WITHOUT ROWID;
+CREATE TABLE origins (prefix BLOB PRIMARY KEY, origin BLOB) WITHOUT ROWID;
 PRAGMA application_id={APPLICATION_ID};
 PRAGMA user_version={SCHEMA_VERSION};
 """
-
-# Connections of a parent process, which must never be closed here.
-_inherited: list[sqlite3.Connection] = []
 
 
 class UnusableFileError(Exception):
@@ -112,25 +110,36 @@ class StoreFile:
 
     def exists(self):
         """Whether there is a file to read."""
-        handle = self._handle()
-        return handle is not None or self.path.exists()
+        return self._connected() is not None or self.path.exists()
 
     def damaged(self):
         """Return the files that are marked as damaged."""
         return [path for path in _paths(self.folder) if _mark(path).exists()]
 
     def connection(self):
-        """Return this thread's connection.
+        """Return this thread's connection, for use inside of `_forks.operation`.
 
         Raises
         ------
         One of FILE_ERRORS
             `diagnose` says what it means.
         """
-        handle = self._handle()
-        if handle is None:
-            handle = self._local.handle = _Handle(*self._open())
-        return handle.connection
+        if self.has_changed():
+            self.close()
+        connection = self._connected()
+        if connection is None:
+            connection = self._open()
+            self._local.handle = _Handle(connection)
+        return connection
+
+    def has_changed(self):
+        """Whether somebody has written to a file that is only read here."""
+        connection = self._connected()
+        return (
+            connection is not None
+            and connection.seen is not None
+            and connection.seen != _look(connection.path)
+        )
 
     def mark_damaged(self):
         """Give the file up, for every process that opens the folder from now on."""
@@ -140,16 +149,16 @@ class StoreFile:
 
     def close(self):
         """Close this thread's connection; return the path that it had."""
-        handle = self._handle()
+        connection = self._connected()
         self._local.handle = None
-        return None if handle is None else handle.path
+        if connection is None:
+            return None
+        connection.close()
+        return connection.path
 
-    def _handle(self):
+    def _connected(self):
         handle = getattr(self._local, "handle", None)
-        if handle is not None and handle.pid != os.getpid():
-            _inherited.append(handle)
-            handle = self._local.handle = None
-        return handle
+        return handle.connection if handle and handle.connection.is_open else None
 
     def _open(self):
         path = self.path
@@ -157,7 +166,7 @@ class StoreFile:
             raise DamagedFileError("it is a directory")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return _open_for_writing(path), path
+            return _open_for_writing(path)
         except (sqlite3.Error, OSError) as err:
             cannot_write = isinstance(err, sqlite3.OperationalError) and (
                 err.sqlite_errorcode & 0xFF
@@ -167,20 +176,46 @@ class StoreFile:
                 raise
         connection = _open_for_reading(path)
         self.is_read_only = True
-        return connection, path
+        return connection
+
+
+class Connection(sqlite3.Connection):
+    """A connection of one thread, closed before a fork.
+
+    Attributes
+    ----------
+    path : Path
+    thread : int
+    is_open : bool
+        False for one that is closed, or is that of a parent process.
+    seen : tuple or None
+        What a file that can only be read was like when it was opened.
+    """
+
+    path: Path
+    thread: int
+    is_open = False
+    seen: tuple | None = None
+
+    def close(self):
+        """Close it for good."""
+        self.is_open = False
+        super().close()
 
 
 class _Handle:
-    """A connection that is closed with its thread, and never in a forked child."""
+    """Closes a connection with its thread or its store.
 
-    def __init__(self, connection, path):
-        self.connection, self.path, self.pid = connection, path, os.getpid()
+    A connection and its cache of statements hold each other, so that it would stay open
+    until garbage is collected.
+    """
+
+    def __init__(self, connection):
+        self.connection = connection
 
     def __del__(self):
-        if self.pid == os.getpid():
+        if self.connection.is_open:
             self.connection.close()
-        else:
-            _inherited.append(self.connection)
 
 
 def _paths(folder):
@@ -215,12 +250,14 @@ def _open_for_writing(path):
 
 def _open_for_reading(path):
     """Open a file in a place that cannot be written to."""
-    journal = path.with_name(path.name + "-wal")
     options = ["mode=ro"]
-    if not journal.exists() or not journal.stat().st_size:
-        # Without a journal there is nothing beside the file, and no one writes.
+    seen = _look(path)
+    if not seen[-1]:
+        # Without a journal nothing is beside the file. Whoever can write to it may do
+        # so at any time, which SQLite does not look for: `has_changed` does.
         options.append("immutable=1")
-    connection = _connect(f"{path.absolute().as_uri()}?{'&'.join(options)}", uri=True)
+    connection = _connect(path, options)
+    connection.seen = seen
     try:
         if not _is_ours(connection):
             raise UnusableFileError("it is empty, and cannot be written to")
@@ -230,15 +267,33 @@ def _open_for_reading(path):
     return connection
 
 
-def _connect(path, uri=False):
+def _look(path):
+    """Return what tells that a file, or what stands for it, has changed."""
+    marks: list[tuple | None] = []
+    for part in (path, path.with_name(path.name + "-wal"), _mark(path)):
+        try:
+            status = part.stat()
+            marks.append((status.st_ino, status.st_size, status.st_mtime_ns))
+        except OSError:
+            marks.append(None)
+    file, journal, mark = marks
+    return file, mark, journal if journal and journal[1] else None
+
+
+def _connect(path, options=()):
+    uri = f"{path.absolute().as_uri()}?{'&'.join(options)}"
     # Connections stay with their thread; only the last reference may go elsewhere.
     connection = sqlite3.connect(
-        path,
+        uri if options else path,
         timeout=BUSY_TIMEOUT_S,
         isolation_level=None,
         check_same_thread=False,
-        uri=uri,
+        uri=bool(options),
+        factory=Connection,
     )
+    connection.path, connection.thread = path, threading.get_ident()
+    connection.is_open = True
+    close_before_forks(connection)
     connection.text_factory = bytes  # a damaged row may hold text that is no text
     # Mapped pages of a file that somebody truncates would end the process.
     connection.execute("PRAGMA mmap_size=0")
@@ -284,13 +339,14 @@ def _is_ours(connection):
 @contextlib.contextmanager
 def transaction(connection):
     """Write all or nothing."""
-    # IMMEDIATE waits for other writers; a read that turns into a write would not.
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            with contextlib.suppress(sqlite3.Error):  # the first error says more
-                connection.execute("ROLLBACK")
-        raise
+    with operation():
+        # IMMEDIATE waits for other writers; a read that turns into a write would not.
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                with contextlib.suppress(sqlite3.Error):  # the first error says more
+                    connection.execute("ROLLBACK")
+            raise

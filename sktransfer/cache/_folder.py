@@ -1,4 +1,9 @@
-"""FolderStore: the lasting part of a FeatureCache, shared by processes and threads."""
+"""FolderStore: the lasting part of a FeatureCache, shared by processes and threads.
+
+Whoever goes through more rows than there is room for, and again, would find none of
+them if the least recently used ones left: each would push out one that comes later. So
+rows that a call has written or found stay until its end, and its next are not kept.
+"""
 
 import os
 import socket
@@ -7,27 +12,38 @@ import threading
 import time
 import uuid
 import warnings
-import zlib
 
-import numpy as np
-
+from ._claims import KEYS_A_READ, LEASE_S, claim_free, delete_claims, marks
 from ._file import (
     DAMAGED,
     FILE_ERRORS,
     NO_WRITE,
-    DamagedFileError,
     StoreFile,
     diagnose,
     transaction,
 )
+from ._forks import operation
+from ._origins import PREFIX_BYTES, encode_origin, note_origins
+from ._records import decode, encode
+from ._room import STAMP_S, WRITE_BYTES, empty, evict, file_bytes, needed_bytes
 from ._store import FeatureStore
 
-KEYS_A_READ = 100  # rows of 1 MB stay below 100 MB
-WRITE_BYTES = 2**24  # written in one transaction
-LEASE_S = 120.0  # a claim whose owner is silent for so long is anybody's
-STAMP_S = 3600  # "used" is only as exact as this, so that reads rarely write
-CHECK_BYTES = 2**25  # written between two looks at the file's size
 KEEP_SHARE = 0.9  # of the budget, after rows have been evicted
+NEAR_SHARE = 0.5  # of the budget, from which on the rows that a call finds are stamped
+STAMPS_A_WRITE = 5_000
+
+_INSERT = "INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?, ?, ?)"
+_DELETE = "DELETE FROM features WHERE key = ?"
+
+
+class _Call(threading.local):
+    """What a store knows of the call that this thread is in."""
+
+    began: float | None = None
+    is_full = False  # there is no room, and no row that may leave
+
+    def __init__(self):
+        self.unstamped = []  # keys of rows that were found, and not written to since
 
 
 class FolderStore(FeatureStore):
@@ -43,7 +59,8 @@ class FolderStore(FeatureStore):
     folder : Path
         On a local disk; made on the first write.
     budget : int, default=None
-        Bytes that the file may have. Beyond, the least recently used rows leave.
+        Bytes that the file may have. Beyond, the least recently used rows leave, but
+        for those of the call that is going on.
     """
 
     def __init__(self, folder, budget=None):
@@ -52,10 +69,22 @@ class FolderStore(FeatureStore):
         self._token = uuid.uuid4().hex
         self._may_write = self._is_on = True
         self._warned = set()
-        self._since_check = 0
         self._renewed = {}  # thread -> when its claims were last renewed
+        self._origins = {}  # prefix -> JSON
+        self._call = _Call()
 
     # -- records -----------------------------------------------------------------------
+
+    def begin_call(self):
+        """Say that this thread's next rows are those of a new call."""
+        self._call.began = time.time()
+        self._call.is_full = False
+        self._call.unstamped = []
+
+    def note_origin(self, prefix, origin):
+        """Say what made the rows whose keys begin with a prefix."""
+        if prefix not in self._origins:
+            self._origins[prefix] = encode_origin(origin)
 
     def get_many(self, keys):
         """Yield ``(key, array)`` for the keys that are there, a few at a time."""
@@ -67,73 +96,109 @@ class FolderStore(FeatureStore):
     def _read(self, connection, keys):
         query = (
             "SELECT key, crc, used, form, record FROM features "
-            f"WHERE key IN ({_marks(keys)})"
+            f"WHERE key IN ({marks(keys)})"
         )
-        found, old, wrong, now = [], [], [], int(time.time())
+        found, old, wrong, now = [], [], [], time.time()
+        call = self._call
         for key, crc, used, form, record in connection.execute(query, keys):
-            array = _decode(key, crc, form, record)
+            array = decode(key, crc, form, record)
             if array is None:
                 self._warn(
                     "checksum",
                     "holds records whose checksum is wrong; they are computed again. "
                     "`python -m sktransfer cache verify` counts them.",
                 )
-                wrong.append((key,))
+                wrong.append(key)
                 continue
             found.append((key, array))
-            if not isinstance(used, int) or used < now - STAMP_S:
-                old.append((now, key))
-        if wrong and self.writes:
-            # Else they would count as done, and nobody would compute them.
-            query = "DELETE FROM features WHERE key = ?"
-            self._attempt(lambda c: _write_all(c, query, wrong), None, writes=True)
+            if not isinstance(used, float) or abs(used - now) > STAMP_S:
+                old.append(key)
+            elif call.began is not None and used < call.began:
+                call.unstamped.append(key)
+        # Else they would count as done, and nobody would compute them.
+        self.discard(wrong)
+        if self.budget is None:
+            call.unstamped = []
+        elif file_bytes(connection) > NEAR_SHARE * self.budget:
+            old, call.unstamped = old + call.unstamped, []
         if old and self.writes:
-            query = "UPDATE features SET used = ? WHERE key = ?"
-            self._attempt(lambda c: _write_all(c, query, old), None, writes=True)
+            self._attempt(lambda c: _stamp(c, old), None, writes=True)
         return found
 
     def put_many(self, records):
         """Write arrays by key, and give up this thread's claims on them."""
         rows, n_bytes = [], 0
         for key, array in records.items():
-            rows.append(_encode(key, array))
+            rows.append(encode(key, array))
             n_bytes += rows[-1][3]
             if n_bytes >= WRITE_BYTES:
-                self._write(rows, n_bytes)
+                self._write(rows)
                 rows, n_bytes = [], 0
         if rows:
-            self._write(rows, n_bytes)
+            self._write(rows)
 
-    def _write(self, rows, n_bytes):
+    def _write(self, rows):
         keys = [row[0] for row in rows]
+        prefixes = {key[:PREFIX_BYTES] for key in keys} & self._origins.keys()
+        origins = {prefix: self._origins[prefix] for prefix in prefixes}
         owner = self._owner()
 
         def work(connection):
+            is_tight = self._make_room(connection, rows)
             with transaction(connection):
-                connection.executemany(
-                    "INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?, ?, ?)", rows
-                )
-                _delete_claims(connection, keys, owner)
+                if is_tight:
+                    self._insert_what_fits(connection, rows)
+                else:
+                    connection.executemany(_INSERT, rows)
+                note_origins(connection, origins)
+                delete_claims(connection, keys, owner)
                 self._renew(connection, owner)
 
+        was_full = self._call.is_full
         self._attempt(work, None, writes=True)
-        self._since_check += n_bytes
-        if self.budget is not None and self._since_check >= min(
-            CHECK_BYTES, self.budget // 10
-        ):
-            self._since_check = 0
-            self._attempt(self._evict, None, writes=True)
-
-    def clear(self):
-        """Delete every record."""
-        if self.file.exists():
-            self._attempt(
-                lambda c: c.execute("DELETE FROM features"), None, writes=True
+        if self._call.is_full and not was_full and self.budget:
+            budget = self.budget / 2**20
+            self._warn(
+                "full",
+                f"is full: the rows of one call take all of its {budget:,.1f} MiB. "
+                "Further rows of this call are not kept, so that the next call finds "
+                "those that are. To keep all, raise the folder_budget of a "
+                "FeatureCache.",
             )
 
-    def _evict(self, connection):
-        if file_bytes(connection) > self.budget:
-            evict(connection, int(KEEP_SHARE * self.budget))
+    def _make_room(self, connection, rows):
+        """Let rows of older calls go; return whether it may still not be enough."""
+        if self.budget is None:
+            return False
+        need, call = needed_bytes([row[3] for row in rows]), self._call
+        if file_bytes(connection) + need <= self.budget:
+            return False
+        if not call.is_full:
+            _stamp(connection, call.unstamped)
+            call.unstamped = []
+            began = float("inf") if call.began is None else call.began
+            evict(connection, max(0, int(KEEP_SHARE * self.budget) - need), began)
+        return file_bytes(connection) + need > self.budget
+
+    def _insert_what_fits(self, connection, rows):
+        for row in rows:
+            if not self._call.is_full:
+                connection.execute(_INSERT, row)
+                if file_bytes(connection) > self.budget:
+                    connection.execute(_DELETE, (row[0],))
+                    self._call.is_full = True
+
+    def discard(self, keys):
+        """Delete records that are not what they should be."""
+        if keys and self.writes:
+            rows = [(key,) for key in keys]
+            self._attempt(lambda c: _write_all(c, _DELETE, rows), None, writes=True)
+
+    def clear(self):
+        """Delete every record, every claim and damaged files; free the disk."""
+        if self.file.exists():
+            self._attempt(lambda c: empty(self.file, c), None, writes=True)
+        self.begin_call()
 
     # -- claims ------------------------------------------------------------------------
 
@@ -157,12 +222,8 @@ class FolderStore(FeatureStore):
         # In one transaction, so that of two processes that ask for the same keys one
         # sees what the other was granted.
         def work(connection):
-            granted, now = set(), time.time()
             with transaction(connection):
-                for start in range(0, len(keys), KEYS_A_READ):
-                    part = keys[start : start + KEYS_A_READ]
-                    granted |= _claim(connection, part, owner, now)
-            return granted
+                return claim_free(connection, keys, owner)
 
         granted = self._attempt(work, None, writes=True)
         return set(keys) if granted is None else granted
@@ -174,7 +235,7 @@ class FolderStore(FeatureStore):
 
             def work(connection):
                 with transaction(connection):
-                    _delete_claims(connection, keys, owner)
+                    delete_claims(connection, keys, owner)
 
             self._attempt(work, None, writes=True)
 
@@ -204,16 +265,17 @@ class FolderStore(FeatureStore):
             if not (self.writes if writes else self._is_on):
                 return default
             try:
-                connection = self.file.connection()
-                if self.file.is_read_only:
-                    self._warn(NO_WRITE, "can only be read; new rows are not kept.")
-                    if writes:
-                        return default
-                return work(connection)
+                with operation():
+                    connection = self.file.connection()
+                    if self.file.is_read_only:
+                        self._warn(NO_WRITE, "can only be read; new rows are not kept.")
+                        if writes:
+                            return default
+                    return work(connection)
             except sqlite3.ProgrammingError:
                 raise
             except FILE_ERRORS as err:
-                if not self._go_on(err, writes):
+                if not self.file.has_changed() and not self._go_on(err, writes):
                     return default
         self._is_on = False
         return default
@@ -257,106 +319,15 @@ class FolderStore(FeatureStore):
             )
 
 
-def file_bytes(connection):
-    """Return the bytes of the pages in use."""
-    pages, free, size = (
-        connection.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("page_count", "freelist_count", "page_size")
-    )
-    return (pages - free) * size
-
-
-def evict(connection, budget):
-    """Delete the least recently used rows until the pages in use fit a budget."""
-    excess = file_bytes(connection) - budget
-    while excess > 0:
-        keys, freed = [], 0
-        rows = connection.execute("SELECT key, size FROM features ORDER BY used")
-        for key, size in rows:
-            if not isinstance(size, int):
-                raise DamagedFileError("a size is no number")
-            keys.append((key,))
-            freed += max(size, 1)
-            if freed >= min(excess, WRITE_BYTES):
-                break
-        rows.close()
-        if not keys:
-            return
-        with transaction(connection):
-            connection.executemany("DELETE FROM features WHERE key = ?", keys)
-        excess = file_bytes(connection) - budget
-
-
-def check_record(key, crc, form, record):
-    """Whether a record is what was written under its key."""
-    return _decode(key, crc, form, record) is not None
-
-
-def _claim(connection, keys, owner, now):
-    """Claim what is neither there nor claimed; keys of dead owners are free."""
-    marks = _marks(keys)
-    there = f"SELECT key FROM features WHERE key IN ({marks})"
-    done = {key for (key,) in connection.execute(there, keys)}
-    held = f"SELECT key, owner, expires FROM claims WHERE key IN ({marks})"
-    taken = set()
-    for key, other, expires in connection.execute(held, keys):
-        if not isinstance(other, bytes) or not isinstance(expires, (int, float)):
-            raise DamagedFileError("a claim is no claim")
-        if other != owner and expires > now and _is_alive(other):
-            taken.add(key)
-    granted = set(keys) - done - taken
-    connection.executemany(
-        "INSERT OR REPLACE INTO claims VALUES (?, ?, ?)",
-        [(key, owner, now + LEASE_S) for key in granted],
-    )
-    return granted
-
-
-def _is_alive(owner):
-    """Whether an owner may still be at work; of another host nobody can say."""
-    host, _, rest = owner.decode(errors="replace").partition(":")
-    pid = rest.partition(":")[0]
-    if os.name != "posix" or host != socket.gethostname() or not pid.isdecimal():
-        return True
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
-
-
-def _delete_claims(connection, keys, owner):
-    query = "DELETE FROM claims WHERE key = ? AND owner = ?"
-    connection.executemany(query, [(key, owner) for key in keys])
+def _stamp(connection, keys):
+    """Write down that rows are used now."""
+    query = "UPDATE features SET used = ? WHERE key = ?"
+    for start in range(0, len(keys), STAMPS_A_WRITE):
+        now = time.time()
+        rows = [(now, key) for key in keys[start : start + STAMPS_A_WRITE]]
+        _write_all(connection, query, rows)
 
 
 def _write_all(connection, query, rows):
     with transaction(connection):
         connection.executemany(query, rows)
-
-
-def _marks(keys):
-    return ",".join("?" * len(keys))
-
-
-def _encode(key, array):
-    array = np.ascontiguousarray(array)
-    form = f"{array.dtype.str} {','.join(map(str, array.shape))}".encode()
-    record = array.tobytes()
-    return key, _crc(key, form, record), int(time.time()), len(record), form, record
-
-
-def _decode(key, crc, form, record):
-    """Return the array, or None if it is not what was written."""
-    if not isinstance(form, bytes) or not isinstance(record, bytes):
-        return None
-    if _crc(key, form, record) != crc:
-        return None
-    dtype, _, shape = form.decode().partition(" ")
-    return np.frombuffer(record, dtype).reshape(tuple(map(int, shape.split(","))))
-
-
-def _crc(key, form, record):
-    return zlib.crc32(record, zlib.crc32(form, zlib.crc32(key)))

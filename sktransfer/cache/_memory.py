@@ -8,7 +8,10 @@ what a call has taken in or found stays until its end, and its next rows are let
 import itertools
 from collections import OrderedDict
 
-ENTRY_OVERHEAD = 200  # bytes a dict entry and an array header cost beside the data
+from .._utils.allocator import held_bytes
+
+# Bytes that a key, its entry and the header of an array take beside the data.
+ENTRY_OVERHEAD = 384
 
 _scans = itertools.count()
 
@@ -106,4 +109,6 @@ def _asked_key(key, part):
 
 
 def _cost(array):
-    return array.nbytes + ENTRY_OVERHEAD
+    # One with a base is from `apart`, and takes whole pages.
+    n_bytes = array.nbytes if array.base is None else held_bytes(array.nbytes)
+    return n_bytes + ENTRY_OVERHEAD

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +18,9 @@ class FeatureStore(ABC):
     has to forget a row that has become wrong. Threads call it at the same time.
 
     A subclass has `get_many`, `put_many` and `clear`. One that also has `claim` and
-    `release` keeps processes from computing the same row twice. It must be picklable,
-    to reach the workers of ``n_jobs``.
+    `release` keeps processes from computing the same row twice; it should have
+    `discard`, too. `begin_call` and `note_origin` tell it more and may be left out. It
+    must be picklable, to reach the workers of ``n_jobs``.
 
     Notes
     -----
@@ -76,6 +78,39 @@ class FeatureStore(ABC):
     @abstractmethod
     def clear(self) -> None:
         """Forget every array."""
+
+    def begin_call(self) -> None:  # noqa: B027
+        """Take note that the next keys of this thread belong to a new call.
+
+        A store with a limit on its size may keep the rows of one call from pushing each
+        other out: else a call with more rows than there is room for finds none of them
+        the next time.
+        """
+
+    def note_origin(self, prefix: bytes, origin: Mapping[str, Any]) -> None:  # noqa: B027
+        """Take note of what made the rows whose keys begin alike.
+
+        It comes before the first `put_many` of such rows, and may come again.
+
+        Parameters
+        ----------
+        prefix : bytes
+            The first 20 bytes of the keys; the other 20 are the content of a row.
+        origin : mapping of str to object
+            Can be written as JSON. Under "network" is a name, and under "versions" a
+            mapping of package to major and minor version.
+        """
+
+    def discard(self, keys: Sequence[bytes]) -> None:  # noqa: B027
+        """Delete arrays that are not what they should be, for example too short.
+
+        They are computed anew. A store with `claim` should do it, or nobody is granted
+        the key.
+
+        Parameters
+        ----------
+        keys : sequence of bytes
+        """
 
     def claim(self, keys: Sequence[bytes]) -> set[bytes]:
         """Say that this thread computes rows, so that nobody else does.
