@@ -1,8 +1,7 @@
 """FeatureCache: one row through the network once, whoever asks again.
 
-A row is found again by its content, never by a name, an index or a fold. The key
-also holds everything that the vector depends on: the weights' fingerprint, the
-preprocessing, the pooling, the precision and how it was computed.
+A row is found again by its content, never by a name, an index or a fold. The key also
+holds everything that makes the vector: the network's cache identity and how it runs.
 """
 
 from ._default import cache_info, clear_cache, set_cache_dir
