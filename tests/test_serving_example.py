@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 
 from sktransfer import ImageEncoder, save
 from sktransfer._cells import images
+from sktransfer._untrusted import web
 
 pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
@@ -60,11 +61,11 @@ def test_an_image_gets_its_probabilities(served, pixels):
 def test_nothing_is_read_for_a_bad_upload_and_the_reason_is_given(
     content, reason, served, monkeypatch
 ):
-    def refuse(name):
+    def refuse(name, **options):
         raise AssertionError(f"{name!r} was opened")
 
     monkeypatch.setattr(images, "_read_file", refuse)
-    monkeypatch.setattr(images, "_read_url", refuse)
+    monkeypatch.setattr(web, "fetch", refuse)
     _, client, _ = served
     opened = []
     sys.addaudithook(
