@@ -12,7 +12,7 @@ import numpy as np
 from ._shared import TIMEOUT_S
 
 SHARE = 0.7  # of the rows, for which there is room
-N_VALUES = 2500  # floats of a row; a page of the folder holds one
+N_VALUES = 3072  # floats of a row; a page of the folder holds one
 PAGE_BYTES = 2**14
 
 

@@ -131,7 +131,7 @@ class FeatureCache:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
 
-    def renew_lock(self, was_free):
+    def _renew_lock(self, was_free):
         """Take a new lock in a forked child, which has none of the parent's threads."""
         self._new_lock()
         if not was_free:  # somebody was changing what memory holds

@@ -97,6 +97,17 @@ def test_rows_found_before_a_folder_fills_up_stay(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:The feature cache in .* is full")
+def test_a_row_that_is_gone_takes_no_others_with_it(tmp_path):
+    cache = FeatureCache(tmp_path, memory_budget=0, folder_budget=BUDGET)
+    go_through(cache)
+    n_kept = go_through(cache)
+    for i in (20, 50, 90):
+        cache._store.discard([key(i)])
+    assert go_through(cache) > n_kept - 20
+    assert go_through(cache) > n_kept - 5
+
+
+@pytest.mark.filterwarnings("ignore:The feature cache in .* is full")
 def test_threads_that_share_a_job_find_what_fits(tmp_path):
     found = []
     cache = FeatureCache(tmp_path, memory_budget=0, folder_budget=BUDGET)
