@@ -83,7 +83,7 @@ def extract(cells, reader, runner, out, *, on_error, on_progress):
         """Read and look up rows; start preparing what is this call's to run."""
         fresh, contents = {}, {}  # digest -> row, content
         n_done = 0
-        if cache is not None:
+        if cache is not None and hasattr(reader, "recall"):
             rows = recall(rows)
         results = reader.read(pick(cells, rows))
         for row, result in zip(rows, results, strict=True):

@@ -173,10 +173,6 @@ class TextReader:
     def __init__(self, prompt):
         self.prompt = prompt
 
-    def recall(self, cells):
-        """Return None for each cell: a text is at hand."""
-        return [None] * len(cells)
-
     def read(self, cells):
         """Return one ``(digest, content)`` or CellError for each cell."""
         return [self._read_one(cell) for cell in cells]

@@ -269,14 +269,14 @@ def _warn_no_lock(device, reason):
 
 def _open_lock(name):
     """Open a file in a folder that only this user can write to."""
-    folder = os.environ.get("XDG_RUNTIME_DIR")
-    if not (folder and os.path.isdir(folder) and os.access(folder, os.W_OK)):
+    folder = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere")
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
         caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         folder = Path(caches) / "sktransfer"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     # A link under this name, whoever has put it there, is not followed.
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    return os.fdopen(os.open(Path(folder) / f"sktransfer-{name}", flags, 0o600), "r+")
+    return os.fdopen(os.open(folder / f"sktransfer-{name}", flags, 0o600), "r+")
 
 
 def _physical_name(device):

@@ -77,7 +77,7 @@ def each_on_a_core(function, items, device):
 
 def _all_done(pool, function, items):
     """Return the results when nothing runs any more, also after an error."""
-    started = []
+    started: list[futures.Future] = []
     try:
         # Where the system gives no more threads, this raises.
         started += (pool.submit(function, item) for item in items)

@@ -81,11 +81,14 @@ def test_a_tuned_network_is_taken_along(elsewhere, pixels):
 
 def test_what_this_process_registered_comes_first(elsewhere, pixels):
     register_backbone("mine", build_other(1), modality="image")
-    content = pickle.dumps(ImageEncoder("mine").fit(pixels))
+    encoder = ImageEncoder("mine")
+    contents = pickle.dumps(encoder), pickle.dumps(encoder.fit(pixels))
     elsewhere()
     register_backbone("mine", build_other(2), modality="image")
     want = ImageEncoder(BackboneSpec("tiny-cnn", random_state=2)).fit_transform(pixels)
-    np.testing.assert_array_equal(pickle.loads(content).transform(pixels), want)
+    np.testing.assert_array_equal(pickle.loads(contents[0]).transform(pixels), want)
+    with pytest.raises(ValueError, match="was fitted on another network"):
+        pickle.loads(contents[1]).transform(pixels)
 
 
 def test_a_worker_that_lives_on_takes_the_newer_builder(elsewhere, pixels):

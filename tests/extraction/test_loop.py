@@ -230,7 +230,8 @@ def test_rows_that_never_come_are_computed_in_the_end(case, tmp_path, monkeypatc
     # Somebody claims every row, is alive, and never delivers.
     monkeypatch.setattr(cache, "claim", lambda keys, part: set())
     monkeypatch.setattr("sktransfer._extraction.loop.PATIENCE_S", 0.2)
-    got = encoder(backbone, cache=cache).fit_transform(rows)
+    with pytest.warns(RuntimeWarning, match="Waited 0 s for 150 rows that another"):
+        got = encoder(backbone, cache=cache).fit_transform(rows)
     np.testing.assert_array_equal(got, want)
     assert counter.rows == len(rows)
 

@@ -2,6 +2,7 @@
 
 import functools
 import warnings
+from typing import Any
 
 from .._base import Backbone
 from .._blocks import WholeTimm
@@ -63,7 +64,9 @@ def build(spec, timm_name=None, *, file=None):
     if not spec.pretrained:
         model = timm.create_model(timm_name, pretrained=False)
     else:
-        place = {} if file is None else {"pretrained_cfg_overlay": {"file": file}}
+        place: dict[str, Any] = {}
+        if file is not None:
+            place["pretrained_cfg_overlay"] = {"file": file}
         model = from_hub(
             lambda: timm.create_model(timm_name, pretrained=True, **place),
             timm_name,
@@ -77,7 +80,7 @@ def _fetch(spec, timm_name):
     import timm
 
     record = timm.get_pretrained_cfg(timm_name, allow_unregistered=True)
-    if not spec.pretrained or not getattr(record, "hf_hub_id", None):
+    if not spec.pretrained or record is None or not record.hf_hub_id:
         return None
     name, _, revision = record.hf_hub_id.partition("@")
     file = record.hf_hub_filename or "model.safetensors"
