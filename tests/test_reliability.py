@@ -6,7 +6,16 @@ import pytest
 from conftest import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY))
-from benchmarks.reliability import columns, inputs, jobs, modes, reading, saves, stores
+from benchmarks.reliability import (
+    budgets,
+    columns,
+    inputs,
+    jobs,
+    modes,
+    reading,
+    saves,
+    stores,
+)
 
 sys.path.remove(str(REPOSITORY))
 
@@ -33,6 +42,11 @@ def test_damaged_stores_warn_and_never_give_a_wrong_vector(tmp_path):
     n_stores = 3 * len(stores.DAMAGES)
     outcome = stores.damage(tmp_path, n_stores=n_stores, seed=1)
     assert sum(outcome["kinds"].values()) == n_stores
+
+
+def test_a_place_smaller_than_the_job_keeps_what_fits(tmp_path):
+    outcome = budgets.budgets(tmp_path, n_rows=300, n_folds=6, memory_mib=30)
+    assert outcome["rows found in passes 1 to 4"]["folder"][0] == 0
 
 
 def test_a_full_disk_and_a_read_only_folder_warn_once(tmp_path):

@@ -8,6 +8,7 @@ import tempfile
 import time
 
 from . import __doc__ as description
+from .budgets import budgets
 from .columns import columns
 from .inputs import images, texts
 from .jobs import killed_jobs, two_workers
@@ -22,6 +23,7 @@ CAMPAIGNS = {
     "kills": kills,
     "damage": damage,
     "full_disk": full_disk,
+    "budgets": budgets,
     "reading": reading,
     "columns": columns,
     "images": images,

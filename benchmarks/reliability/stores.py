@@ -193,7 +193,7 @@ def _other_tables(path, rng):
 
 
 def _newer(path, rng):
-    _execute(path, f"PRAGMA user_version={rng.randrange(3, 1000)}")
+    _execute(path, f"PRAGMA user_version={rng.randrange(4, 1000)}")
 
 
 def _foreign(path, rng):

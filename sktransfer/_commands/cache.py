@@ -47,6 +47,12 @@ def add_parser(commands):
                 type=_days,
                 help="delete rows that were not used for so many days",
             )
+            action.add_argument(
+                "--stale",
+                action="store_true",
+                help="delete rows that were made with another minor version of a "
+                "package than the one installed here",
+            )
     cache.set_defaults(run=run)
 
 
@@ -75,12 +81,37 @@ def _info(care, args):
     print(f"{info.path}: {info.n_rows:,} rows, {_size(info.n_bytes)}")
     if info.n_rows:
         print(f"last used between {_date(info.oldest)} and {_date(info.newest)}")
+    for group in info.groups:
+        print(_group(group))
+    names = sorted({name for group in info.groups for name in group.versions})
+    if names:
+        print(
+            f"An upgrade of {' or '.join(names)} to another minor version makes rows "
+            "stale: they are computed anew. `cache prune FOLDER --stale` deletes them."
+        )
     if info.n_claims:
         print(f"{info.n_claims:,} rows are being computed, or were when a process died")
     for path in info.damaged:
         state = _size(path.stat().st_size) if path.is_file() else "deleted"
         print(f"{path.name}: damaged, not used ({state}); prune deletes it")
     return 0
+
+
+def _group(group):
+    """Say what the rows that the same versions made are, and whether they are used."""
+    size = f"{group.n_rows:,} rows, {group.n_bytes / 2**20:,.1f} MiB"
+    if not group.versions:
+        return f"of unknown origin: {size}"
+    state = "of another environment" if group.changed else "in use"
+    state = "stale" if group.is_stale else state
+    parts = []
+    for name, version in group.versions.items():
+        installed = group.changed.get(name, version)
+        note = "" if installed == version else f" ({installed} is installed)"
+        note = " (not installed)" if installed is None else note
+        parts.append(f"{name} {version}{note}")
+    networks = f"; {', '.join(group.networks)}" if group.networks else ""
+    return f"{state}: {size}; {', '.join(parts)}{networks}"
 
 
 def _verify(care, args):
@@ -96,7 +127,12 @@ def _verify(care, args):
 def _prune(care, args):
     max_age_s = None if args.older_than is None else args.older_than * DAY_S
     return _deleted(
-        care.prune(args.folder, max_bytes=args.max_size, max_age_s=max_age_s)
+        care.prune(
+            args.folder,
+            max_bytes=args.max_size,
+            max_age_s=max_age_s,
+            stale=args.stale,
+        )
     )
 
 

@@ -366,8 +366,8 @@ class ActivationRunner(_Runner):
             if self.shapes.setdefault(depth, shape) != shape:
                 raise ValueError(
                     f"The cache gave activations of shape {self.shapes[depth]} for an "
-                    f"image, and the network computes {shape}. Clear the cache's folder "
-                    "or store."
+                    f"image, and the network computes {shape}. Clear the folder or the "
+                    "store of the cache."
                 )
         return apart(rows[:n_rows], self.dtype)
 

@@ -130,7 +130,7 @@ class FeatureCache:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
 
-    def renew_lock(self, was_free):
+    def _renew_lock(self, was_free):
         """Take a new lock in a forked child, which has none of the parent's threads."""
         self._new_lock()
         if not was_free:  # somebody was changing what memory holds
@@ -172,8 +172,14 @@ class FeatureCache:
         """Pickle the settings, and which cache of which process it is."""
         store = self._store if self.folder is None else None
         budgets = self.memory_budget, self.folder_budget
+        # A method, because cloudpickle copies a private function into the pickle, and
+        # with it the caches that it knows.
         which = self._token, self._home
-        return rebuild_cache, (type(self), self.folder, store, *budgets, *which)
+        return self._rebuild, (self.folder, store, *budgets, *which)
+
+    @classmethod
+    def _rebuild(cls, *settings):
+        return rebuild_cache(cls, *settings)
 
     def info(self) -> CacheInfo:
         """Say what the cache did and holds.

@@ -34,6 +34,7 @@ STAMPS_A_WRITE = 5_000
 
 _INSERT = "INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?, ?, ?)"
 _DELETE = "DELETE FROM features WHERE key = ?"
+_STAMP = "UPDATE features SET used = ? WHERE key = ?"
 
 
 class _Call(threading.local):
@@ -42,8 +43,15 @@ class _Call(threading.local):
     began: float | None = None
     is_full = False  # there is no room, and no row that may leave
 
+    n_found = n_written = 0
+
     def __init__(self):
         self.unstamped = []  # keys of rows that were found, and not written to since
+
+    def begin(self):
+        """Forget the call before."""
+        self.began = time.time()
+        self.is_full, self.n_found, self.n_written, self.unstamped = False, 0, 0, []
 
 
 class FolderStore(FeatureStore):
@@ -77,9 +85,7 @@ class FolderStore(FeatureStore):
 
     def begin_call(self):
         """Say that this thread's next rows are those of a new call."""
-        self._call.began = time.time()
-        self._call.is_full = False
-        self._call.unstamped = []
+        self._call.begin()
 
     def note_origin(self, prefix, origin):
         """Say what made the rows whose keys begin with a prefix."""
@@ -115,6 +121,7 @@ class FolderStore(FeatureStore):
                 old.append(key)
             elif call.began is not None and used < call.began:
                 call.unstamped.append(key)
+        call.n_found += len(found)
         # Else they would count as done, and nobody would compute them.
         self.discard(wrong)
         if self.budget is None:
@@ -146,15 +153,20 @@ class FolderStore(FeatureStore):
         def work(connection):
             is_tight = self._make_room(connection, rows)
             with transaction(connection):
+                # The time is that of the write: an earlier one could be from before a
+                # call of somebody who has used the row meanwhile.
+                now = time.time()
+                stamped = [(*row[:2], now, *row[3:]) for row in rows]
                 if is_tight:
-                    self._insert_what_fits(connection, rows)
+                    self._insert_what_fits(connection, stamped)
                 else:
-                    connection.executemany(_INSERT, rows)
+                    connection.executemany(_INSERT, stamped)
                 note_origins(connection, origins)
                 delete_claims(connection, keys, owner)
                 self._renew(connection, owner)
 
         was_full = self._call.is_full
+        self._call.n_written += len(rows)
         self._attempt(work, None, writes=True)
         if self._call.is_full and not was_full and self.budget:
             budget = self.budget / 2**20
@@ -177,12 +189,19 @@ class FolderStore(FeatureStore):
             _stamp(connection, call.unstamped)
             call.unstamped = []
             began = float("inf") if call.began is None else call.began
-            evict(connection, max(0, int(KEEP_SHARE * self.budget) - need), began)
+            # Where most rows are found, the next ones may be among those that were not
+            # used yet: then the last of them leave, and no more than has to. If the
+            # first did, each would be missing in turn.
+            is_repeat = call.n_found > call.n_written
+            share = 1 if is_repeat else KEEP_SHARE
+            target = max(0, int(share * self.budget) - need)
+            evict(connection, target, began, newest_first=is_repeat)
         return file_bytes(connection) + need > self.budget
 
     def _insert_what_fits(self, connection, rows):
         for row in rows:
-            if not self._call.is_full:
+            is_there = connection.execute(_STAMP, (row[2], row[0])).rowcount
+            if not is_there and not self._call.is_full:
                 connection.execute(_INSERT, row)
                 if file_bytes(connection) > self.budget:
                     connection.execute(_DELETE, (row[0],))
@@ -321,11 +340,11 @@ class FolderStore(FeatureStore):
 
 def _stamp(connection, keys):
     """Write down that rows are used now."""
-    query = "UPDATE features SET used = ? WHERE key = ?"
     for start in range(0, len(keys), STAMPS_A_WRITE):
-        now = time.time()
-        rows = [(now, key) for key in keys[start : start + STAMPS_A_WRITE]]
-        _write_all(connection, query, rows)
+        with transaction(connection):
+            now = time.time()  # while nobody else writes: stamps only go up
+            part = [(now, key) for key in keys[start : start + STAMPS_A_WRITE]]
+            connection.executemany(_STAMP, part)
 
 
 def _write_all(connection, query, rows):

@@ -46,7 +46,7 @@ def renew_in_children(holder):
     Parameters
     ----------
     holder : object
-        With a `_lock`, and with ``renew_lock(was_free)``, which the child calls; it
+        With a `_lock`, and with ``_renew_lock(was_free)``, which the child calls; it
         says whether no other thread was at work under the lock.
     """
     with _changed:
@@ -123,7 +123,7 @@ def _in_child():
         connection.is_open = False
         _inherited.append(connection)
     for holder, lock in fork.holders:
-        holder.renew_lock(was_free=lock is not None)
+        holder._renew_lock(was_free=lock is not None)
 
 
 def _warn(text):

@@ -9,8 +9,6 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-from .._utils.names import on_disk
-
 N_LOADED = 4  # caches from pickles that a process keeps for its next tasks
 
 _of_folders: dict[Path, Any] = {}
@@ -42,7 +40,6 @@ def remember(token, cache):
     _made[token] = cache
 
 
-@on_disk
 def rebuild_cache(kind, folder, store, memory_budget, folder_budget, token, home):
     """Return the cache that a pickle stands for: one in each process."""
     budgets = {"memory_budget": memory_budget, "folder_budget": folder_budget}

@@ -22,8 +22,9 @@ class RowGroup(NamedTuple):
     ----------
     versions : dict of str to str
         Package -> major and minor version. Empty if nobody knows.
-    changed : dict of str to str
-        Those of which another version is installed, and that one.
+    changed : dict of str to str or None
+        Those of which another version is installed, and that one; None for a package
+        that is not installed.
     networks : list of str
     prefixes : list of bytes
         First halves of the rows' keys.
@@ -39,8 +40,9 @@ class RowGroup(NamedTuple):
 
     @property
     def is_stale(self):
-        """Whether no row of it is found under the versions installed here."""
-        return bool(self.changed)
+        """Whether its rows are not found any more under the versions installed."""
+        # Of a package that is not installed nothing is known.
+        return any(self.changed.values())
 
 
 def encode_origin(origin):
@@ -122,11 +124,12 @@ def _plain(value):
 
 
 def _changed(versions):
-    changed = {}
+    changed: dict[str, str | None] = {}
     for name, version in versions.items():
         installed = _installed(name)
-        # Of a package that is not installed here nothing is known.
-        if installed is not None and _minor(installed) != _minor(version):
+        if installed is None:
+            changed[name] = None
+        elif _minor(installed) != _minor(version):
             changed[name] = ".".join(map(str, _minor(installed)))
     return changed
 

@@ -26,7 +26,7 @@ def needed_bytes(sizes):
     return 4 * 2**14 + sum(2 * size + 400 for size in sizes)
 
 
-def evict(connection, budget, before=float("inf")):
+def evict(connection, budget, before=float("inf"), newest_first=False):
     """Delete the least recently used rows until the pages in use fit a budget.
 
     Parameters
@@ -35,11 +35,13 @@ def evict(connection, budget, before=float("inf")):
     budget : int
     before : float, default=inf
         Timestamp; only rows that were not used since then are deleted.
+    newest_first : bool, default=False
+        Delete the most recently used of them first.
     """
     excess = file_bytes(connection) - budget
     while excess > 0:
         keys, freed = [], 0
-        for key, size in _oldest(connection, before):
+        for key, size in _in_order(connection, before, newest_first):
             if not isinstance(size, int):
                 raise DamagedFileError("a size is no number")
             keys.append((key,))
@@ -53,15 +55,14 @@ def evict(connection, budget, before=float("inf")):
         excess = file_bytes(connection) - budget
 
 
-def _oldest(connection, before):
+def _in_order(connection, before, newest_first):
     # A clock that was wrong may have left rows in the future; they would never leave.
     for condition, limit in (
         ("used > ?", time.time() + STAMP_S),
         ("used < ?", before),
     ):
-        rows = connection.execute(
-            f"SELECT key, size FROM features WHERE {condition} ORDER BY used", (limit,)
-        )
+        query = f"SELECT key, size FROM features WHERE {condition} ORDER BY used"
+        rows = connection.execute(query + " DESC" * newest_first, (limit,))
         try:
             yield from rows
         finally:

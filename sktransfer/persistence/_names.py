@@ -77,7 +77,6 @@ ON_DISK = {
     "WholeVision": "sktransfer.backbones._blocks",
     "hash_words": "sktransfer.backbones._toy",
     "no_prefix": "sktransfer.finetuning._prefix",
-    "rebuild_cache": "sktransfer.cache._instances",
 }
 
 # Dotted name in older saves -> dotted name now.

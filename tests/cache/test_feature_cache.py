@@ -1,11 +1,14 @@
 """FeatureCache: memory budget, by-products, folder."""
 
 import copy
+import gc
 import os
 import pickle
 import subprocess
 import sys
 import threading
+import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,6 +148,20 @@ print(max(growth) / budget)
 
 
 @pytest.mark.parametrize("name", ["memory_budget", "folder_budget"])
+@pytest.mark.parametrize("budget", ["1GB", 1e9, True, [], b"1"])
+def test_a_budget_that_is_no_int_is_refused(name, budget):
+    with pytest.raises(TypeError, match=rf"{name}=.* a number of bytes as an int"):
+        FeatureCache(**{name: budget})
+
+
+def test_numbers_of_numpy_are_budgets_too():
+    cache = FeatureCache(memory_budget=np.int64(10), folder_budget=np.uint8(3))
+    assert repr(cache) == "FeatureCache(None, memory_budget=10, folder_budget=3)"
+    with pytest.raises(TypeError, match="memory_budget=None must be"):
+        FeatureCache(memory_budget=None)
+
+
+@pytest.mark.parametrize("name", ["memory_budget", "folder_budget"])
 def test_a_negative_budget_is_refused(name):
     with pytest.raises(ValueError, match=f"{name}=-1 must not be negative"):
         FeatureCache(**{name: -1})
@@ -185,6 +202,57 @@ def test_clones_share_a_cache_and_pickles_carry_settings(tmp_path):
     assert (memory_only.folder, memory_only.memory_budget) == (None, 7)
 
 
+def test_a_pickle_is_the_cache_itself_where_it_was_made():
+    cache = FeatureCache(memory_budget=10_000)
+    encoder = pickle.loads(pickle.dumps(TextEncoder("tiny-bert", cache=cache)))
+    assert encoder.cache is cache
+    assert copy.copy(cache) is cache
+
+
+def test_pickles_of_a_cache_are_one_cache_in_another_process(counting_backbone):
+    backbone, counter = counting_backbone("tiny-bert")
+    data = pickle.dumps(FeatureCache())  # whose cache is gone
+    for _ in range(3):  # tasks, which let go of what they were given
+        encoder = TextEncoder(backbone, cache=pickle.loads(data))
+        encoder.fit_transform(["a", "b"])
+        del encoder
+        gc.collect()
+    assert counter.rows == 2
+
+
+def test_a_process_keeps_few_caches_from_pickles():
+    loaded = [pickle.loads(pickle.dumps(FeatureCache())) for _ in range(10)]
+    alive = [weakref.ref(cache) for cache in loaded]
+    del loaded
+    gc.collect()
+    assert sum(reference() is not None for reference in alive) <= 4
+
+
+@pytest.mark.slow
+def test_a_cache_is_kept_from_task_to_task_of_a_worker():
+    code = """
+import warnings
+from joblib import Parallel, delayed
+from sktransfer import FeatureCache, TextEncoder
+def task(cache, texts):
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        TextEncoder("tiny-bert", cache=cache).fit_transform(texts)
+    ours = [w for w in seen if "This is a worker process" in str(w.message)]
+    return cache.info().misses, cache.info().hits, len(ours)
+cache, texts = FeatureCache(), [f"text {i}" for i in range(40)]
+results = Parallel(n_jobs=1 + 1, max_nbytes=None)(
+    delayed(task)(cache, texts) for _ in range(8)
+)
+assert all(misses == 40 for misses, _, _ in results), results
+assert sum(warned for _, _, warned in results) <= 2, results
+assert max(hits for _, hits, _ in results) >= 40 * 3, results
+assert max(warned for _, _, warned in results) == 1, results
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    subprocess.run(command, check=True, timeout=200)
+
+
 def test_auto_follows_the_setting_then_the_environment(tmp_path, monkeypatch):
     assert resolve_cache("auto").folder is None
     monkeypatch.setenv("SKTRANSFER_CACHE", str(tmp_path / "from_env"))
@@ -200,6 +268,46 @@ def test_auto_follows_the_setting_then_the_environment(tmp_path, monkeypatch):
 def test_a_cache_of_a_wrong_type_is_refused():
     with pytest.raises(TypeError, match="'auto', a folder, a FeatureCache or None"):
         TextEncoder("tiny-bert", cache=3).fit_transform(["a"])
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "memory",
+        "Memory",
+        "none",
+        "NONE",
+        "off",
+        "disk",
+        "true",
+        "False",
+        "",
+        " ",
+        "AUTO",
+    ]
+    + ["auto ", "0", "no", "ram"],
+)
+def test_words_that_people_try_make_no_folder(tmp_path, monkeypatch, word):
+    monkeypatch.chdir(tmp_path)
+    encoder = TextEncoder("tiny-bert", cache=word)
+    with pytest.raises(ValueError, match=r"cache='.*' does not name a folder.*'auto'"):
+        encoder.fit_transform(["a"])
+    with pytest.raises(ValueError, match="folder='.*' does not name a folder"):
+        FeatureCache(word)
+    with pytest.raises(ValueError, match="folder='.*' does not name a folder"):
+        sktransfer.set_cache_dir(word)
+    if word:
+        monkeypatch.setenv("SKTRANSFER_CACHE", word)
+        with pytest.raises(ValueError, match="SKTRANSFER_CACHE='.*' does not name"):
+            TextEncoder("tiny-bert").fit_transform(["a"])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("folder", ["./memory", Path("memory"), "my memory"])
+def test_a_path_of_such_a_name_is_a_folder(tmp_path, monkeypatch, folder):
+    monkeypatch.chdir(tmp_path)
+    TextEncoder("tiny-bert", cache=folder).fit_transform(["a"])
+    assert (tmp_path / folder / "features.sqlite").exists()
 
 
 def in_another_thread(function):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sktransfer import FeatureCache, ImageClassifier, TextEncoder
+from sktransfer._extraction.runners import VectorRunner
 from sktransfer.cache import FeatureStore
 
 TEXTS = ["one", "two", "three", "two"]
@@ -101,6 +102,103 @@ def test_a_row_that_another_claims_is_waited_for_and_not_computed(counting_backb
     assert counter.rows - n_rows == 3
     for found in vectors:
         np.testing.assert_array_equal(found, expected)
+
+
+class NotingStore(DictStore):
+    """Knows of calls and origins, and lets go of what is wrong."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.n_calls, self.origins, self.discarded = 0, {}, []
+
+    def begin_call(self):
+        self.n_calls += 1
+
+    def note_origin(self, prefix, origin):
+        assert not any(key.startswith(prefix) for key in self.arrays)
+        self.origins[prefix] = origin
+
+    def discard(self, keys):
+        self.discarded += keys
+        for key in keys:
+            del self.arrays[key]
+
+
+def test_a_store_is_told_of_each_call_once():
+    store = NotingStore("a")
+    encoder = TextEncoder("tiny-bert", cache=FeatureCache(store=store))
+    encoder.fit_transform(TEXTS)
+    assert store.n_calls == 1
+    encoder.transform([f"text {i}" for i in range(3000)])  # in several parts
+    assert store.n_calls == 2
+
+
+def test_a_store_is_told_the_origin_before_the_first_row(monkeypatch):
+    origin = {"network": "tiny-bert", "versions": {"torch": "2.14"}}
+    monkeypatch.setattr(VectorRunner, "origin", origin, raising=False)
+    store = NotingStore("a")
+    TextEncoder("tiny-bert", cache=FeatureCache(store=store)).fit_transform(TEXTS)
+    assert store.origins == {key[:20]: origin for key in store.arrays}
+
+
+WRONG = {
+    "shorter": lambda array: array[:-1],
+    "longer": lambda array: np.append(array, array[:1]),
+    "empty": lambda array: array[:0],
+    "a table": lambda array: array[None],
+    "another type": lambda array: array.astype("float64"),
+}
+
+
+@pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
+def test_a_vector_of_a_wrong_form_costs_one_warning(change):
+    store = NotingStore("a")
+    encoder = TextEncoder("tiny-bert", cache=FeatureCache(store=store))
+    expected = encoder.fit_transform(TEXTS)
+    right = dict(store.arrays)
+    for key in right:
+        store.arrays[key] = change(right[key])
+    encoder = TextEncoder("tiny-bert", cache=FeatureCache(store=store))
+    with pytest.warns(RuntimeWarning, match="not of the length or form") as seen:
+        np.testing.assert_array_equal(encoder.fit_transform(TEXTS), expected)
+    assert len(seen) == 1
+    assert sorted(store.discarded) == sorted(right)
+    for key, value in right.items():
+        np.testing.assert_array_equal(store.arrays[key], value)
+
+
+WRONG_ACTIVATIONS = {
+    "another shape": lambda array: array[:, :-1],
+    "another width": lambda array: array[..., :-1, :-1][:-1],
+    "another type": lambda array: array.astype("float16"),
+    "a vector": lambda array: array.ravel(),
+}
+
+
+@pytest.mark.parametrize("change", WRONG_ACTIVATIONS.values(), ids=WRONG_ACTIVATIONS)
+@pytest.mark.filterwarnings("ignore:A record in the feature cache")
+def test_activations_of_a_wrong_form_are_computed_anew(
+    counting_backbone, pixels, change
+):
+    backbone, counter = counting_backbone("tiny-cnn")
+    store = NotingStore("a")
+
+    def fit():
+        model = ImageClassifier(
+            backbone,
+            freeze_depth=1,
+            max_epochs=1,
+            cache=FeatureCache(store=store),
+            random_state=0,
+        )
+        return model.fit(pixels, [0, 1] * 3).predict_proba(pixels)
+
+    expected, n_rows = fit(), counter.rows
+    wrong = list(store.arrays)[-1]
+    store.arrays[wrong] = change(store.arrays[wrong])
+    np.testing.assert_allclose(fit(), expected, atol=1e-6)
+    assert counter.rows == n_rows + 1
+    assert store.discarded == [wrong]
 
 
 def test_claims_of_a_call_that_fails_are_released():

@@ -1,5 +1,6 @@
 """``python -m sktransfer cache``."""
 
+import importlib.metadata
 import os
 import sqlite3
 from contextlib import closing
@@ -101,6 +102,96 @@ def test_clear_deletes_every_row(folder, capsys):
     assert printed.out.startswith("20 rows deleted, ")
     assert "20" not in run(capsys, "info", folder)[1].out.partition("rows")[0][-4:]
     assert (folder / "features.sqlite").stat().st_size < 200_000
+
+
+ROW = np.zeros(1000, "f4")
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Give the versions that count as installed."""
+    versions = {"torch": "2.14.1+cu130", "timm": "1.0.3", "Pillow": "13"}
+
+    def version(name):
+        if name not in versions:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return versions[name]
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    return versions
+
+
+def put(folder, letter, n_rows, versions=None, network="tiny-cnn"):
+    """Write rows whose keys begin with 20 times a letter."""
+    store = FolderStore(folder)
+    prefix = letter * 20
+    if versions is not None:
+        store.note_origin(prefix, {"network": network, "versions": versions})
+    store.put_many({prefix + bytes([i]) * 20: ROW for i in range(n_rows)})
+
+
+def test_info_says_which_versions_made_the_rows(tmp_path, capsys, installed):
+    put(tmp_path, b"a", 5, {"torch": "2.14", "timm": "1.0"})
+    put(tmp_path, b"b", 4, {"torch": "2.14", "timm": "1.0"}, "tiny-\x1b[31mvit")
+    put(tmp_path, b"c", 3, {"torch": "2.13", "timm": "1.0"})
+    put(tmp_path, b"d", 2)
+    _, printed = run(capsys, "info", tmp_path)
+    lines = printed.out.splitlines()
+    assert (
+        "in use: 9 rows, 0.0 MiB; timm 1.0, torch 2.14; tiny-?[31mvit, tiny-cnn"
+    ) in lines
+    assert (
+        "stale: 3 rows, 0.0 MiB; timm 1.0, torch 2.13 (2.14 is installed); tiny-cnn"
+    ) in lines
+    assert "of unknown origin: 2 rows, 0.0 MiB" in lines
+    put(tmp_path, b"e", 1, {"elsewhere": "7.1"})
+    _, printed = run(capsys, "info", tmp_path)
+    other = "of another environment: 1 rows, 0.0 MiB; elsewhere 7.1 (not installed); "
+    assert other in printed.out
+    assert "An upgrade of elsewhere or timm or torch to another" in printed.out
+
+
+def test_prune_deletes_stale_rows_and_their_origins(tmp_path, capsys, installed):
+    put(tmp_path, b"a", 5, {"torch": "2.14", "Pillow": "13.0"})
+    put(tmp_path, b"c", 3, {"torch": "2.13"})
+    put(tmp_path, b"d", 2)
+    put(tmp_path, b"e", 1, {"torch": "2.14", "elsewhere": "7.1"})  # not installed here
+    _, printed = run(capsys, "prune", tmp_path)
+    assert printed.out.startswith("0 rows deleted")
+    _, printed = run(capsys, "prune", tmp_path, "--stale")
+    assert printed.out.startswith("3 rows deleted")
+    assert "\nstale:" not in run(capsys, "info", tmp_path)[1].out
+    assert origins(tmp_path) == {b"a" * 20, b"e" * 20}
+    installed["torch"] = "3.0"
+    run(capsys, "prune", tmp_path, "--stale")
+    assert origins(tmp_path) == set()
+    assert "of unknown origin: 2 rows" in run(capsys, "info", tmp_path)[1].out
+
+
+def origins(folder):
+    with closing(sqlite3.connect(folder / "features.sqlite")) as connection:
+        return {
+            prefix for (prefix,) in connection.execute("SELECT prefix FROM origins")
+        }
+
+
+@pytest.mark.parametrize("origin", ["no JSON", "[]", '{"versions": 3}', "null", 7])
+def test_a_damaged_origin_is_an_unknown_one(tmp_path, capsys, installed, origin):
+    put(tmp_path, b"a", 2, {"torch": "2.14"})
+    with closing(sqlite3.connect(tmp_path / "features.sqlite")) as connection:
+        connection.execute("UPDATE origins SET origin = ?", (origin,))
+        connection.commit()
+    code, printed = run(capsys, "info", tmp_path)
+    assert code == 0
+    assert "of unknown origin: 2 rows" in printed.out
+
+
+def test_clear_deletes_origins_and_claims(folder, capsys, installed):
+    put(folder, b"a", 2, {"torch": "2.14"})
+    run(capsys, "clear", folder)
+    assert origins(folder) == set()
+    _, printed = run(capsys, "info", folder)
+    assert "being computed" not in printed.out
 
 
 @pytest.mark.parametrize("action", ["info", "verify", "prune", "clear"])
