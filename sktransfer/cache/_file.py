@@ -124,13 +124,14 @@ class StoreFile:
         One of FILE_ERRORS
             `diagnose` says what it means.
         """
-        if self.has_changed():
-            self.close()
-        connection = self._connected()
-        if connection is None:
-            connection = self._open()
-            self._local.handle = _Handle(connection)
-        return connection
+        with operation():
+            if self.has_changed():
+                self.close()
+            connection = self._connected()
+            if connection is None:
+                connection = self._open()
+                self._local.handle = _Handle(connection)
+            return connection
 
     def has_changed(self):
         """Whether somebody has written to a file that is only read here."""
@@ -199,8 +200,10 @@ class Connection(sqlite3.Connection):
 
     def close(self):
         """Close it for good."""
-        self.is_open = False
-        super().close()
+        # A fork in the middle would copy locks that SQLite is about to give up.
+        with operation():
+            self.is_open = False
+            super().close()
 
 
 class _Handle:

@@ -153,10 +153,14 @@ class FolderStore(FeatureStore):
         def work(connection):
             is_tight = self._make_room(connection, rows)
             with transaction(connection):
+                # The time is that of the write: an earlier one could be from before a
+                # call of somebody who has used the row meanwhile.
+                now = time.time()
+                stamped = [(*row[:2], now, *row[3:]) for row in rows]
                 if is_tight:
-                    self._insert_what_fits(connection, rows)
+                    self._insert_what_fits(connection, stamped)
                 else:
-                    connection.executemany(_INSERT, rows)
+                    connection.executemany(_INSERT, stamped)
                 note_origins(connection, origins)
                 delete_claims(connection, keys, owner)
                 self._renew(connection, owner)
@@ -337,9 +341,10 @@ class FolderStore(FeatureStore):
 def _stamp(connection, keys):
     """Write down that rows are used now."""
     for start in range(0, len(keys), STAMPS_A_WRITE):
-        now = time.time()
-        rows = [(now, key) for key in keys[start : start + STAMPS_A_WRITE]]
-        _write_all(connection, _STAMP, rows)
+        with transaction(connection):
+            now = time.time()  # while nobody else writes: stamps only go up
+            part = [(now, key) for key in keys[start : start + STAMPS_A_WRITE]]
+            connection.executemany(_STAMP, part)
 
 
 def _write_all(connection, query, rows):

@@ -72,6 +72,7 @@ def test_a_forked_child_uses_a_connection_of_its_own(tmp_path):
     assert len(got(store, [b"\1", b"\2", b"\3"])) == 3
 
 
+@pytest.mark.slow
 def test_a_forked_child_encodes_after_its_parent_did(tmp_path):
     code = f"""
 import os, numpy as np
@@ -185,6 +186,7 @@ def test_a_fork_inside_an_operation_of_its_own_thread_goes_on(tmp_path):
     assert len(got(store, [b"\1", b"\2"])) == 2
 
 
+@pytest.mark.slow
 def test_many_forks_beside_threads_that_write(tmp_path):
     cache = FeatureCache(tmp_path, memory_budget=0)
     stop, errors, written = threading.Event(), [], [0] * 4
