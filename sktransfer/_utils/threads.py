@@ -54,7 +54,7 @@ class ForkLock:
 # pools of threads would be waited for forever.
 _first_pid = os.getpid()
 _lock = ForkLock()
-_pools: dict[tuple, ThreadPoolExecutor] = {}
+_pools: dict[str, ThreadPoolExecutor] = {}
 
 
 def is_fork():
@@ -76,24 +76,22 @@ def n_cores():
 
 def readers():
     """Return the pool that reads and decodes, one for the process."""
-    return _pool("reader", min(MOST_READERS, n_cores()))
+    with _lock:
+        if "reader" not in _pools:
+            n_threads = min(MOST_READERS, n_cores())
+            _pools["reader"] = ThreadPoolExecutor(n_threads, "sktransfer-reader")
+        return _pools["reader"]
 
 
 def single_cores(n_threads):
     """Return a pool of `n_threads` in which torch computes on one core each."""
-    return _pool("core", n_threads, _compute_alone)
-
-
-def _pool(name, n_threads, initializer=None):
+    name = f"core-{n_threads}"
     with _lock:
-        key = name, n_threads
-        if key not in _pools:
-            _pools[key] = ThreadPoolExecutor(
-                n_threads,
-                thread_name_prefix=f"sktransfer-{name}",
-                initializer=initializer,
+        if name not in _pools:
+            _pools[name] = ThreadPoolExecutor(
+                n_threads, f"sktransfer-{name}", _compute_alone
             )
-        return _pools[key]
+        return _pools[name]
 
 
 def _compute_alone():

@@ -61,8 +61,8 @@ def check_travels(backbone):
 def on_cluster(client, encoder, missing, chunks):
     """Yield ``(number, chunk, vectors, bad)`` for each part, as parts are finished.
 
-    The encoder travels as its parameters: each worker loads the weights by name, once,
-    and compares their fingerprint. A few parts for each thread are under way at a time.
+    The encoder travels as its parameters: each worker loads the network by name, once,
+    and compares its cache identity. A few parts for each thread are under way at once.
 
     Parameters
     ----------
@@ -76,21 +76,20 @@ def on_cluster(client, encoder, missing, chunks):
     BulkError
         If a part has ended several workers, or they do not see the files.
     WeightsMismatchError
-        If a worker has other weights under the name.
+        If a worker has another network under the name.
     """
     from distributed import as_completed
     from distributed.scheduler import KilledWorker
 
-    fingerprint = load_backbone(
-        encoder.backbone, modality=encoder._modality
-    ).fingerprint
+    network = load_backbone(encoder.backbone, modality=encoder._modality)
+    identity = network.cache_identity
     chunks, waiting = iter(chunks), {}
     done = as_completed(loop=client.loop)
 
     def submit():
         for number, chunk in chunks:
             future = client.submit(
-                _on_worker, encoder, fingerprint, chunk.cells, missing, pure=False
+                _on_worker, encoder, identity, chunk.cells, missing, pure=False
             )
             waiting[future.key] = number, chunk, future
             done.add(future)
@@ -130,13 +129,13 @@ def _check_seen(cells, bad):
             )
 
 
-def _on_worker(encoder, fingerprint, cells, missing):
+def _on_worker(encoder, identity, cells, missing):
     """Compute a part."""
     network = load_backbone(encoder.backbone, modality=encoder._modality)
-    if network.fingerprint != fingerprint:
+    if network.cache_identity != identity:
         raise WeightsMismatchError(
-            f"A worker has other weights for {network.name!r}: their fingerprint is "
-            f"{network.fingerprint}, expected {fingerprint}. Install the same ones on "
-            "every machine."
+            f"A worker has another network under the name {network.name!r}: its cache "
+            f"identity is {network.cache_identity[:12]}, expected {identity[:12]}. "
+            "Install the same weights, configuration and code on every machine."
         )
     return compute(encoder, cells, missing)

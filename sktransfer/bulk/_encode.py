@@ -220,7 +220,8 @@ def encode(
         encoder = TextEncoder(name, missing="empty", **options)
     network = load_backbone(name, modality=reads)
     encoder._validate_params()
-    encoder._resolved()  # whatever is wrong with them is said before a folder is made
+    # Whatever is wrong with them is said before a folder is made.
+    request = encoder._resolved()
     job = {
         "protocol": 1,
         "files": data.fingerprints(),
@@ -229,6 +230,8 @@ def encode(
         "cell": cell if reads == "image" else None,
         "network": network.name,
         "fingerprint": network.fingerprint,
+        "identity": network.cache_identity,
+        "preprocess": request.preprocess.key,
         "depth": network.resolve_depth(depth),
         "pooling": network.resolve_pooling(pooling),
         "normalize": bool(normalize),

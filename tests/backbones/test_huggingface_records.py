@@ -250,6 +250,20 @@ def test_static_embeddings_stop_at_max_length_and_can_be_random(tmp_path):
     assert not np.allclose(TextEncoder(random).fit_transform([words[0]]), got)
 
 
+def test_a_record_that_lowercases_is_followed(tmp_path):
+    folder, _ = sentence_folder(tmp_path / "lower", bert(tmp_path / "bert"))
+    path = tmp_path / "lower" / "sentence_bert_config.json"
+    record = json.loads(path.read_text())
+    assert not record.get("do_lower_case")
+    mixed, plain = ["A Photo of a CAT"], ["a photo of a cat"]
+    assert not np.allclose(
+        *(TextEncoder(folder).fit_transform(t) for t in (mixed, plain))
+    )
+    path.write_text(json.dumps(record | {"do_lower_case": True}))
+    got, want = (TextEncoder(folder).fit_transform(t) for t in (mixed, plain))
+    np.testing.assert_array_equal(got, want)
+
+
 def test_a_tokenizer_is_known_by_all_that_it_does():
     texts = ["one two", "Two"]
     tokenizers = [word_tokenizer() for _ in range(3)]

@@ -203,7 +203,7 @@ def test_other_weights_on_a_worker_are_refused(client):
     future = client.submit(
         _on_worker, TextEncoder("tiny-bert"), "another", ["a"], "empty"
     )
-    with pytest.raises(WeightsMismatchError, match="worker has other weights"):
+    with pytest.raises(WeightsMismatchError, match="worker has another network"):
         future.result()
 
 

@@ -1,6 +1,7 @@
 """bulk.encode: every row once, whatever happens on the way."""
 
 import argparse
+import dataclasses
 import inspect
 import os
 import re
@@ -15,7 +16,14 @@ import pytest
 import sklearn
 from conftest import REPOSITORY, encoded
 
-from sktransfer import ImageEncoder, TextEncoder, bulk
+from sktransfer import (
+    Backbone,
+    ImageEncoder,
+    TextEncoder,
+    bulk,
+    load_backbone,
+    register_backbone,
+)
 from sktransfer.__main__ import main
 from sktransfer._commands import encode as command
 from sktransfer.bulk import _tables
@@ -214,6 +222,29 @@ def test_another_job_in_the_same_folder_is_refused(csv, tmp_path):
         bulk.encode(csv, tmp_path / "out", **options)
     with pytest.raises(BulkError, match="give a new folder"):
         bulk.encode(csv, tmp_path, **options)
+
+
+def test_a_job_does_not_go_on_with_another_preprocessing(pictures, tmp_path):
+    (pictures / "notes.md").unlink()
+    cnn = load_backbone("tiny-cnn")
+
+    def register(**changed):
+        preprocess = dataclasses.replace(cnn.preprocess, **changed)
+        register_backbone(
+            "job-network",
+            lambda spec: Backbone("mine", "image", cnn.blocks, preprocess, "mean"),
+            modality="image",
+            overwrite=True,
+        )
+
+    def run():
+        return bulk.encode(pictures, tmp_path / "o", backbone="job-network", verbose=0)
+
+    register()
+    assert run().n_rows == run().n_rows == 6
+    register(mean=(0.1, 0.2, 0.3))
+    with pytest.raises(BulkError, match="another job: preprocess is not the same"):
+        run()
 
 
 def test_two_processes_do_not_write_to_one_folder(csv, tmp_path):

@@ -18,6 +18,7 @@ FORKS = pytest.mark.skipif(sys.platform != "linux", reason="forks safely on Linu
 
 def test_readers_are_as_many_as_the_cores_whatever_torch_says(monkeypatch):
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
+    monkeypatch.setattr(threads, "_pools", {})
     pool = threads.readers()
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # as the pinning thread of a DataLoader does

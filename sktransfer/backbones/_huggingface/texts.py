@@ -170,8 +170,10 @@ def _preprocess(model, name):
     tokenizer = model.tokenizer
     limit = _max_tokens(model[0].auto_model)
     max_length = min(model.max_seq_length or limit, limit)
+    # Before version 6 sentence-transformers lowercases outside its tokenizer.
+    lower = bool(getattr(model[0], "do_lower_case", False))
     return TextPreprocess(
-        tokenize=HuggingFaceTokenize(tokenizer, limit),
+        tokenize=HuggingFaceTokenize(tokenizer, limit, lower),
         max_length=max_length,
         tokenizer_id=identity_of(tokenizer),
         prompts=dict(model.prompts),

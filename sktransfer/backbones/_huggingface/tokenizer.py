@@ -16,16 +16,21 @@ class HuggingFaceTokenize:
     tokenizer : transformers.PreTrainedTokenizerBase
     limit : int
         The most tokens that the network takes.
+    lower : bool, default=False
+        Lowercase texts first.
     """
 
-    def __init__(self, tokenizer, limit):
+    def __init__(self, tokenizer, limit, lower=False):
         self.tokenizer = tokenizer
         self.limit = limit
+        self.lower = lower
         # Truncation is a setting of the shared Rust object, not of the call.
         self._lock = ForkLock()
 
     def __call__(self, texts, max_length):
         """Tokenize without padding."""
+        if self.lower:
+            texts = [text.lower() for text in texts]
         with self._lock:
             encoded = self.tokenizer(
                 [_without_surrogates(text) for text in texts],
@@ -39,11 +44,12 @@ class HuggingFaceTokenize:
 
     def cache_identity(self):
         """Return what it does to a text; the limit is in the preprocessing's key."""
-        return identity_of(self.tokenizer)
+        return [identity_of(self.tokenizer), self.lower]
 
     def __getstate__(self):
         """Leave out the lock."""
-        return {"tokenizer": self.tokenizer, "limit": self.limit}
+        names = "tokenizer", "limit", "lower"
+        return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state):
         """Restore with a lock of its own."""
