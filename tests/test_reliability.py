@@ -9,12 +9,14 @@ sys.path.insert(0, str(REPOSITORY))
 from benchmarks.reliability import (
     budgets,
     columns,
+    identity,
     inputs,
     jobs,
     modes,
     reading,
     saves,
     stores,
+    threads,
     urls,
 )
 
@@ -37,6 +39,18 @@ def test_processes_that_start_together_do_each_row_once(tmp_path):
 def test_killed_writers_leave_a_sound_store(tmp_path):
     outcome = stores.kills(tmp_path, n_rounds=8, n_writers=3)
     assert outcome["finished rows found again"] > 0
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_threads_beside_forks_leave_nothing_behind(tmp_path):
+    outcome = threads.threads(tmp_path, n_threads=6, n_calls=15, n_forks=4, n_images=20)
+    assert outcome["calls"] == 90
+    assert outcome["forks"] > 0
+
+
+def test_edited_networks_find_no_old_vector(tmp_path):
+    outcome = identity.identity(tmp_path, n_edits=2 * len(identity.EDITS), seed=1)
+    assert outcome["old vectors"] == 0
 
 
 def test_damaged_stores_warn_and_never_give_a_wrong_vector(tmp_path):

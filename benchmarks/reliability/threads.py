@@ -62,6 +62,9 @@ def _all_at_once(paths, texts, cache_folder, n_threads, n_calls, n_forks):
     loader.join(LIMIT_S)
     assert not loader.is_alive(), "the DataLoader hangs"
     assert not counts.problems, counts.problems[:5]
+    assert (counts.wrong, counts.failed) == (0, 0), (counts.wrong, counts.failed)
+    after = [torch.get_num_threads(), _in_new_thread()]
+    assert after == [2, 2], after
     return {
         "threads": n_threads,
         "calls": counts.calls,
@@ -69,8 +72,7 @@ def _all_at_once(paths, texts, cache_folder, n_threads, n_calls, n_forks):
         "forks": done,
         "forked children that failed": counts.failed,
         "batches of the DataLoader": counts.batches,
-        "threads of torch here, before and after": [2, torch.get_num_threads()],
-        "threads of torch in a new thread, after": _in_new_thread(),
+        "threads of torch in this thread and in a new one, before and after": 2,
         "longest call (s)": round(counts.longest, 1),
     }
 
