@@ -276,6 +276,41 @@ def _forged_tensors(save, rng, names):
     edit_archive(save, forge)
 
 
+def _other_networks(save, rng, names):
+    """Put another network under the name and the fingerprint of the genuine one."""
+    from safetensors.numpy import load_file, save_file
+
+    manifest = _manifest(save)
+    folders = sorted(path.parent for path in save.rglob("tokenizer.json"))
+    kind = rng.choice(["weights", "changed", "config", "words"] if folders else "wc")
+    if kind == "config":
+        path = next(iter(folders[0].rglob("config.json")))
+        config = json.loads(path.read_text())
+        config["layer_norm_eps"] = rng.choice([1e-3, 0.1, 1.0])
+        path.write_text(json.dumps(config))
+    elif kind == "words":
+        path = folders[0] / "tokenizer.json"
+        record = json.loads(path.read_text())
+        words = record["model"]["vocab"]
+        first, second = rng.sample(sorted(words), 2)
+        words[first], words[second] = words[second], words[first]
+        path.write_text(json.dumps(record))
+    else:
+        factor = rng.uniform(1.5, 4)
+        for path in save.rglob("*.safetensors"):
+            tensors = load_file(path)
+            for name, tensor in tensors.items():
+                if tensor.dtype.kind == "f":
+                    tensors[name] = np.array(tensor * factor, dtype=tensor.dtype)
+            save_file(tensors, path, metadata={"format": "pt"})
+    if kind in ("c", "changed"):
+        # The network of the name here, and beside it what is different in this one.
+        for record in manifest["networks"]:
+            if record["kind"] == "tensors":
+                record["kind"], record["changed"] = "reference", record.pop("file")
+        (save / MANIFEST).write_text(json.dumps(manifest))
+
+
 def _forged_parameters(save, rng, names):
     """Say where features are kept, what strings are, and where steps are kept."""
     forged = {
@@ -364,6 +399,7 @@ TAMPERINGS = (
     _bombs,
     _newer_protocol,
     _forged_tensors,
+    _other_networks,
     _forged_parameters,
     _records_of_networks,
     _parts_of_bytes,

@@ -292,8 +292,9 @@ def as_spec(backbone):
 
 
 def _load(spec, modality):
-    arrival = None if spec.name in _entries else find_arrival(spec.name)
-    entry = _entries.get(spec.name) or arrival
+    registered = _entries.get(spec.name)
+    arrival = None if registered else find_arrival(spec.name)
+    entry = registered or arrival
     signature: Any = arrival.code if arrival else None
     if not entry:
         signature = _folder_signature(spec.name)
@@ -313,7 +314,7 @@ def _load(spec, modality):
             "by Backbone.from_module(...)."
         )
     with _lock:
-        if _entries.get(spec.name) != entry:  # another builder has its name by now
+        if _entries.get(spec.name) != registered:  # another builder has its name by now
             return loaded
         # Of two that built the same one it is the first.
         loaded = _loaded.setdefault(key, loaded)

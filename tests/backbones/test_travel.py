@@ -216,3 +216,11 @@ def test_a_script_searches_with_workers_and_saves(tmp_path):
         [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.stdout.strip() == "done", done.stderr[-2000:]
+
+
+def test_a_network_that_arrived_stays_loaded(elsewhere, pixels):
+    register_backbone("mine", build_other(1), modality="image")
+    content = pickle.dumps(ImageEncoder("mine"))
+    elsewhere()
+    pickle.loads(content).fit_transform(pixels)
+    assert load_backbone("mine") is load_backbone("mine")
