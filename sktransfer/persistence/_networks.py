@@ -13,6 +13,7 @@ the network it comes from.
 import contextlib
 import copy
 import dataclasses
+import warnings
 from pathlib import Path
 
 from .._utils.devices import own_arithmetic, seeded
@@ -25,6 +26,7 @@ from ..exceptions import (
     RemoteCodeError,
     SaveError,
     UnsafeSaveError,
+    VersionMismatchWarning,
     WeightsMismatchError,
 )
 from ._files import NAME, SUFFIXES, write
@@ -89,6 +91,8 @@ class NetworkWriter:
             "spec": dataclasses.asdict(spec),
             "fingerprint": network.fingerprint,
             "base_fingerprint": base.fingerprint,
+            "identity": base.cache_identity,
+            "versions": base.versions,
             "kind": "reference",
         }
         changed = {}
@@ -287,6 +291,7 @@ def read_network(reader, record):
                 f"{base.fingerprint}. Install the weights that it was saved with, or "
                 'save with weights="include".'
             )
+        _warn_changed(reader, record, base)
     elif kind == "tensors":
         bare = dataclasses.replace(spec, pretrained=False)
         base = load_backbone(bare, modality=modality)
@@ -306,6 +311,24 @@ def read_network(reader, record):
     if (base.name, base.fingerprint) == (name, fingerprint):
         return base
     return dataclasses.replace(base, name=name, fingerprint=fingerprint)
+
+
+def _warn_changed(reader, record, base):
+    """Say that a network has its weights still, and computes something else.
+
+    Another version of a package may give its modules other attributes, so that the two
+    identities are comparable only where all versions are the same.
+    """
+    is_comparable = record.get("versions") == base.versions
+    if is_comparable and record.get("identity") != base.cache_identity:
+        warnings.warn(
+            f"{reader.folder} was saved with {base.name!r} as it was then. Its weights "
+            "are the same here, but its configuration, its tokenizer or its code has "
+            "changed since, so that predictions may be others. Restore them, or fit "
+            'and save again; weights="include" keeps a network as it is.',
+            VersionMismatchWarning,
+            stacklevel=2,
+        )
 
 
 def _with_tensors(backbone, tensors, reader, *, is_all):

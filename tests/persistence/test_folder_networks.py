@@ -8,14 +8,19 @@ import tempfile
 import numpy as np
 import pytest
 import transformers
-from edited_saves import edit_schema, manifest_of, write_signed
+from edited_saves import edit_schema, manifest_of, write_manifest, write_signed
 from folders import randomised, tiny_text_options, word_tokenizer
 from folders import save as save_folder
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from sktransfer import ImageEncoder, TextEncoder, load, model_card, save
-from sktransfer.exceptions import DamagedSaveError, SaveError, UnsafeSaveError
+from sktransfer.exceptions import (
+    DamagedSaveError,
+    SaveError,
+    UnsafeSaveError,
+    VersionMismatchWarning,
+)
 from sktransfer.persistence import _networks
 
 TEXTS = [f"a photo of the {word}" for word in ("cat", "dog", "query", "passage")] * 2
@@ -194,3 +199,20 @@ def test_the_card_says_that_strings_are_no_paths(source, words, pixels):
     lines = [line for line in model_card(encoder).split("\n") if "| strings |" in line]
     assert len(lines) == 1
     assert words in lines[0]
+
+
+def test_a_folder_that_was_edited_since_is_told(saved, tmp_path):
+    folder = shutil.copytree(saved[0].parent / "sentences", tmp_path / "sentences")
+    model = make_pipeline(TextEncoder(str(folder)), LogisticRegression())
+    save(model.fit(TEXTS, LABELS), tmp_path / "model")
+    load(tmp_path / "model")  # with nothing to say
+    config = json.loads((folder / "config.json").read_text())
+    config["num_attention_heads"] = 8
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.warns(VersionMismatchWarning, match="its configuration, its tokenizer"):
+        load(tmp_path / "model")
+    # Made with other versions, it may have other attributes: nobody can compare.
+    record = manifest_of(tmp_path / "model")
+    record["networks"][0]["versions"]["torch"] = "1.0"
+    write_manifest(tmp_path / "model", record)
+    load(tmp_path / "model")
