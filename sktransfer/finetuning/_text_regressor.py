@@ -39,8 +39,9 @@ class TextRegressor(TextColumn, BaseRegressor):
     head_init : {"auto", "probe", "random"}, default="auto"
         "probe" sets a linear head to a ridge regression of the frozen
         features before training [1]_; "auto" does so for a linear head.
-    probe_C : float, default=0.1
-        Inverse strength of that model's penalty, on standardised features.
+    probe_C : float, default=0.001
+        Inverse strength of that model's penalty, on standardised features. With the 0.1
+        of `TextClassifier` a few hundred numbers are learned by heart.
     dropout : float, default=0.0
         Share of the pooled features that is dropped in training.
     max_length : int, default=None
@@ -165,7 +166,7 @@ class TextRegressor(TextColumn, BaseRegressor):
         pooling: Literal["auto", "mean", "max", "cls", "last"] = "auto",
         head: Literal["linear", "mlp", "cosine"] = "linear",
         head_init: Literal["auto", "probe", "random"] = "auto",
-        probe_C: float = 0.1,
+        probe_C: float = 0.001,
         dropout: float = 0.0,
         max_length: int | None = None,
         prompt: str | None = None,

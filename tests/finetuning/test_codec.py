@@ -1,6 +1,7 @@
 """Targets: labels round-trip, numbers keep their units, and bad ones are refused."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 
@@ -117,3 +118,12 @@ def test_labels_in_a_sparse_matrix(weight):
     ]
     np.testing.assert_array_equal(outputs[0], outputs[1])
     np.testing.assert_array_equal(outputs[0], outputs[2])
+
+
+@pytest.mark.slow
+def test_prices_are_told_better_than_by_their_mean(bundled_weights, shared_data):
+    table = pd.read_csv(shared_data / "seattle_airbnb" / "train.csv")
+    table = table[table["summary"].notna()].sample(350, random_state=0)
+    texts, prices = table["summary"].tolist(), np.log(table["price"].to_numpy())
+    model = TextRegressor(freeze_depth="all", max_length=64, random_state=0)
+    assert model.fit(texts[:150], prices[:150]).score(texts[150:], prices[150:]) > 0.1
