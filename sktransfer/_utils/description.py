@@ -85,7 +85,8 @@ class Description:
     Attributes
     ----------
     digest : str
-        sha256, in hexadecimal.
+        sha256, in hexadecimal. An object that cannot be described, because a part is of
+        an unknown type without content or nested too deeply, is like no other.
     libraries : set of str
         Top-level packages whose code takes part.
     has_own_code : bool
@@ -99,7 +100,10 @@ class Description:
         self._kept = []  # an id is not given again while its object is alive
         self.libraries = set()
         self.has_own_code = False
-        self.digest = self._digest(value).hex()
+        try:
+            self.digest = self._digest(value).hex()
+        except RecursionError:  # a chain of hundreds of objects
+            self.digest = hashlib.sha256(uuid.uuid4().bytes).hexdigest()
 
     def _say(self, *words):
         self._hash.update(repr(tuple(map(str, words))).encode())

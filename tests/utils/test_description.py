@@ -145,6 +145,13 @@ def test_an_object_of_which_nothing_is_known_is_like_no_other():
     assert digest(memory) != digest(memory)
 
 
+def test_a_chain_that_is_too_long_is_like_no_other():
+    chain = None
+    for _ in range(10_000):
+        chain = Plain(after=chain)
+    assert digest(chain) != digest(chain)
+
+
 # -- networks --------------------------------------------------------------------------
 
 
