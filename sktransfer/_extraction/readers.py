@@ -28,7 +28,7 @@ class Batch:
     Attributes
     ----------
     positions : list of int
-        Where the rows stand among the prepared ones.
+        Positions of the rows among the prepared ones.
     rows : list of ndarray
     n_rows : int
         Rows to pad to.
@@ -63,7 +63,7 @@ class ImageReader:
     Parameters
     ----------
     source : str
-        What a string is.
+        How to interpret a string.
     max_pixels : int, default=None
         Limit on the pixels of one image; None is Pillow's.
     """

@@ -33,7 +33,7 @@ class Request(NamedTuple):
     device : torch.device
     precision : str
     engine : str
-        What computes pooled vectors; activations are torch's in any case.
+        Engine that computes pooled vectors; activations are torch's in any case.
     """
 
     backbone: object
@@ -157,7 +157,7 @@ class _Runner:
         ----------
         batches : iterable of Batch
         digests : list
-            Of the rows that the batches' positions count.
+            Digests of the rows that the batches' positions count.
         """
         if not self._runs_side_by_side():
             for batch in batches:
@@ -189,9 +189,8 @@ class _Runner:
         if self.cache is not None:
             keys = [self.namespace + digest for digest in digests]
             records_by_key = dict(zip(keys, records, strict=True))
-            origin = getattr(self, "origin", None)
-            if origin is not None and self.namespace not in self.noted:
-                self.cache.note_origin(self.namespace, origin)
+            if self.namespace not in self.noted:
+                self.cache.note_origin(self.namespace, self.origin)
                 self.noted.add(self.namespace)
             self.cache.put_many(records_by_key, self.part, self.scan)
             self.claimed.difference_update(keys)
@@ -303,9 +302,9 @@ class ActivationRunner(_Runner):
         Its depth is the number of frozen blocks.
     cache : FeatureCache or None
     dtype : {"float32", "float16"}, default="float32"
-        What activations are stored as.
+        Data type in which activations are stored.
     scan : int, default=None
-        Of `new_scan`, where several runners go through the rows of one call.
+        Scan of `new_scan`, where several runners go through the rows of one call.
     """
 
     def __init__(self, request, cache, dtype="float32", scan=None):

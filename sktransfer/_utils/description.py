@@ -90,7 +90,7 @@ class Description:
     libraries : set of str
         Top-level packages whose code takes part.
     has_own_code : bool
-        Whether code outside the libraries takes part.
+        True if code outside the libraries takes part.
     """
 
     def __init__(self, value):

@@ -15,7 +15,7 @@ class Arrival(NamedTuple):
         As `register_backbone` takes it.
     modality : str
     code : str or bytes
-        Where the builder stands, as "module:name", or the builder itself.
+        Place of the builder, as "module:name", or the pickled builder itself.
     """
 
     builder: functools.partial

@@ -38,9 +38,9 @@ class Backbone:
     Parameters
     ----------
     name : str
-        What people call it.
+        Display name.
     modality : {"image", "text", "array"}
-        What it reads.
+        Kind of rows that it reads.
     blocks : mapping of str to torch.nn.Module
         In order. Each maps a `State` to a `State`; names are dotted, and the part
         before a dot is a stage ("blocks.4" means up to its last block).
@@ -57,7 +57,7 @@ class Backbone:
     widths : tuple of int, default=None
         Features of each block's pooled output; None runs one example to see.
     why_whole : str, default=None
-        Of a network that is one block: why it could not be cut, for messages.
+        Reason why a network is one block, for messages; None for one that is cut.
 
     Examples
     --------
@@ -134,7 +134,7 @@ class Backbone:
         n_prefix_tokens : int, default=0
             Class and register tokens in front.
         name : str, default=None
-            What to call it; None takes the class name.
+            Display name; None takes the class name.
 
         Returns
         -------
@@ -248,7 +248,7 @@ class Backbone:
             ``"all"``; an int as in a slice (``-1`` is all but the last block); or
             the name of a block or stage, which is included.
         parameter : str, default="depth"
-            What the caller calls it, for the message.
+            Name of the caller's parameter, for the message.
         minimum : int, default=1
             The smallest number that makes sense to the caller.
 
@@ -313,7 +313,7 @@ class Backbone:
         Parameters
         ----------
         rows : list of ndarray
-            What ``preprocess`` made, or activations that `unbatch` gave.
+            Rows that ``preprocess`` made, or activations that `unbatch` gave.
         n_rows, length : int, default=None
             Pad to so many rows of zeros and so many tokens.
 
@@ -363,7 +363,7 @@ class Backbone:
         Parameters
         ----------
         state : State
-            What the block before `start` gave, or a batch.
+            Output of the block before `start`, or a batch.
         start, stop : int or None, default=0, None
             As in a slice.
 

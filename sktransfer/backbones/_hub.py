@@ -25,7 +25,7 @@ def from_hub(load, name, *, is_local=False, endpoint=None, cache="the local cach
     load : callable
         Takes nothing and returns a network.
     name : str
-        What it loads, for the message.
+        Name of the network, for the message.
     is_local : bool, default=False
         True if everything is on disk, so that nothing may be asked for.
     endpoint : str, default=None
@@ -33,7 +33,7 @@ def from_hub(load, name, *, is_local=False, endpoint=None, cache="the local cach
         look into its cache only; for others `load` is not called if they are out of
         reach.
     cache : str
-        Where the weights may be put by hand, for the message.
+        Place where the weights may be put by hand, for the message.
 
     Raises
     ------

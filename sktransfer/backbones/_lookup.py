@@ -31,7 +31,7 @@ def find_builder(spec, modality, registered):
     ----------
     spec : BackboneSpec
     modality : {"image", "text", "array"} or None
-        What the caller will feed it.
+        Kind of rows that it will get.
     registered : list of str
         Names of the registered backbones, for the message.
 

@@ -22,9 +22,9 @@ class Record(NamedTuple):
     Attributes
     ----------
     library : {"timm", "sentence-transformers", "transformers"}
-        Who wrote it.
+        Library that wrote it.
     modalities : tuple of str
-        What the network reads; CLIP's two towers read images and texts.
+        Kinds of rows that the network reads; CLIP's two towers read both.
     is_clip : bool
         True of CLIP's two towers in one network.
     """
@@ -42,7 +42,7 @@ def read_record(name, folder):
     name : str
         The network's, for messages.
     folder : str or Path
-        Where its files are.
+        Folder of its files.
 
     Raises
     ------

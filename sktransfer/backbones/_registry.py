@@ -175,7 +175,7 @@ def load_backbone(
     backbone : str, Path, BackboneSpec or Backbone
         A `Backbone` is returned as it is.
     modality : {"image", "text"}, default=None
-        What the caller will feed it. None guesses from the name.
+        Kind of rows that it will get. None guesses from the name.
 
     Returns
     -------

@@ -14,7 +14,7 @@ class Chunk(NamedTuple):
     cells : list or None
         None where the part is there already.
     known : pyarrow.Table or None
-        Where the rows come from, and the columns to keep.
+        Source of each row, and the columns to keep.
     n_rows : int
     """
 

@@ -24,7 +24,7 @@ def compute(encoder, cells, missing):
     encoder : ImageEncoder or TextEncoder
     cells : list
     missing : {"empty", "reject"}
-        What becomes of null cells.
+        Policy for null cells.
 
     Returns
     -------

@@ -22,7 +22,7 @@ class StoreInfo(NamedTuple):
         The file in use.
     n_rows : int
     n_bytes : int
-        Of the pages in use.
+        Bytes of the pages in use.
     oldest, newest : float or None
         When the least and the most recently used row was last used, as a timestamp.
     n_claims : int
@@ -52,7 +52,7 @@ class StoreHealth(NamedTuple):
     n_wrong : int
         Rows whose checksum is wrong.
     problems : list of str
-        What SQLite says of the file.
+        Problems that SQLite reports.
     """
 
     n_rows: int

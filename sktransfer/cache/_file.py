@@ -190,7 +190,7 @@ class Connection(sqlite3.Connection):
     is_open : bool
         False for one that is closed, or is that of a parent process.
     seen : tuple or None
-        What a file that can only be read was like when it was opened.
+        State of a file that can only be read, from when it was opened.
     """
 
     path: Path

@@ -27,7 +27,7 @@ def folder_cache(kind, folder, budgets=None):
         FeatureCache.
     folder : str or Path
     budgets : dict of str to int, default=None
-        Of a cache that is made now.
+        Budgets for a cache that is made now.
     """
     path = Path(folder).expanduser().absolute()
     if path not in _of_folders:

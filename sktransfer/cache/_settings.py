@@ -58,7 +58,7 @@ def check_folder_name(folder, name):
     folder : object
         Only a str can be such a word.
     name : str
-        What the folder was given as, for the message.
+        Name of the parameter or variable, for the message.
 
     Raises
     ------

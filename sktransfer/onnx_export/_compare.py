@@ -33,7 +33,7 @@ def compare(name, graph, inputs, wanted, tolerance, classes=None):
     graph : onnx.ModelProto
     inputs : dict of str to ndarray
     wanted : dict of str to ndarray
-        What the pipeline gives.
+        Outputs of the pipeline.
     tolerance : float
     classes : ndarray, default=None
         Labels, in the order of the columns of probabilities or scores.
@@ -41,8 +41,8 @@ def compare(name, graph, inputs, wanted, tolerance, classes=None):
     Returns
     -------
     dict of str to int
-        How many rows were compared and, of a classifier, how many labels there were
-        among them.
+        Number of rows that were compared and, for a classifier, of the labels among
+        them.
 
     Raises
     ------

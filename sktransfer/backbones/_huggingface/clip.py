@@ -49,7 +49,7 @@ def as_backbone(model, tokenizer, *, name):
     model : transformers.CLIPModel
     tokenizer : transformers.PreTrainedTokenizerBase
     name : str
-        What people call it.
+        Display name.
 
     Returns
     -------

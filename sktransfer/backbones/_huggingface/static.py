@@ -28,7 +28,7 @@ def as_backbone(
     module : sentence_transformers StaticEmbedding
     name : str
     post_pool : torch.nn.Module or None, default=None
-        What the model does with a text's mean vector.
+        Module that maps a text's mean vector to its features.
     prompts : mapping of str to str, default=()
         Prompts that the weights were trained with, by name.
     default_prompt : str, default=""

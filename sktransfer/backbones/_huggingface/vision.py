@@ -50,7 +50,7 @@ def as_backbone(model, preprocess, *, name, has_pooler=True):
     preprocess : ImagePreprocess
         From the record of the weights.
     name : str
-        What people call it.
+        Display name.
     has_pooler : bool, default=True
         False if the weights of its pooler are random.
 

@@ -80,7 +80,7 @@ def as_backbone(model, preprocess, *, name):
     preprocess : ImagePreprocess
         From the record of the weights.
     name : str
-        What people call it.
+        Display name.
 
     Returns
     -------
