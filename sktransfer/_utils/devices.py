@@ -85,14 +85,19 @@ def _cuda_of_worker():
     return torch.device("cuda", (int(number) - 1) % n_cuda)
 
 
-def autocast(device, precision):
-    """Return the context manager that runs a network at `precision`."""
+def autocast(device, precision, *, is_trained=False):
+    """Return the context manager that runs a network at `precision`.
+
+    With `is_trained`, weights are cast anew at each use: inside another autocast, torch
+    would keep the casts of the first step, and every later one would run on those.
+    """
     import torch
 
     if precision == "float32":
         # Not what a caller's own autocast makes of it: vectors are kept as float32's.
         return torch.autocast(device.type, enabled=False)
-    return torch.autocast(device.type, dtype=getattr(torch, precision))
+    dtype = getattr(torch, precision)
+    return torch.autocast(device.type, dtype, cache_enabled=not is_trained)
 
 
 @contextlib.contextmanager

@@ -83,7 +83,7 @@ class FineTuneNet(skorch.NeuralNet):
         if device.type == "cuda":
             pinned = {k: v if v.is_cuda else v.pin_memory() for k, v in x.items()}
             x = {k: v.to(device, non_blocking=True) for k, v in pinned.items()}
-        with autocast(device, self.precision):
+        with autocast(device, self.precision, is_trained=True):
             return super().infer(x, **fit_params)
 
     def train_step_single(self, batch, **fit_params):

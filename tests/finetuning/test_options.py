@@ -199,6 +199,25 @@ def test_training_goes_on_only_with_the_weights_it_began_with():
         model.set_params(backbone=tuned).fit(TEXTS, LABELS)
 
 
+def test_every_step_of_a_lower_precision_runs_on_the_weights_of_the_one_before():
+    X = pictures()
+    fits = {
+        precision: ImageClassifier(
+            "tiny-cnn",
+            freeze_depth=-1,
+            device="cpu",
+            precision=precision,
+            **PLAIN | {"max_epochs": 20},
+        ).fit(X, LABELS)
+        for precision in ("float32", "bfloat16")
+    }
+    want, got = (
+        [epoch["train_loss"] for epoch in fit.history_] for fit in fits.values()
+    )
+    assert want[-1] < 0.9 * want[0]
+    np.testing.assert_allclose(got, want, rtol=0.05)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
