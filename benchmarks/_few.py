@@ -1,23 +1,26 @@
-"""What the cases with few labels share: draws, tests, and plain rivals."""
+"""Sets to draw a few labels from, draws, and plain rivals."""
 
 import numpy as np
 
-from ._harness import banking77, clothing10, data_folder
+from ._harness import SEED, data_folder
 
+SPLITS = "train", "test"
+ELPV_TRAIN = 1850  # of 2,624; the set has no parts of its own
 EMOJI = ("noto", "twemoji", "fluent3d")
 
 
 def texts(name):
     """Return texts and labels to draw from, and texts and labels to score on."""
-    if name == "banking77":
-        train, test = banking77("train"), banking77("test")
-    else:
-        import pandas as pd
+    import pandas as pd
 
+    if name != "sentiment_sentences":
+        frames = [pd.read_csv(data_folder(name) / f"{split}.csv") for split in SPLITS]
+        train, test = ((frame["text"], frame["label"]) for frame in frames)
+    else:
         frame = pd.read_csv(data_folder(name) / "data.csv")
         train, test = (
             (part["text"], part["label"])
-            for part in (frame[frame["split"] == s] for s in ("train", "test"))
+            for part in (frame[frame["split"] == split] for split in SPLITS)
         )
     return tuple(np.asarray(part, object) for part in (*train, *test))
 
@@ -26,17 +29,30 @@ def images(name):
     """Return paths and labels to draw from, and paths and labels to score on."""
     import pandas as pd
 
-    if name == "clothing10":
-        parts = [clothing10(split) for split in ("train", "test")]
-    else:
-        folder = data_folder("emoji_vendors")
-        frame = pd.read_csv(folder / "index.csv")
+    if name == "elpv":
+        return _elpv()
+    folder = data_folder("emoji_vendors" if name.startswith("emoji ") else name)
+    frame = pd.read_csv(folder / "index.csv")
+    if name.startswith("emoji "):
         frame = frame[frame["domain"] == name.removeprefix("emoji ")]
-        frame["path"] = [str(folder / path) for path in frame["path"]]
-        parts = [frame[frame["split"] == split] for split in ("train", "test")]
+    frame["path"] = [str(folder / path) for path in frame["path"]]
+    parts = [frame[frame["split"] == split] for split in SPLITS]
     return tuple(
         part[column].to_numpy(object) for part in parts for column in ("path", "label")
     )
+
+
+def _elpv():
+    """Return photos of solar cells, as arrays, and whether they are defective."""
+    from elpv_dataset.utils import load_dataset
+
+    photos, probability, _ = load_dataset()
+    X = np.empty(len(photos), object)
+    X[:] = [np.repeat(photo[..., None], 3, axis=-1) for photo in photos]
+    y = np.where(probability > 0.5, "defective", "sound").astype(object)
+    order = np.random.default_rng(SEED).permutation(len(y))
+    parts = np.split(order, [ELPV_TRAIN])
+    return tuple(whole[part] for part in parts for whole in (X, y))
 
 
 def draw(y, n_each, seed):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,6 +25,7 @@ from ._activations import Forward
 from ._domain_losses import LOSSES
 from ._fit_rows import FitRows
 from ._heads import HEADS
+from ._settings import AUTO, Case, Settings, auto_freeze_depth, settle
 from ._training import PREDICT_BATCH, Plan, Training
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ FRACTION = Interval(Real, 0, 1, closed="neither")
 POSITIVE = Interval(Real, 0, None, closed="neither")
 NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 COUNT = Interval(Integral, 1, None, closed="left")
+AUTOMATIC = StrOptions({AUTO})
 
 
 class BaseFineTuner(Training, FitRows, ColumnEstimator):
@@ -50,10 +51,10 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
         "pooling": [StrOptions(POOLING_CHOICES)],
         "head": [StrOptions(Choices(HEADS, lambda head: not head.needs_classes))],
         "head_init": [StrOptions({"auto", "probe", "random"})],
-        "probe_C": [POSITIVE],
+        "probe_C": [POSITIVE, AUTOMATIC],
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "lr": [POSITIVE],
-        "backbone_lr_scale": [NOT_NEGATIVE],
+        "lr": [POSITIVE, AUTOMATIC],
+        "backbone_lr_scale": [NOT_NEGATIVE, AUTOMATIC],
         "layer_decay": [Interval(Real, 0, 1, closed="right")],
         "weight_decay": [NOT_NEGATIVE],
         "lr_schedule": [StrOptions({"constant", "cosine", "one-cycle"})],
@@ -64,7 +65,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
             None,
         ],
         "domain_loss_weight": [NOT_NEGATIVE],
-        "max_epochs": [Interval(Integral, 0, None, closed="left")],
+        "max_epochs": [Interval(Integral, 0, None, closed="left"), AUTOMATIC],
         "batch_size": [COUNT],
         "early_stopping": ["boolean"],
         "validation_fraction": [FRACTION],
@@ -88,7 +89,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
     augment: Any = None
     augment_views: int | None = None
     class_weight: Any = None
-    label_smoothing: float = 0.0
+    label_smoothing: Any = 0.0
     objective: Any = "log_loss"
 
     def _learn_codec(self, y, weight):
@@ -135,7 +136,6 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
             sample_domain,
             groups,
             is_resumed=is_resumed,
-            max_epochs=self.max_epochs,
         )
 
     def _partial_fit(self, X, y, classes, sample_weight, sample_domain):
@@ -148,7 +148,6 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
             sample_domain,
             None,
             is_resumed=hasattr(self, "net_"),
-            max_epochs=1,
             is_partial=True,
         )
 
@@ -162,7 +161,6 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
         groups,
         *,
         is_resumed,
-        max_epochs,
         is_partial=False,
     ):
         column = self._column(X)
@@ -186,8 +184,20 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
             codec = self._learn_codec(y if classes is None else classes, weight[used])
             if names is not None and codec.task == "labels":
                 codec.classes = names
+        asked = {name: getattr(self, name) for name in Settings._fields}
+        settings = settle(
+            asked | ({"max_epochs": 1} if is_partial else {}),
+            Case(
+                self._modality,
+                codec.task,
+                n_rows=len(used),
+                n_trained=len(request.backbone.blocks) - request.depth,
+                is_fitted_start=self._head_starts_at() == "probe",
+                is_contrastive=self.objective == "contrastive",
+            ),
+        )
         self._check_domains(request, codec)
-        self._check_objective(request, codec, is_partial)
+        self._check_objective(request, codec, settings, is_partial)
         # Arrays below have an entry for every row of X, so that row numbers mean the
         # same from here to the loader; entries of rows that take no part are never
         # read.
@@ -219,6 +229,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
             self._train(
                 Plan(
                     request=request,
+                    settings=settings,
                     codec=codec,
                     views=views,
                     encoded=encoded,
@@ -228,7 +239,6 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
                     target_rows=target_rows,
                     seed=seed,
                     is_resumed=is_resumed,
-                    max_epochs=max_epochs,
                     is_partial=is_partial,
                 )
             )
@@ -236,6 +246,11 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
         if not (is_partial and is_resumed):
             self._seen = 0.0, 0
         self._set_fitted(column, request, codec, encoded[used], weight[used])
+        self.settings_ = {
+            "freeze_depth": self.freeze_depth_,
+            "trained_share": self.net_.module_.share_of(request.backbone),
+            **settings._asdict(),
+        }
         return self
 
     def _check_classes_left(self, codec, encoded, rows, what):
@@ -289,13 +304,18 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
         return Request(
             backbone=backbone,
             preprocess=self._adapt(backbone),
-            depth=backbone.resolve_depth(
-                self.freeze_depth, parameter="freeze_depth", minimum=0
-            ),
+            depth=self._depth_of(backbone),
             pooling=backbone.resolve_pooling(self.pooling),
             batch_size="auto",
             device=resolve_device(self.device),
             precision=self.precision,
+        )
+
+    def _depth_of(self, backbone):
+        if self.freeze_depth == AUTO:
+            return auto_freeze_depth(len(backbone.blocks))
+        return backbone.resolve_depth(
+            self.freeze_depth, parameter="freeze_depth", minimum=0
         )
 
     def _set_fitted(self, column, request, codec, encoded, weight):
@@ -374,26 +394,8 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
         return self._tuned
 
     def _tuned_backbone(self):
-        import copy
-
         request = self._fitted_request()
-        backbone, k = request.backbone, request.depth
-        if k == len(backbone.blocks):
-            return backbone
-        module = self.net_.module_
-        trained, post_pool = copy.deepcopy((list(module.blocks), module.post_pool))
-        trained = [block.cpu() for block in trained]
-        names = backbone.block_names
-        blocks = dict(
-            zip(names, [*backbone.blocks.values()][:k] + trained, strict=True)
-        )
-        return dataclasses.replace(
-            backbone,
-            name=f"{backbone.name} (tuned)",
-            blocks=blocks,
-            post_pool=None if post_pool is None else post_pool.cpu(),
-            fingerprint=None,
-        )
+        return self.net_.module_.tuned(request.backbone, request.depth)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the tuned backbone, which can be made again."""

@@ -12,7 +12,7 @@ from .._utils.choices import Choices
 from .._utils.score import LabelScore
 from .._utils.types import ArrayLike, Cells
 from .._utils.validation import Interval, StrOptions
-from ._base import BaseFineTuner
+from ._base import AUTOMATIC, BaseFineTuner
 from ._codec import ClassCodec, NumberCodec
 from ._domain_losses import LOSSES
 from ._heads import HEADS
@@ -28,7 +28,7 @@ class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
         **BaseFineTuner._parameter_constraints,
         "domain_loss": [StrOptions(Choices(LOSSES)), None],
         "class_weight": [dict, StrOptions({"balanced"}), None],
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left"), AUTOMATIC],
         "head": [StrOptions(Choices(HEADS))],
         "objective": [StrOptions({"log_loss", "contrastive"})],
         "temperature": [Interval(Real, 0, None, closed="neither")],

@@ -1,12 +1,17 @@
 """What happens beside the steps of a training: skorch callbacks."""
 
+import copy
+import math
 import sys
 
+import numpy as np
 import torch
 from skorch.callbacks import (
     Callback,
+    EarlyStopping,
     GradientNormClipping,
 )
+from skorch.dataset import get_len
 
 from .._utils.names import on_disk
 from ..exceptions import NonFiniteLossError
@@ -71,25 +76,64 @@ class KeepLastGood(Callback):
 
 
 @on_disk
-class Bar(Callback):
-    """A progress bar over the epochs, with losses and the time that is left."""
+class StopEarly(EarlyStopping):
+    """Early stopping that counts the start of a training as an epoch.
 
-    def __init__(self, max_epochs):
-        self.max_epochs = max_epochs
+    Where no epoch has a lower loss on the rows set aside, the weights at the end are
+    those of the start: a head that was fitted to frozen features may be hard to beat.
+    """
+
+    def __init__(self, patience):
+        super().__init__(patience=patience, load_best=True, sink=_silent)
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        """Measure the loss of the start."""
+        super().on_train_begin(net, X=X, y=y, **kwargs)
+        _, valid = net.get_split_datasets(X, y)
+        losses, sizes = [], []
+        for batch in net.get_iterator(valid, training=False):
+            losses.append(net.validation_step(batch)["loss"].item())
+            sizes.append(get_len(batch[0]))
+        loss = np.average(losses, weights=sizes)
+        if math.isfinite(loss):
+            self.dynamic_threshold_ = self._calc_new_threshold(loss)
+            self.best_model_weights_ = copy.deepcopy(net.module_.state_dict())
+
+
+def _silent(*args, **kwargs):
+    """Take what a callback would print."""
+
+
+@on_disk
+class Bar(Callback):
+    """A progress bar over the steps, with the time that is left, epochs and losses.
+
+    Parameters
+    ----------
+    n_steps, max_epochs : int
+        Of the whole training, unless it stops early.
+    """
+
+    def __init__(self, n_steps, max_epochs):
+        self.n_steps, self.max_epochs = n_steps, max_epochs
 
     def on_train_begin(self, net, **kwargs):
         """Draw an empty bar."""
         from tqdm import tqdm
 
-        self.bar_ = tqdm(total=self.max_epochs, unit="epoch", file=sys.stderr)
+        self.bar_ = tqdm(total=self.n_steps, unit="step", file=sys.stderr)
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        """Move on."""
+        if training:
+            self.bar_.update()
 
     def on_epoch_end(self, net, **kwargs):
-        """Move on."""
+        """Show what the epoch came to."""
         row = net.history[-1]
         names = ("train_loss", "valid_loss", "domain_loss")
         losses = {name: f"{row[name]:.4f}" for name in names if name in row}
-        self.bar_.set_postfix(losses)
-        self.bar_.update()
+        self.bar_.set_postfix({"epoch": f"{row['epoch']}/{self.max_epochs}"} | losses)
 
     def on_train_end(self, net, **kwargs):
         """Close the bar."""

@@ -84,9 +84,7 @@ class DomainLoss(nn.Module):
         if spec.acts_on == "outputs":
             loss = spec.function(outputs[n_source:])
             return loss, factor * loss
-        features = features / features[:n_source].detach().std(correction=0).clamp(
-            min=1e-6
-        )
+        features = features / _spread(features[:n_source].detach())
         if self.discriminator is None:
             loss = spec.function(features[:n_source], features[n_source:])
             return loss, factor * loss
@@ -94,6 +92,17 @@ class DomainLoss(nn.Module):
             features = self.product(features, outputs)
         loss = self.discriminator.loss(features, n_source, factor)
         return loss, loss
+
+
+def _spread(features):
+    """Return the root of the mean variance of the features; 1 for a single row.
+
+    About the mean of each feature: how far the features' means are apart, which differs
+    from network to network, is no spread. Unbiased, so that halves of a batch have that
+    of the whole, about.
+    """
+    variance = features.var(0).mean() if len(features) > 1 else features.new_zeros(())
+    return torch.where(variance > 1e-12, variance.sqrt(), 1.0)
 
 
 @on_disk

@@ -1,5 +1,6 @@
 """Which rows a fit trains on, and their activations."""
 
+import math
 import warnings
 
 import numpy as np
@@ -96,30 +97,61 @@ class FitRows:
             return used, None
         from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
+        share = self.validation_fraction
         if groups is not None:
-            splitter = GroupShuffleSplit(
-                1, test_size=self.validation_fraction, random_state=seed
-            )
-            parts = next(splitter.split(used, groups=np.asarray(groups)[used]))
+            within = np.asarray(groups)[used]
+            self._check_set_aside(len(np.unique(within)), "group")
+            splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
+            parts = next(splitter.split(used, groups=within))
             return tuple(used[part] for part in parts)
+        self._check_set_aside(len(used), "row")
         is_classes = encoded.ndim == 1
         if is_classes:
-            counts = np.bincount(encoded[used], minlength=len(codec.classes))
-            rare = [plain(c) for c in codec.classes[counts == 1]]
-            if rare:
-                raise ValueError(
-                    f"{type(self).__name__}: early_stopping sets rows of each class "
-                    f"aside, and {shorten(rare)} have one row only. Give them more "
-                    "rows, or set early_stopping=False."
-                )
+            self._check_stratified(encoded[used], codec)
         return tuple(
             train_test_split(
                 used,
-                test_size=self.validation_fraction,
+                test_size=share,
                 random_state=seed,
                 stratify=encoded[used] if is_classes else None,
             )
         )
+
+    def _check_set_aside(self, n, kind):
+        if n < 2 or math.ceil(self.validation_fraction * n) == n:
+            raise ValueError(
+                f"{type(self).__name__}: early_stopping sets {kind}s aside "
+                f"(validation_fraction={self.validation_fraction}), and of {n} "
+                f"{kind}{'s' * (n != 1)} none would be left to train on. Give more, or "
+                "set early_stopping=False."
+            )
+
+    def _check_stratified(self, encoded, codec):
+        """Refuse rows of which no part has every class."""
+        counts = np.bincount(encoded, minlength=len(codec.classes))
+        rare = [plain(c) for c in codec.classes[counts == 1]]
+        if rare:
+            raise ValueError(
+                f"{type(self).__name__}: early_stopping sets rows of each class "
+                f"aside, and {shorten(rare)} have one row only. Give them more "
+                "rows, or set early_stopping=False."
+            )
+        n_rows, n_classes = len(encoded), np.count_nonzero(counts)
+        n_aside = math.ceil(self.validation_fraction * n_rows)
+        if min(n_aside, n_rows - n_aside) < n_classes:
+            # Each class has two rows or more, so that half of them is enough.
+            share = n_classes / n_rows
+            if n_aside < n_classes:
+                advice = f"{math.ceil(1000 * share) / 1000:.3g} or more"
+            else:
+                advice = f"{math.floor(1000 * (1 - share)) / 1000:.3g} or less"
+            raise ValueError(
+                f"{type(self).__name__}: early_stopping sets rows of each class "
+                f"aside. With validation_fraction={self.validation_fraction}, of "
+                f"{n_rows} rows {n_aside} are set aside and {n_rows - n_aside} "
+                f"trained on, and there are {n_classes} classes. Set it to {advice}, "
+                "or set early_stopping=False."
+            )
 
     def _row_weights(self, sample_weight, n_rows):
         """Return a weight for each row."""

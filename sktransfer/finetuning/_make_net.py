@@ -4,18 +4,14 @@ import sys
 import warnings
 
 import torch
-from skorch.callbacks import (
-    EarlyStopping,
-    LRScheduler,
-    PassthroughScoring,
-)
+from skorch.callbacks import LRScheduler, PassthroughScoring
 from skorch.helper import predefined_split
 from skorch.history import History
 from torch.optim.lr_scheduler import LambdaLR
 
 from ..exceptions import NonFiniteLossError
 from ._batches import RowsLoader
-from ._callbacks import Bar, Clip, KeepLastGood, Unscale
+from ._callbacks import Bar, Clip, KeepLastGood, StopEarly, Unscale
 from ._net import FineTuneNet
 from ._optim import Schedule
 
@@ -86,14 +82,9 @@ def make_net(
             )
         )
     if valid is not None:
-        own.append(
-            (
-                "early_stopping",
-                EarlyStopping(patience=n_iter_no_change, load_best=True, sink=_silent),
-            )
-        )
+        own.append(("early_stopping", StopEarly(n_iter_no_change)))
     if verbose and sys.stderr is not None:  # None: pythonw has no console
-        own.append(("bar", Bar(max_epochs)))
+        own.append(("bar", Bar(n_steps, max_epochs)))
     options = {
         "optimizer": torch.optim.AdamW,
         "max_epochs": max_epochs,
@@ -220,7 +211,3 @@ def _warn(text):
     from sklearn.exceptions import ConvergenceWarning
 
     warnings.warn(text, ConvergenceWarning, stacklevel=2)
-
-
-def _silent(*args, **kwargs):
-    """Take what a callback would print."""

@@ -28,10 +28,11 @@ class TextClassifier(TextColumn, BaseClassifier):
     ----------
     backbone : str, Path, BackboneSpec or Backbone, default="all-MiniLM-L6-v2"
         The network.
-    freeze_depth : int or str, default=-1
-        How much of the network stays as it is: ``"all"`` is a linear probe, ``-1`` all
-        but the last block, ``-2`` all but two, the name of a block or stage up to and
-        including it, ``0`` nothing. What is frozen runs once for each row.
+    freeze_depth : int or str, default="auto"
+        How much of the network stays as it is: "auto" trains the last 55 % of the
+        blocks, ``"all"`` is a linear probe, ``-1`` freezes all but the last block,
+        ``-2`` all but two, the name of a block or stage up to and including it, ``0``
+        nothing. What is frozen runs once for each row.
     pooling : {"auto", "mean", "max", "cls", "last"}, default="auto"
         How activations become one vector; "auto" is the network's own.
     head : {"linear", "mlp", "cosine", "prototype"}, default="linear"
@@ -40,8 +41,10 @@ class TextClassifier(TextColumn, BaseClassifier):
     head_init : {"auto", "probe", "random"}, default="auto"
         "probe" sets a linear head to a logistic regression of the frozen
         features before training [1]_; "auto" does so for a linear head.
-    probe_C : float, default=0.1
-        Inverse strength of that model's penalty, on standardised features.
+    probe_C : float or "auto", default="auto"
+        Inverse strength of that model's penalty, on standardised features. "auto" is
+        0.001 where blocks are trained, as a start that fits every row would leave them
+        nothing to learn, and 0.1 where none is.
     dropout : float, default=0.0
         Share of the pooled features that is dropped in training.
     max_length : int, default=None
@@ -54,11 +57,13 @@ class TextClassifier(TextColumn, BaseClassifier):
     missing : {"empty", "raise", "prior"}, default="empty"
         A null cell: the empty text, an error, or `fit` leaves the row out with a
         warning and `predict` gives the shares of the classes.
-    lr : float, default=0.0001
-        Learning rate of the head.
-    backbone_lr_scale : float, default=1.0
-        The last block learns with ``lr * backbone_lr_scale``.
-    layer_decay : float, default=0.9
+    lr : float or "auto", default="auto"
+        Learning rate of the head. "auto" is 0.0002, and 0.003 for a head that starts at
+        random.
+    backbone_lr_scale : float or "auto", default="auto"
+        The last block learns with ``lr * backbone_lr_scale``. "auto" is 1; where `lr`
+        is "auto" and the head starts at random, it gives the block 0.0002.
+    layer_decay : float, default=1.0
         Each block before it learns with that times the rate of the one behind.
     weight_decay : float, default=0.01
         AdamW's; not for biases and norms.
@@ -88,9 +93,10 @@ class TextClassifier(TextColumn, BaseClassifier):
         leaves such rows out.
     domain_loss_weight : float, default=1.0
         Its weight, which rises from 0 over the training.
-    max_epochs : int, default=8
-        Passes over the training rows.
-    batch_size : int, default=32
+    max_epochs : int or "auto", default="auto"
+        Passes over the training rows. "auto" is 4 and as many more as make 400
+        rows, at most 12 more; contrastive training has 4.
+    batch_size : int, default=16
         Rows of a training step.
     early_stopping : bool, default=False
         Set rows aside (stratified; by `groups` where `fit` gets them), stop when their
@@ -101,8 +107,9 @@ class TextClassifier(TextColumn, BaseClassifier):
         Epochs without a lower loss before it stops.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss.
-    label_smoothing : float, default=0.0
-        Share of a label that is spread over all classes.
+    label_smoothing : float or "auto", default="auto"
+        Share of a label that is spread over all classes. "auto" is 0.05 for one class
+        per row, without which the probabilities would be too sure, and 0 else.
     activation_dtype : {"float32", "float16"}, default="float32"
         Type of stored activations. float16 halves their size and is not exact.
     cache : "auto", str, Path, FeatureCache or None, default="auto"
@@ -135,6 +142,9 @@ class TextClassifier(TextColumn, BaseClassifier):
         The tuned network, for example for ``TextEncoder(backbone=model.backbone_)``.
     freeze_depth_ : str
         Name of the last frozen block; empty if nothing is frozen.
+    settings_ : dict
+        What the last fit used for each parameter that may be "auto", and
+        ``trained_share``, the share of the network's weights that was trained.
     n_epochs_ : int
         Epochs that were trained.
     history_ : list of dict
@@ -182,19 +192,19 @@ class TextClassifier(TextColumn, BaseClassifier):
         self,
         backbone: BackboneLike = "all-MiniLM-L6-v2",
         *,
-        freeze_depth: int | str = -1,
+        freeze_depth: int | str = "auto",
         pooling: Literal["auto", "mean", "max", "cls", "last"] = "auto",
         head: Literal["linear", "mlp", "cosine", "prototype"] = "linear",
         head_init: Literal["auto", "probe", "random"] = "auto",
-        probe_C: float = 0.1,
+        probe_C: float | Literal["auto"] = "auto",
         dropout: float = 0.0,
         max_length: int | None = None,
         prompt: str | None = None,
         prompt_name: str | None = None,
         missing: Literal["empty", "raise", "prior"] = "empty",
-        lr: float = 0.0001,
-        backbone_lr_scale: float = 1.0,
-        layer_decay: float = 0.9,
+        lr: float | Literal["auto"] = "auto",
+        backbone_lr_scale: float | Literal["auto"] = "auto",
+        layer_decay: float = 1.0,
         weight_decay: float = 0.01,
         lr_schedule: Literal["cosine", "one-cycle", "constant"] = "cosine",
         gradient_clip_value: float | None = 1.0,
@@ -204,10 +214,10 @@ class TextClassifier(TextColumn, BaseClassifier):
         max_pairs: int = 1_000_000,
         domain_loss: Literal["coral", "mmd", "dann", "cdan", "mcc"] | None = None,
         domain_loss_weight: float = 1.0,
-        max_epochs: int = 8,
-        batch_size: int = 32,
+        max_epochs: int | Literal["auto"] = "auto",
+        batch_size: int = 16,
         class_weight: dict[Any, float] | Literal["balanced"] | None = None,
-        label_smoothing: float = 0.0,
+        label_smoothing: float | Literal["auto"] = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 5,

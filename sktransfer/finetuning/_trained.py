@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import dataclasses
 
 import torch
 from torch import nn
@@ -20,6 +21,10 @@ def batch_norms(*parts):
     return [
         m for part in there for m in part.modules() if isinstance(m, BATCH_NORM_TYPES)
     ]
+
+
+def _n_weights(modules):
+    return sum(p.numel() for module in modules for p in module.parameters())
 
 
 @on_disk
@@ -79,6 +84,27 @@ class Trained(nn.Module):
             for norm in self._norms():
                 norm.eval()
         return self
+
+    def share_of(self, backbone):
+        """Return the share of a network's weights that is trained here."""
+        parts = [self.blocks, *([] if self.post_pool is None else [self.post_pool])]
+        return _n_weights(parts) / max(1, _n_weights(backbone.modules()))
+
+    def tuned(self, backbone, depth):
+        """Return a network with what was trained in place of its last blocks."""
+        if depth == len(backbone.blocks):
+            return backbone
+        # One copy of both, so that what they share stays shared.
+        trained, post_pool = copy.deepcopy((list(self.blocks), self.post_pool))
+        trained = [block.cpu() for block in trained]
+        frozen = list(backbone.blocks.values())[:depth]
+        return dataclasses.replace(
+            backbone,
+            name=f"{backbone.name} (tuned)",
+            blocks=dict(zip(backbone.block_names, frozen + trained, strict=True)),
+            post_pool=None if post_pool is None else post_pool.cpu(),
+            fingerprint=None,
+        )
 
     def features(self, hidden, mask=None, lengths=None):
         """Map activations to pooled features."""

@@ -9,6 +9,7 @@ from .._utils.choices import Choices, any_of
 from ._domain_losses import LOSSES
 from ._heads import HEADS, make_head
 from ._prefix import Prefix
+from ._settings import Settings
 
 PREDICT_BATCH = 32
 READ_AHEAD, READ_AHEAD_BYTES = 1024, 2**26  # of texts that are put in order of length
@@ -21,6 +22,7 @@ class Plan(NamedTuple):
     Attributes
     ----------
     request : Request
+    settings : Settings
     codec : ClassCodec or NumberCodec
     views : list of sequence of ndarray
         As `RowsDataset` takes them.
@@ -33,12 +35,12 @@ class Plan(NamedTuple):
     seed : int
     is_resumed : bool
         Go on from `net_`.
-    max_epochs : int
     is_partial : bool
         One call of many, at a constant learning rate.
     """
 
     request: object
+    settings: Settings
     codec: object
     views: list
     encoded: np.ndarray
@@ -48,7 +50,6 @@ class Plan(NamedTuple):
     target_rows: np.ndarray | None
     seed: int
     is_resumed: bool
-    max_epochs: int
     is_partial: bool
 
 
@@ -86,7 +87,7 @@ class Training:
         if is_fitted or (not plan.is_resumed and self._head_starts_at() == "probe"):
             self._fit_head(module, plan, dataset)
         domain = self._domain_loss(plan)
-        loss = Loss(plan.codec.task, self.label_smoothing)
+        loss = Loss(plan.codec.task, plan.settings.label_smoothing)
         if not any(p.requires_grad for p in module.parameters()):
             return self._idle_net(plan, module, loss, []), 0
         net, n_epochs = self._run_net(
@@ -133,13 +134,16 @@ class Training:
             valid,
             loader=ContrastiveLoader,
             n_batches=batches_of_an_epoch(
-                len(dataset), self.batch_size, plan.max_epochs, self.max_pairs
+                len(dataset),
+                plan.settings.batch_size,
+                plan.settings.max_epochs,
+                self.max_pairs,
             ),
         )
         module.head = head
         hand_back()  # what training used; the features of all rows come next
         self._fit_head(module, plan, dataset)
-        loss = Loss(plan.codec.task, self.label_smoothing)
+        loss = Loss(plan.codec.task, plan.settings.label_smoothing)
         return self._idle_net(plan, module, loss, list(net.history)), n_epochs
 
     def _run_net(self, plan, module, loss, dataset, valid, *, domain=None, **options):
@@ -147,11 +151,12 @@ class Training:
         from ._make_net import make_net, train
         from ._optim import parameter_groups
 
+        settings = plan.settings
         groups = parameter_groups(
             module,
             domain=domain,
-            lr=self.lr,
-            backbone_lr_scale=self.backbone_lr_scale,
+            lr=settings.lr,
+            backbone_lr_scale=settings.backbone_lr_scale,
             layer_decay=self.layer_decay,
             weight_decay=self.weight_decay,
         )
@@ -161,9 +166,9 @@ class Training:
             groups,
             dataset,
             valid,
-            max_epochs=plan.max_epochs,
-            batch_size=self.batch_size,
-            lr=self.lr,
+            max_epochs=settings.max_epochs,
+            batch_size=settings.batch_size,
+            lr=settings.lr,
             lr_schedule="constant" if plan.is_partial else self.lr_schedule,
             gradient_clip_value=self.gradient_clip_value,
             n_iter_no_change=self.n_iter_no_change,
@@ -175,7 +180,7 @@ class Training:
             domain=domain,
             **options,
         )
-        return net, train(net, dataset, plan.max_epochs, type(self).__name__)
+        return net, train(net, dataset, settings.max_epochs, type(self).__name__)
 
     def _idle_net(self, plan, module, loss, history):
         from ._make_net import idle_net
@@ -285,7 +290,7 @@ class Training:
                 "smaller freeze_depth if its frozen blocks have some."
             )
 
-    def _check_objective(self, request, codec, is_partial):
+    def _check_objective(self, request, codec, settings, is_partial):
         """Refuse what a contrastive objective and prototypes cannot take."""
         name, is_contrastive = type(self).__name__, self.objective == "contrastive"
         chosen = f"head={self.head!r}"
@@ -322,10 +327,10 @@ class Training:
             )
         heads = Choices(HEADS, lambda head: head.fit is not None)
         for parameter, is_taken, advice in (
-            ("batch_size", self.batch_size > 1, "2 or more"),
+            ("batch_size", settings.batch_size > 1, "2 or more"),
             ("head", self.head in heads, any_of(heads)),
             ("head_init", self.head_init != "random", "'auto'"),
-            ("label_smoothing", self.label_smoothing == 0, "0"),
+            ("label_smoothing", settings.label_smoothing == 0, "0"),
             ("domain_loss", self.domain_loss is None, "None"),
             ("batch_norm", self.batch_norm != "target", "another one"),
         ):
@@ -367,7 +372,7 @@ class Training:
         """Set the head to a linear model, or to the means of the classes."""
         found = self._features(module, plan, dataset)
         fit = HEADS[self.head].fit
-        fit(module.head, *found, task=plan.codec.task, C=self.probe_C)
+        fit(module.head, *found, task=plan.codec.task, C=plan.settings.probe_C)
 
     def _head_starts_at(self):
         head = HEADS[self.head]

@@ -62,6 +62,7 @@ ON_DISK = {
     "Schedule": "sktransfer.finetuning._optim",
     "Standardize": "sktransfer.finetuning._head_layers",
     "StaticTokenize": "sktransfer.backbones._huggingface.static",
+    "StopEarly": "sktransfer.finetuning._callbacks",
     "Tail": "sktransfer.backbones._blocks",
     "Token": "sktransfer.persistence._swap",
     "TorchvisionViTStem": "sktransfer.backbones._torchvision.families",

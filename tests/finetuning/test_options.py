@@ -21,6 +21,7 @@ PLAIN = {
     "backbone_lr_scale": 1.0,
     "layer_decay": 1.0,
     "weight_decay": 0.0,
+    "label_smoothing": 0.0,
     "lr": 1e-2,
     "lr_schedule": "constant",
     "gradient_clip_value": None,

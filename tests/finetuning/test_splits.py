@@ -150,6 +150,35 @@ def test_a_class_of_one_row_cannot_be_set_aside():
         model.fit(["a", "b", "c"], ["x", "x", "z"])
 
 
+def test_a_part_too_small_for_the_classes_is_refused_with_a_share_that_is_not():
+    labels = np.repeat(list("abcdefgh"), 5)
+    options = {"early_stopping": True, **FAST}
+    model = TextClassifier("tiny-bert", **options)
+    with pytest.raises(
+        ValueError, match=r"there are 8 classes\. Set it to 0\.2 or more"
+    ):
+        model.fit(TEXTS, labels)
+    model.set_params(validation_fraction=0.9)
+    with pytest.raises(
+        ValueError, match=r"there are 8 classes\. Set it to 0\.8 or less"
+    ):
+        model.fit(TEXTS, labels)
+    model.set_params(validation_fraction=0.2).fit(TEXTS, labels)
+
+
+@pytest.mark.parametrize(
+    ("n", "groups", "message"),
+    [
+        (6, [1] * 6, "of 1 group none would be left"),
+        (1, None, "of 1 row none would be left"),
+    ],
+)
+def test_setting_all_rows_aside_is_refused(n, groups, message):
+    model = TextRegressor("tiny-bert", early_stopping=True, **FAST)
+    with pytest.raises(ValueError, match=message):
+        model.fit(TEXTS[:n], np.arange(n), groups=groups)
+
+
 def shifted_by(n):
     def shift(pixels):
         return pixels.roll(n, -1)

@@ -128,6 +128,23 @@ def test_early_stopping_sets_rows_aside():
     assert "valid_loss" in fitted.history_[0]
 
 
+def test_early_stopping_goes_back_to_the_start_where_no_epoch_is_better():
+    options = {"early_stopping": True, "validation_fraction": 0.4, "batch_size": 4}
+    # A rate that spoils what it touches, and one that changes nothing.
+    spoilt, still = (model(lr=lr, **options).fit(TEXTS, LABELS) for lr in (10.0, 1e-12))
+    np.testing.assert_allclose(
+        spoilt.predict_proba(TEXTS), still.predict_proba(TEXTS), atol=1e-6
+    )
+
+
+def test_a_bar_counts_steps_and_shows_epochs(capsys):
+    model(verbose=1, batch_size=4, max_epochs=2).fit(TEXTS[:8], LABELS[:8])
+    shown = capsys.readouterr().err
+    assert "4/4" in shown
+    assert "epoch=2/2" in shown
+    assert "train_loss=" in shown
+
+
 def test_warm_start_at_another_depth_is_refused_by_name():
     fitted = model(warm_start=True).fit(TEXTS, LABELS)
     with pytest.raises(ValueError, match="freeze_depth"):

@@ -1,0 +1,136 @@
+"""What "auto" stands for: settings by rows, network, head and objective.
+
+``python -m benchmarks.run finetuning_defaults`` compares them with others on training
+parts, and ``finetuning_gain`` with a training loop that was tuned.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+AUTO = "auto"
+TRAINED_SHARE = 0.55  # of the blocks of a network
+# A start that separates the training rows leaves the blocks nothing to learn, so it is
+# held back; where no block is trained it is the model, and has to suit new rows.
+START_C = {"text": 0.001, "image": 0.001}
+PROBE_C = {"text": 0.1, "image": 0.01}
+RIDGE_C = {"text": 0.001, "image": 0.01}
+BLOCK_LR = {"text": 2e-4, "image": 3e-4}
+NEW_HEAD_LR = 3e-3  # of a head that starts at random, however the blocks learn
+CONTRASTIVE_LR = 3e-4
+# Passes over the rows: so many, and as many more as make so many rows, up to a limit.
+EPOCHS = {"text": 4, "image": 8}
+MORE_ROWS = {"text": 400, "image": 800}
+MOST_MORE = 12
+CONTRASTIVE_EPOCHS = 4
+NEW_HEAD_STEPS = 300  # that a head needs from a random start, where nothing else trains
+LABEL_SMOOTHING = 0.05
+
+
+class Case(NamedTuple):
+    """What the settings of a fit depend on.
+
+    Attributes
+    ----------
+    modality : {"image", "text"}
+    task : {"classes", "labels", "numbers"}
+    n_rows : int
+        Rows with a label.
+    n_trained : int
+        Trained blocks.
+    is_fitted_start : bool
+        The head starts at a model of the frozen features, and not at random.
+    is_contrastive : bool
+    """
+
+    modality: str
+    task: str
+    n_rows: int
+    n_trained: int
+    is_fitted_start: bool
+    is_contrastive: bool
+
+
+class Settings(NamedTuple):
+    """What a fit trains with: parameters of an estimator, without any "auto"."""
+
+    probe_C: float
+    lr: float
+    backbone_lr_scale: float
+    max_epochs: int
+    batch_size: int
+    label_smoothing: float
+
+
+def settle(asked: dict[str, Any], case: Case) -> Settings:
+    """Return the settings of a fit.
+
+    Parameters
+    ----------
+    asked : dict
+        A value for each field of `Settings`, of which "auto" is replaced.
+    case : Case
+    """
+    found = dict(asked)
+    for name, choose in CHOICES.items():
+        if asked[name] == AUTO:
+            found[name] = choose(case, found)
+    return Settings(**found)
+
+
+def auto_freeze_depth(n_blocks: int) -> int:
+    """Return how many blocks of a network are frozen; at least one is trained."""
+    return n_blocks - max(1, math.ceil(TRAINED_SHARE * n_blocks))
+
+
+def _probe_C(case, found):
+    if case.task == "numbers":
+        return RIDGE_C[case.modality]
+    if case.n_trained and not case.is_contrastive:
+        return START_C[case.modality]
+    return PROBE_C[case.modality]
+
+
+def _block_lr(case):
+    return CONTRASTIVE_LR if case.is_contrastive else BLOCK_LR[case.modality]
+
+
+def _lr(case, found):
+    if case.is_fitted_start or case.is_contrastive:
+        return _block_lr(case)
+    return NEW_HEAD_LR
+
+
+def _backbone_lr_scale(case, found):
+    # With a rate of the user's, the blocks learn as fast as the head.
+    return _block_lr(case) / found["lr"] if found["lr"] == _lr(case, found) else 1.0
+
+
+def _max_epochs(case, found):
+    if case.is_contrastive:
+        return CONTRASTIVE_EPOCHS
+    more = math.ceil(MORE_ROWS[case.modality] / max(1, case.n_rows))
+    epochs = EPOCHS[case.modality] + min(MOST_MORE, more)
+    if case.n_trained or case.is_fitted_start:
+        return epochs
+    n_steps = math.ceil(case.n_rows / found["batch_size"])
+    return max(epochs, math.ceil(NEW_HEAD_STEPS / n_steps))
+
+
+def _label_smoothing(case, found):
+    is_smoothed = case.task == "classes" and not case.is_contrastive
+    return LABEL_SMOOTHING if is_smoothed else 0.0
+
+
+# In the order in which they need each other.
+CHOICES: dict[str, Callable[[Case, dict[str, Any]], Any]] = {
+    "probe_C": _probe_C,
+    "label_smoothing": _label_smoothing,
+    "lr": _lr,
+    "backbone_lr_scale": _backbone_lr_scale,
+    "max_epochs": _max_epochs,
+}
