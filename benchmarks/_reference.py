@@ -17,7 +17,7 @@ from torch.nn import functional
 from sktransfer import load_backbone
 
 NETWORKS = {"text": "all-MiniLM-L6-v2", "image": "efficientnet_lite0"}
-RATES = {"text": (5e-5, 1.5e-4, 4e-4), "image": (2e-4, 6e-4, 2e-3)}
+RATES = {"text": (1e-4, 3e-4), "image": (3e-4, 1e-3)}
 SHARES = (0.5, 1.0)  # of the blocks that are trained
 EPOCHS = 8  # while depth and rate are chosen
 OTHER_EPOCHS = (4, 16)

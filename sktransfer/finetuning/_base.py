@@ -24,7 +24,7 @@ from ..cache._default import resolve_cache
 from ._activations import Forward
 from ._domain_losses import LOSSES
 from ._fit_rows import FitRows
-from ._heads import HEADS
+from ._heads import HEADS, starts_at
 from ._settings import AUTO, Case, Settings, auto_freeze_depth, settle
 from ._training import PREDICT_BATCH, Plan, Training
 
@@ -192,7 +192,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
                 codec.task,
                 n_rows=len(used),
                 n_trained=len(request.backbone.blocks) - request.depth,
-                is_fitted_start=self._head_starts_at() == "probe",
+                start=starts_at(self.head, self.head_init),
                 is_contrastive=self.objective == "contrastive",
             ),
         )
@@ -298,7 +298,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
     # -- rows --------------------------------------------------------------------------
 
     def _resolved(self):
-        self._head_starts_at()
+        starts_at(self.head, self.head_init)  # or an error
         resolve_cache(self.cache)
         backbone = load_backbone(self.backbone, modality=self._modality)
         return Request(

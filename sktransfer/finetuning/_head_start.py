@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 SCALES = (1.0, 100.0)  # that cosines of prototypes may get
 
 
-def start_from_probe(head, features, targets, weights, *, task, C):
+def start_from_probe(head, features, targets, weights, *, task, C, is_again=False):
     """Set a linear head to what a linear model learns on the features.
 
     Fine-tuning that starts there distorts the features less than one that starts from
@@ -29,6 +29,8 @@ def start_from_probe(head, features, targets, weights, *, task, C):
     task : {"classes", "labels", "numbers"}
     C : float
         Inverse strength of the penalty.
+    is_again : bool, default=False
+        Ignored: a linear model is fitted alike before and after a training.
 
     References
     ----------
@@ -77,12 +79,13 @@ def standardize(head, features, weights):
     return features
 
 
-def set_prototypes(head, features, targets, weights, **probe):
+def set_prototypes(head, features, targets, weights, *, is_again=False, **probe):
     """Set a head to the means of the classes.
 
     Features are centred and brought to length 1, and the means too. The scale of the
     cosines is the one at which the softmax suits rows best that take no part in the
-    mean of their own class.
+    mean of their own class. After a training it stays: the rows were trained to stand on
+    the means, and would all ask for the greatest.
 
     Parameters
     ----------
@@ -92,8 +95,10 @@ def set_prototypes(head, features, targets, weights, **probe):
         Changed in place.
     targets : ndarray of int, shape (n_samples,)
     weights : ndarray of shape (n_samples,)
+    is_again : bool, default=False
+        Keep the scale: the features were trained against the means of before.
     **probe
-        What a linear model would need; means do not.
+        Options of a linear model; means need none.
 
     References
     ----------
@@ -109,7 +114,7 @@ def set_prototypes(head, features, targets, weights, **probe):
     with torch.no_grad():
         head[-1].directions.copy_(torch.from_numpy(directions))
     is_alone = np.bincount(targets, minlength=len(sums))[targets] == 1
-    if is_alone.all():
+    if is_again or is_alone.all():
         return
     rows, own = unit[~is_alone], targets[~is_alone]
     cosines = rows @ directions.T

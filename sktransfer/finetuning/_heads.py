@@ -48,8 +48,9 @@ class HeadSpec(NamedTuple):
     make : callable
         ``make(n_features, n_outputs)`` returns its last layer.
     fit : callable or None, default=None
-        ``fit(head, features, targets, weights, *, task, C)`` sets it to what suits
-        frozen features, in place. None leaves it at random.
+        ``fit(head, features, targets, weights, *, task, C, is_again)`` sets it to what
+        suits features, in place; `is_again` after the blocks were trained against it.
+        None leaves it at random.
     is_trained : bool, default=True
         False for one that is fitted before the blocks are trained, and again after.
     needs_classes : bool, default=False
@@ -87,3 +88,25 @@ def make_head(kind, n_features, n_outputs, dropout):
     head = nn.Sequential(Standardize(n_features), nn.Dropout(dropout), last)
     head.kind = kind
     return head
+
+
+def starts_at(kind, head_init):
+    """Return where a head starts: at "probe", "random", or the "means" of classes.
+
+    Raises
+    ------
+    ValueError
+        If it cannot start there.
+    """
+    head = HEADS[kind]
+    can_start = head.fit is not None and head.is_trained
+    if head_init == "probe" and not can_start:
+        raise ValueError(
+            f"head_init='probe' starts from a linear model, and head={kind!r} "
+            "is none; use head_init='auto'."
+        )
+    if not head.is_trained:
+        return "means"
+    if head_init == "auto":
+        return "probe" if can_start else "random"
+    return head_init

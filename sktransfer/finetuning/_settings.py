@@ -22,6 +22,8 @@ RIDGE_C = {"text": 0.001, "image": 0.01}
 BLOCK_LR = {"text": 2e-4, "image": 3e-4}
 NEW_HEAD_LR = 3e-3  # of a head that starts at random, however the blocks learn
 CONTRASTIVE_LR = 3e-4
+# Rows that are trained against the mean of their own class soon stand on it.
+MEANS_LR_SCALE = 0.25
 # Passes over the rows: so many, and as many more as make so many rows, up to a limit.
 EPOCHS = {"text": 4, "image": 8}
 MORE_ROWS = {"text": 400, "image": 800}
@@ -42,8 +44,9 @@ class Case(NamedTuple):
         Rows with a label.
     n_trained : int
         Trained blocks.
-    is_fitted_start : bool
-        The head starts at a model of the frozen features, and not at random.
+    start : {"probe", "random", "means"}
+        Where the head starts: at a model of the frozen features, at random, or at the
+        means of the classes, which are not trained.
     is_contrastive : bool
     """
 
@@ -51,7 +54,7 @@ class Case(NamedTuple):
     task: str
     n_rows: int
     n_trained: int
-    is_fitted_start: bool
+    start: str
     is_contrastive: bool
 
 
@@ -96,13 +99,14 @@ def _probe_C(case, found):
 
 
 def _block_lr(case):
-    return CONTRASTIVE_LR if case.is_contrastive else BLOCK_LR[case.modality]
+    if case.is_contrastive:
+        return CONTRASTIVE_LR
+    return BLOCK_LR[case.modality] * (MEANS_LR_SCALE if case.start == "means" else 1)
 
 
 def _lr(case, found):
-    if case.is_fitted_start or case.is_contrastive:
-        return _block_lr(case)
-    return NEW_HEAD_LR
+    is_new = case.start == "random" and not case.is_contrastive
+    return NEW_HEAD_LR if is_new else _block_lr(case)
 
 
 def _backbone_lr_scale(case, found):
@@ -113,17 +117,20 @@ def _backbone_lr_scale(case, found):
 def _max_epochs(case, found):
     if case.is_contrastive:
         return CONTRASTIVE_EPOCHS
+    if case.start == "means":
+        return EPOCHS[case.modality]
     more = math.ceil(MORE_ROWS[case.modality] / max(1, case.n_rows))
     epochs = EPOCHS[case.modality] + min(MOST_MORE, more)
-    if case.n_trained or case.is_fitted_start:
+    if case.n_trained or case.start != "random":
         return epochs
     n_steps = math.ceil(case.n_rows / found["batch_size"])
     return max(epochs, math.ceil(NEW_HEAD_STEPS / n_steps))
 
 
 def _label_smoothing(case, found):
-    is_smoothed = case.task == "classes" and not case.is_contrastive
-    return LABEL_SMOOTHING if is_smoothed else 0.0
+    if case.task != "classes" or case.is_contrastive or case.start == "means":
+        return 0.0
+    return LABEL_SMOOTHING
 
 
 # In the order in which they need each other.

@@ -7,7 +7,7 @@ import numpy as np
 from .._utils.allocator import hand_back
 from .._utils.choices import Choices, any_of
 from ._domain_losses import LOSSES
-from ._heads import HEADS, make_head
+from ._heads import HEADS, make_head, starts_at
 from ._prefix import Prefix
 from ._settings import Settings
 
@@ -84,7 +84,9 @@ class Training:
         from ._net import Loss
 
         is_fitted = not HEADS[self.head].is_trained  # but before and after the training
-        if is_fitted or (not plan.is_resumed and self._head_starts_at() == "probe"):
+        if is_fitted or (
+            not plan.is_resumed and starts_at(self.head, self.head_init) == "probe"
+        ):
             self._fit_head(module, plan, dataset)
         domain = self._domain_loss(plan)
         loss = Loss(plan.codec.task, plan.settings.label_smoothing)
@@ -101,7 +103,7 @@ class Training:
             is_ramped=not plan.is_partial,
         )
         if is_fitted:
-            self._fit_head(module, plan, dataset)
+            self._fit_head(module, plan, dataset, is_again=True)
         if self.batch_norm == "target":
             module.estimate_statistics(_batches(plan, plan.target_rows))
         if domain is not None and not (self.warm_start or plan.is_partial):
@@ -368,23 +370,17 @@ class Training:
             dataset.weights.numpy()[rows].astype(np.float64),
         )
 
-    def _fit_head(self, module, plan, dataset):
+    def _fit_head(self, module, plan, dataset, **options):
         """Set the head to a linear model, or to the means of the classes."""
         found = self._features(module, plan, dataset)
         fit = HEADS[self.head].fit
-        fit(module.head, *found, task=plan.codec.task, C=plan.settings.probe_C)
-
-    def _head_starts_at(self):
-        head = HEADS[self.head]
-        can_start = head.fit is not None and head.is_trained
-        if self.head_init == "probe" and not can_start:
-            raise ValueError(
-                f"head_init='probe' starts from a linear model, and head={self.head!r} "
-                "is none; use head_init='auto'."
-            )
-        if self.head_init == "auto":
-            return "probe" if can_start else "random"
-        return self.head_init
+        fit(
+            module.head,
+            *found,
+            task=plan.codec.task,
+            C=plan.settings.probe_C,
+            **options,
+        )
 
 
 def _batches(plan, rows):

@@ -27,7 +27,7 @@ USUAL = Case(
     "classes",
     n_rows=400,
     n_trained=4,
-    is_fitted_start=True,
+    start="probe",
     is_contrastive=False,
 )
 
@@ -51,20 +51,26 @@ def test_few_rows_are_passed_over_more_often_and_many_take_more_steps(modality):
 
 
 def test_a_head_that_starts_at_random_learns_faster_and_the_blocks_do_not():
-    fitted, random = settings(), settings(is_fitted_start=False)
+    fitted, random = settings(), settings(start="random")
     assert random.lr == NEW_HEAD_LR > 5 * fitted.lr
     assert block_lr(random) == pytest.approx(block_lr(fitted))
 
 
+def test_means_that_rows_are_trained_against_are_trained_less():
+    usual, means = settings(), settings(start="means")
+    assert block_lr(means) < block_lr(usual)
+    assert means.max_epochs <= usual.max_epochs
+
+
 def test_a_rate_of_ones_own_is_that_of_head_and_blocks():
-    for is_fitted_start in (True, False):
-        found = settings({"lr": 1e-3}, is_fitted_start=is_fitted_start)
+    for start in ("probe", "random", "means"):
+        found = settings({"lr": 1e-3}, start=start)
         assert (found.lr, found.backbone_lr_scale) == (1e-3, 1.0)
     assert settings({"backbone_lr_scale": 0.5}).backbone_lr_scale == 0.5
 
 
 def test_a_new_head_alone_gets_the_steps_that_it_needs():
-    found = settings(n_rows=40, n_trained=0, is_fitted_start=False)
+    found = settings(n_rows=40, n_trained=0, start="random")
     assert found.max_epochs * 3 >= NEW_HEAD_STEPS  # 40 rows are 3 batches of 16
 
 
