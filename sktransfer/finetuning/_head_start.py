@@ -84,8 +84,8 @@ def set_prototypes(head, features, targets, weights, *, is_again=False, **probe)
 
     Features are centred and brought to length 1, and the means too. The scale of the
     cosines is the one at which the softmax suits rows best that take no part in the
-    mean of their own class. After a training it stays: the rows were trained to stand on
-    the means, and would all ask for the greatest.
+    mean of their own class. After a training it stays: the rows were trained to stand
+    on the means, and would all ask for the greatest.
 
     Parameters
     ----------
