@@ -11,7 +11,7 @@ from skorch.callbacks import (
     EarlyStopping,
     GradientNormClipping,
 )
-from skorch.dataset import get_len
+from skorch.utils import to_tensor
 
 from .._utils.names import on_disk
 from ..exceptions import NonFiniteLossError
@@ -79,8 +79,10 @@ class KeepLastGood(Callback):
 class StopEarly(EarlyStopping):
     """Early stopping that counts the start of a training as an epoch.
 
-    Where no epoch has a lower loss on the rows set aside, the weights at the end are
-    those of the start: a head that was fitted to frozen features may be hard to beat.
+    An epoch is better than the start if the loss of the rows set aside is lower by more
+    than one standard error of the difference, which pairs the rows. A head that was
+    fitted to frozen features may be hard to beat, and a few rows say little. Where no
+    epoch is better, the weights at the end are those of the start.
     """
 
     def __init__(self, patience):
@@ -90,14 +92,42 @@ class StopEarly(EarlyStopping):
         """Measure the loss of the start."""
         super().on_train_begin(net, X=X, y=y, **kwargs)
         _, valid = net.get_split_datasets(X, y)
-        losses, sizes = [], []
+        means, sizes, self.rows_ = [], [], []
         for batch in net.get_iterator(valid, training=False):
-            losses.append(net.validation_step(batch)["loss"].item())
-            sizes.append(get_len(batch[0]))
-        loss = np.average(losses, weights=sizes)
-        if math.isfinite(loss):
-            self.dynamic_threshold_ = self._calc_new_threshold(loss)
+            step = net.validation_step(batch)
+            means.append(step["loss"].item())
+            sizes.append(len(step["y_pred"]))
+            self._keep_rows(net, batch, step["y_pred"])
+        self.start_rows_ = self.rows_
+        mean = np.average(means, weights=sizes)
+        if math.isfinite(mean):
+            self.dynamic_threshold_ = self._calc_new_threshold(mean)
             self.best_model_weights_ = copy.deepcopy(net.module_.state_dict())
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Start to collect losses."""
+        self.rows_ = []
+
+    def on_batch_end(self, net, batch=None, training=False, y_pred=None, **kwargs):
+        """Collect the losses of rows that were set aside."""
+        if not training:
+            self._keep_rows(net, batch, y_pred)
+
+    def _keep_rows(self, net, batch, y_pred):
+        # Rows that are compared with each other have no losses of their own.
+        of_rows = getattr(net.criterion_, "of_rows", None)
+        if of_rows is not None:
+            y = to_tensor(tuple(batch[1]), device=net.device)
+            self.rows_ += of_rows(y_pred, y).tolist()
+
+    def _is_score_improved(self, score):
+        if not super()._is_score_improved(score):
+            return False
+        if len(self.rows_) < 2:
+            return True
+        gains = np.subtract(self.start_rows_, self.rows_)
+        # Not so where the start's loss was not finite.
+        return not gains.mean() <= gains.std(ddof=1) / math.sqrt(len(gains))
 
 
 def _silent(*args, **kwargs):

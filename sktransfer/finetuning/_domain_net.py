@@ -126,6 +126,10 @@ class DomainCriterion(nn.Module):
         """Return the loss of rows with labels."""
         return self.loss(outputs, y)
 
+    def of_rows(self, outputs, y):
+        """Return the loss of each of them."""
+        return self.loss.of_rows(outputs, y)
+
 
 @on_disk
 class DomainNet(FineTuneNet):

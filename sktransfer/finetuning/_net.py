@@ -28,6 +28,10 @@ class Loss(nn.Module):
 
     def forward(self, outputs, y):
         """Return the loss of a batch."""
+        return self.of_rows(outputs, y).mean()
+
+    def of_rows(self, outputs, y):
+        """Return the loss of each row, times its weight."""
         y, weight = y
         if self.task == "classes":
             losses = functional.cross_entropy(
@@ -43,7 +47,7 @@ class Loss(nn.Module):
             ).mean(1)
         else:
             losses = functional.mse_loss(outputs, y, reduction="none").mean(1)
-        return (losses * weight).mean()
+        return losses * weight
 
 
 @on_disk

@@ -43,11 +43,19 @@ def split_of(model, labels=LABELS, **options):
 
 
 def test_rows_are_set_aside_by_class_and_the_best_epoch_comes_back():
-    model = TextClassifier("tiny-bert", early_stopping=True, **FAST)
-    model.set_params(
-        validation_fraction=0.2, max_epochs=30, lr=0.05, n_iter_no_change=3
+    model = TextClassifier(
+        "tiny-bert", early_stopping=True, label_smoothing=0.0, **FAST
     )
-    labels = np.random.default_rng(0).permutation(LABELS)  # nothing to be learned
+    # Some labels are wrong, which rows set aside do not like to see learned by heart.
+    model.set_params(
+        validation_fraction=0.2,
+        max_epochs=30,
+        lr=0.01,
+        n_iter_no_change=3,
+        random_state=2,
+    )
+    labels = LABELS.copy()
+    labels[::5] = labels[::-5]
     train, valid = split_of(model, labels)
     assert sorted([*train, *valid]) == list(range(40))
     assert (labels[valid] == "+").sum() == len(valid) / 2 == 4

@@ -8,6 +8,7 @@ from skorch.callbacks import Callback
 
 from sktransfer import TextClassifier
 from sktransfer.exceptions import NonFiniteLossError
+from sktransfer.finetuning._callbacks import StopEarly
 from sktransfer.finetuning._net import FineTuneNet
 from sktransfer.finetuning._optim import Schedule
 
@@ -135,6 +136,20 @@ def test_early_stopping_goes_back_to_the_start_where_no_epoch_is_better():
     np.testing.assert_allclose(
         spoilt.predict_proba(TEXTS), still.predict_proba(TEXTS), atol=1e-6
     )
+
+
+def test_an_epoch_is_better_than_the_start_by_more_than_chance():
+    stop = StopEarly(patience=3)
+    stop.dynamic_threshold_, stop.start_rows_ = 1.0, [1.0, 1.2, 0.8, 1.0]
+    for rows, is_better in (
+        ([0.9, 1.0, 0.7, 0.8], True),  # every row gains
+        ([0.0, 1.4, 1.2, 1.3], False),  # one row does, and the mean with it
+        ([1.1, 1.3, 0.9, 1.1], False),
+    ):
+        stop.rows_ = rows
+        assert stop._is_score_improved(np.mean(rows)) == is_better
+    stop.rows_ = []  # of a loss that compares rows with each other
+    assert stop._is_score_improved(0.9)
 
 
 def test_a_bar_counts_steps_and_shows_epochs(capsys):
