@@ -25,8 +25,9 @@ from ._activations import Forward
 from ._domain_losses import LOSSES
 from ._fit_rows import FitRows
 from ._heads import HEADS, starts_at
+from ._passes import PREDICT_BATCH
 from ._settings import AUTO, Case, Settings, auto_freeze_depth, settle
-from ._training import PREDICT_BATCH, Plan, Training
+from ._training import Plan, Training
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -185,17 +186,17 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
             if names is not None and codec.task == "labels":
                 codec.classes = names
         asked = {name: getattr(self, name) for name in Settings._fields}
-        settings = settle(
-            asked | ({"max_epochs": 1} if is_partial else {}),
-            Case(
-                self._modality,
-                codec.task,
-                n_rows=len(used),
-                n_trained=len(request.backbone.blocks) - request.depth,
-                start=starts_at(self.head, self.head_init),
-                is_contrastive=self.objective == "contrastive",
-            ),
+        if is_partial:  # a call is an epoch
+            asked["max_epochs"] = 1
+        case = Case(
+            self._modality,
+            codec.task,
+            n_rows=len(used),
+            n_trained=len(request.backbone.blocks) - request.depth,
+            start=starts_at(self.head, self.head_init),
+            is_contrastive=self.objective == "contrastive",
         )
+        settings = settle(asked, case)
         self._check_domains(request, codec)
         self._check_objective(request, codec, settings, is_partial)
         # Arrays below have an entry for every row of X, so that row numbers mean the
@@ -230,6 +231,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
                 Plan(
                     request=request,
                     settings=settings,
+                    frozen_C=settle(asked, case._replace(n_trained=0)).probe_C,
                     codec=codec,
                     views=views,
                     encoded=encoded,

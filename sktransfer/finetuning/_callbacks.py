@@ -83,16 +83,34 @@ class StopEarly(EarlyStopping):
     than one standard error of the difference, which pairs the rows. A head that was
     fitted to frozen features may be hard to beat, and a few rows say little. Where no
     epoch is better, the weights at the end are those of the start.
+
+    Parameters
+    ----------
+    patience : int
+        Epochs without a better one before it stops.
+    probe : dict, default=None
+        State of the head that the start is measured with, and goes back to. None is the
+        head that the training starts with.
     """
 
-    def __init__(self, patience):
+    def __init__(self, patience, probe=None):
         super().__init__(patience=patience, load_best=True, sink=_silent)
+        self.probe = probe
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         """Measure the loss of the start."""
         super().on_train_begin(net, X=X, y=y, **kwargs)
+        head = net.module_.head
+        trained = copy.deepcopy(head.state_dict())
+        if self.probe is not None:
+            head.load_state_dict(self.probe)
+        self._measure(net, X, y)
+        head.load_state_dict(trained)
+
+    def _measure(self, net, X, y):
         _, valid = net.get_split_datasets(X, y)
-        means, sizes, self.rows_ = [], [], []
+        self.rows_: list[float] = []
+        means, sizes = [], []
         for batch in net.get_iterator(valid, training=False):
             step = net.validation_step(batch)
             means.append(step["loss"].item())

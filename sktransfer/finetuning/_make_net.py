@@ -51,6 +51,7 @@ def make_net(
     callbacks,
     net_params,
     verbose,
+    probe=None,
     domain=None,
     domain_loss_weight=1.0,
     is_ramped=True,
@@ -59,7 +60,8 @@ def make_net(
 ):
     """Return an initialised net, ready to train on a dataset.
 
-    With a `DomainLoss` as `domain` it is a `DomainNet`. `loader` makes the batches, and
+    `probe` is a state of the head that early stopping takes for the start. With a
+    `DomainLoss` as `domain` it is a `DomainNet`. `loader` makes the batches, and
     with `n_batches` so many an epoch.
     """
     taken = sorted(OWN_PARAMS & set(net_params or ()))
@@ -82,7 +84,7 @@ def make_net(
             )
         )
     if valid is not None:
-        own.append(("early_stopping", StopEarly(n_iter_no_change)))
+        own.append(("early_stopping", StopEarly(n_iter_no_change, probe)))
     if verbose and sys.stderr is not None:  # None: pythonw has no console
         own.append(("bar", Bar(n_steps, max_epochs)))
     options = {

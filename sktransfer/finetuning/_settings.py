@@ -22,8 +22,9 @@ RIDGE_C = {"text": 0.001, "image": 0.01}
 BLOCK_LR = {"text": 2e-4, "image": 3e-4}
 NEW_HEAD_LR = 3e-3  # of a head that starts at random, however the blocks learn
 CONTRASTIVE_LR = 3e-4
-# Rows that are trained against the mean of their own class soon stand on it.
-MEANS_LR_SCALE = 0.25
+# Rows that are trained against the mean of their own class soon stand on it, and a head
+# that was fitted is soon past its best where nothing else trains.
+SMALL_LR_SCALE = 0.25
 # Passes over the rows: so many, and as many more as make so many rows, up to a limit.
 EPOCHS = {"text": 4, "image": 8}
 MORE_ROWS = {"text": 400, "image": 800}
@@ -101,7 +102,8 @@ def _probe_C(case, found):
 def _block_lr(case):
     if case.is_contrastive:
         return CONTRASTIVE_LR
-    return BLOCK_LR[case.modality] * (MEANS_LR_SCALE if case.start == "means" else 1)
+    is_delicate = case.start == "means" or not case.n_trained
+    return BLOCK_LR[case.modality] * (SMALL_LR_SCALE if is_delicate else 1)
 
 
 def _lr(case, found):

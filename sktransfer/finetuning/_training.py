@@ -1,5 +1,6 @@
 """How a fit trains, once the activations of its rows are there."""
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -8,11 +9,10 @@ from .._utils.allocator import hand_back
 from .._utils.choices import Choices, any_of
 from ._domain_losses import LOSSES
 from ._heads import HEADS, make_head, starts_at
+from ._passes import alike, at_random
 from ._prefix import Prefix
 from ._settings import Settings
 
-PREDICT_BATCH = 32
-READ_AHEAD, READ_AHEAD_BYTES = 1024, 2**26  # of texts that are put in order of length
 SCALED_ROWS = 4096  # that are enough to learn a mean and a spread from
 
 
@@ -23,6 +23,8 @@ class Plan(NamedTuple):
     ----------
     request : Request
     settings : Settings
+    frozen_C : float
+        `probe_C` as it would be if no block were trained.
     codec : ClassCodec or NumberCodec
     views : list of sequence of ndarray
         As `RowsDataset` takes them.
@@ -41,6 +43,7 @@ class Plan(NamedTuple):
 
     request: object
     settings: Settings
+    frozen_C: float
     codec: object
     views: list
     encoded: np.ndarray
@@ -67,7 +70,7 @@ class Training:
         module.to(request.device)
         dataset, valid = self._datasets(plan)
         if self.batch_norm == "target":
-            module.estimate_statistics(_batches(plan, plan.train_rows))
+            module.estimate_statistics(at_random(plan, plan.train_rows))
         if self.objective == "contrastive":
             net, n_epochs = self._train_by_pairs(plan, module, dataset, valid)
         else:
@@ -84,9 +87,13 @@ class Training:
         from ._net import Loss
 
         is_fitted = not HEADS[self.head].is_trained  # but before and after the training
+        probe = None
         if is_fitted or (
             not plan.is_resumed and starts_at(self.head, self.head_init) == "probe"
         ):
+            if valid is not None:
+                self._fit_head(module, plan, dataset, C=plan.frozen_C)
+                probe = copy.deepcopy(module.head.state_dict())
             self._fit_head(module, plan, dataset)
         domain = self._domain_loss(plan)
         loss = Loss(plan.codec.task, plan.settings.label_smoothing)
@@ -98,6 +105,7 @@ class Training:
             loss,
             dataset,
             valid,
+            probe=probe,
             domain=domain,
             domain_loss_weight=self.domain_loss_weight,
             is_ramped=not plan.is_partial,
@@ -105,7 +113,7 @@ class Training:
         if is_fitted:
             self._fit_head(module, plan, dataset, is_again=True)
         if self.batch_norm == "target":
-            module.estimate_statistics(_batches(plan, plan.target_rows))
+            module.estimate_statistics(at_random(plan, plan.target_rows))
         if domain is not None and not (self.warm_start or plan.is_partial):
             net.forget_domain()
         return net, n_epochs
@@ -361,7 +369,7 @@ class Training:
         rows = dataset.indices if rows is None else rows
         features = np.empty((len(rows), plan.request.backbone.widths[-1]))
         with torch.inference_mode():
-            for positions, inputs in _alike(plan.request, dataset.views[0], rows):
+            for positions, inputs in alike(plan.request, dataset.views[0], rows):
                 vectors = module.features(**inputs).float().cpu().numpy()
                 features[positions] = vectors
         return (
@@ -373,44 +381,5 @@ class Training:
     def _fit_head(self, module, plan, dataset, **options):
         """Set the head to a linear model, or to the means of the classes."""
         found = self._features(module, plan, dataset)
-        fit = HEADS[self.head].fit
-        fit(
-            module.head,
-            *found,
-            task=plan.codec.task,
-            C=plan.settings.probe_C,
-            **options,
-        )
-
-
-def _batches(plan, rows):
-    """Yield the inputs of rows in a random order: a batch stands for all of them."""
-    view, order = plan.views[0], np.random.default_rng(plan.seed).permutation(rows)
-    for part in np.array_split(order, -(-len(order) // PREDICT_BATCH)):
-        yield _inputs(plan.request, [view[row] for row in part])
-
-
-def _alike(request, view, rows):
-    """Yield positions in `rows` and their inputs; texts together with those as long."""
-    most = READ_AHEAD if request.backbone.modality == "text" else PREDICT_BATCH
-    first, arrays, n_bytes = 0, [], 0
-    for position, row in enumerate(rows, start=1):
-        arrays.append(view[row])
-        n_bytes += arrays[-1].nbytes
-        is_full = len(arrays) == most or (
-            n_bytes >= READ_AHEAD_BYTES and len(arrays) >= PREDICT_BATCH
-        )
-        if is_full or position == len(rows):
-            order = np.argsort([len(array) for array in arrays], kind="stable")
-            for start in range(0, len(order), PREDICT_BATCH):
-                part = order[start : start + PREDICT_BATCH]
-                yield first + part, _inputs(request, [arrays[i] for i in part])
-            first, arrays, n_bytes = position, [], 0
-
-
-def _inputs(request, arrays):
-    """Return rows as inputs of the trained part, on the device."""
-    from ._batches import inputs_of
-
-    inputs = inputs_of(request.backbone, arrays)
-    return {k: v.to(request.device) for k, v in inputs.items()}
+        options = {"task": plan.codec.task, "C": plan.settings.probe_C} | options
+        HEADS[self.head].fit(module.head, *found, **options)

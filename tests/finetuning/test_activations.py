@@ -10,7 +10,7 @@ from conftest import encoded
 from sklearn.model_selection import GridSearchCV
 
 from sktransfer import FeatureCache, ImageClassifier, TextClassifier
-from sktransfer.finetuning import _training
+from sktransfer.finetuning import _passes
 from sktransfer.finetuning._activations import Rows
 
 LABELS = np.arange(12) % 2
@@ -119,8 +119,8 @@ def test_views_of_one_fit_do_not_push_each_other_out(counting_backbone):
 def test_a_pass_over_the_rows_has_batches_of_like_size():
     rows = np.arange(33)
     plan = SimpleNamespace(request=None, views=[rows[:, None]], seed=0)
-    with mock.patch.object(_training, "_inputs", lambda request, arrays: arrays):
-        batches = list(_training._batches(plan, rows))
+    with mock.patch.object(_passes, "_inputs", lambda request, arrays: arrays):
+        batches = list(_passes.at_random(plan, rows))
     assert [len(batch) for batch in batches] == [17, 16]
     assert sorted(np.concatenate(batches).ravel()) == rows.tolist()
 

@@ -18,7 +18,7 @@ from sktransfer import (
     load,
     save,
 )
-from sktransfer.finetuning import _training
+from sktransfer.finetuning import _passes, _training
 from sktransfer.finetuning._contrastive import (
     MIN_BATCHES,
     ContrastiveLoader,
@@ -210,7 +210,7 @@ def test_the_head_is_fitted_to_the_trained_features():
 
 def test_texts_of_many_lengths_keep_their_own_features(monkeypatch):
     monkeypatch.setattr(
-        _training, "READ_AHEAD_BYTES", 50_000
+        _passes, "READ_AHEAD_BYTES", 50_000
     )  # some forty of these texts
     texts = [f"{'word ' * (7 * i % 40)}{i}" for i in range(100)]
     labels = np.arange(100) % 2

@@ -62,6 +62,10 @@ def test_means_that_rows_are_trained_against_are_trained_less():
     assert means.max_epochs <= usual.max_epochs
 
 
+def test_a_fitted_head_alone_is_hardly_trained():
+    assert settings(n_trained=0).lr < settings().lr
+
+
 def test_a_rate_of_ones_own_is_that_of_head_and_blocks():
     for start in ("probe", "random", "means"):
         found = settings({"lr": 1e-3}, start=start)
