@@ -14,16 +14,6 @@ import time
 import numpy as np
 from joblib import Parallel, delayed
 from scipy import stats
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
-from sklearn.model_selection import (
-    GridSearchCV,
-    KFold,
-    StratifiedKFold,
-    train_test_split,
-)
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from sktransfer import (
     FeatureCache,
@@ -33,7 +23,7 @@ from sktransfer import (
     TextEncoder,
 )
 
-from .._few import images, texts
+from .._few import draw_rows, frozen_features, images, scores, texts
 from .._harness import ROOT, SEED, claim
 
 TEXTS = "banking77", "sentiment_sentences", "subjectivity", "pros_cons"
@@ -45,7 +35,6 @@ for _name in ("banking77", "subjectivity", "elpv"):
 TEST_ROWS = 1000
 CHOSEN_BY = 99  # the seed of the draw by which the loop's settings are chosen
 FIRST_DRAW = 100
-CS = (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0)
 RECORDS = ROOT / "benchmarks" / "results" / "reference"
 
 
@@ -56,14 +45,14 @@ def run(full):
         Parallel(n_jobs=2)(delayed(reference)(*cell) for cell in left)
     cells = [cell for cell in cells if record_of(*cell).exists()]
     jobs = [(*cell, draw) for cell in cells for draw in range(DRAWS[cell[1]])]
-    found = Parallel(n_jobs=2)(delayed(compare)(*job) for job in jobs)
+    rows = Parallel(n_jobs=2)(delayed(compare)(*job) for job in jobs)
     figures = {}
-    for (name, n, draw), row in zip(jobs, found, strict=True):
+    for (name, n, draw), row in zip(jobs, rows, strict=True):
         cell = figures.setdefault(f"{name}, {n}", {})
         loop = json.loads(record_of(name, n).read_text())["draws"][draw]
-        for contestant, scores in (row | {"loop": loop}).items():
-            for key in ("accuracy", "log_loss", "seconds"):
-                cell.setdefault(contestant, {}).setdefault(key, []).append(scores[key])
+        for contestant, found in (row | {"loop": loop}).items():
+            for key, value in found.items():
+                cell.setdefault(contestant, {}).setdefault(key, []).append(value)
     return {"figures": figures, "claims": claims(figures)}
 
 
@@ -145,27 +134,6 @@ def data(name):
     return modality, np.concatenate([X, X_test]), y, len(X), test
 
 
-def drawn(y, n_pool, n, seed):
-    """Return so many rows of the training part, by class."""
-    if n >= n_pool:
-        return np.arange(n_pool)
-    pool = np.arange(n_pool)
-    rows, _ = train_test_split(
-        pool, train_size=n, random_state=seed, stratify=y[:n_pool]
-    )
-    return rows
-
-
-def scores(y, proba, classes, seconds):
-    """Return what is kept of probabilities, whose columns are some of the classes."""
-    whole = np.full((len(y), y.max() + 1), 1e-7)
-    whole[:, classes] = np.clip(proba, 1e-7, None)
-    whole /= whole.sum(1, keepdims=True)
-    loss = log_loss(y, whole, labels=np.arange(whole.shape[1]))
-    accuracy = float((whole.argmax(1) == y).mean())
-    return {"accuracy": accuracy, "log_loss": loss, "seconds": seconds}
-
-
 def record_of(name, n):
     return RECORDS / f"{name.replace(' ', '_')}_{n}.json"
 
@@ -179,15 +147,16 @@ def reference(name, n):
     torch.set_num_threads(1)
     modality, X, y, n_pool, test = data(name)
     rows = Rows(modality, X)
-    one = drawn(y, n_pool, n, CHOSEN_BY)
+    one = draw_rows(y[:n_pool], n, CHOSEN_BY)
     chosen, tried = choose(rows, y, one, np.setdiff1d(np.arange(n_pool), one), SEED)
     draws = []
     for seed in range(FIRST_DRAW, FIRST_DRAW + DRAWS[n]):
         start = time.perf_counter()
-        net = fit(rows, y, drawn(y, n_pool, n, seed), seed=seed, **chosen)
+        net = fit(rows, y, draw_rows(y[:n_pool], n, seed), seed=seed, **chosen)
         seconds = time.perf_counter() - start
         proba = probabilities(net, rows, test)
-        draws.append(scores(y[test], proba, np.arange(proba.shape[1]), seconds))
+        found = scores(y[test], proba, np.arange(proba.shape[1]))
+        draws.append(found | {"seconds": seconds})
     RECORDS.mkdir(parents=True, exist_ok=True)
     record = {
         "set": name,
@@ -209,30 +178,20 @@ def compare(name, n, draw):
     torch.set_num_threads(1)
     modality, X, y, n_pool, test = data(name)
     seed = FIRST_DRAW + draw
-    train = drawn(y, n_pool, n, seed)
+    train = draw_rows(y[:n_pool], n, seed)
     cache = FeatureCache(memory_budget=4 * 2**30)
     kind, encoder = (
         (TextClassifier, TextEncoder)
         if modality == "text"
         else (ImageClassifier, ImageEncoder)
     )
+    part = X[train], y[train]
     start = time.perf_counter()
-    model = kind(cache=cache, random_state=seed).fit(X[train], y[train])
-    proba = model.predict_proba(X[test])
-    tuned = scores(y[test], proba, model.classes_, time.perf_counter() - start)
-    start = time.perf_counter()
-    features = encoder(cache=cache)
-    A, B = features.fit_transform(X[train]), features.transform(X[test])
-    is_few = np.bincount(y[train]).max() < 5
-    folds = (KFold if is_few else StratifiedKFold)(5, shuffle=True, random_state=SEED)
-    search = GridSearchCV(
-        make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
-        {"logisticregression__C": CS},
-        cv=folds,
-    ).fit(A, y[train])
-    proba = search.predict_proba(B)
-    frozen = scores(y[test], proba, search.classes_, time.perf_counter() - start)
-    row = {"frozen": frozen, "default": tuned}
+    model = kind(cache=cache, random_state=seed).fit(*part)
+    seconds = time.perf_counter() - start
+    tuned = scores(y[test], model.predict_proba(X[test]), model.classes_)
+    frozen = scores(y[test], *frozen_features(encoder(cache=cache), *part, X[test]))
+    row = {"frozen": frozen, "default": tuned | {"seconds": seconds}}
     print(
         name, n, draw, {k: round(v["accuracy"], 3) for k, v in row.items()}, flush=True
     )
