@@ -92,6 +92,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
     class_weight: Any = None
     label_smoothing: Any = 0.0
     objective: Any = "log_loss"
+    average: bool = False
 
     def _learn_codec(self, y, weight):
         raise NotImplementedError

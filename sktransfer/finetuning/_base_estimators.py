@@ -127,7 +127,12 @@ class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
 
 
 class BaseRegressor(LabelScore, RegressorMixin, BaseFineTuner):
-    """Numbers, one or several a row."""
+    """Numbers, one or several per row."""
+
+    _parameter_constraints = {
+        **BaseFineTuner._parameter_constraints,
+        "average": ["boolean"],
+    }
 
     def _learn_codec(self, y, weight):
         return NumberCodec.learn(y, weight, type(self).__name__)

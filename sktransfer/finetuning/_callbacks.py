@@ -131,6 +131,13 @@ class StopEarly(EarlyStopping):
         if not training:
             self._keep_rows(net, batch, y_pred)
 
+    def on_train_end(self, net, **kwargs):
+        """Go back to the best epoch; without any to the start."""
+        if net.history:
+            super().on_train_end(net, **kwargs)
+        elif self.best_model_weights_ is not None:
+            net.module_.load_state_dict(self.best_model_weights_)
+
     def _keep_rows(self, net, batch, y_pred):
         # Rows that are compared with each other have no losses of their own.
         of_rows = getattr(net.criterion_, "of_rows", None)

@@ -85,6 +85,19 @@ class Trained(nn.Module):
                 norm.eval()
         return self
 
+    def average_with(self, state):
+        """Set the weights to the mean of themselves and others of their form.
+
+        References
+        ----------
+        M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022,
+        https://arxiv.org/abs/2109.01903
+        """
+        with torch.no_grad():
+            for name, value in self.state_dict().items():
+                if value.is_floating_point():
+                    value.lerp_(state[name], 0.5)
+
     def share_of(self, backbone):
         """Return the share of a network's weights that is trained here."""
         parts = [self.blocks, *([] if self.post_pool is None else [self.post_pool])]

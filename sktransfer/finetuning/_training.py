@@ -95,6 +95,10 @@ class Training:
                 self._fit_head(module, plan, dataset, C=plan.frozen_C)
                 probe = copy.deepcopy(module.head.state_dict())
             self._fit_head(module, plan, dataset)
+        start = None
+        if self.average and not plan.is_resumed and not plan.is_partial:
+            if starts_at(self.head, self.head_init) == "probe":
+                start = copy.deepcopy(module.state_dict())
         domain = self._domain_loss(plan)
         loss = Loss(plan.codec.task, plan.settings.label_smoothing)
         if not any(p.requires_grad for p in module.parameters()):
@@ -110,6 +114,8 @@ class Training:
             domain_loss_weight=self.domain_loss_weight,
             is_ramped=not plan.is_partial,
         )
+        if start is not None:
+            net.module_.average_with(start)
         if is_fitted:
             self._fit_head(module, plan, dataset, is_again=True)
         if self.batch_norm == "target":

@@ -2,13 +2,21 @@
 
 import numpy as np
 import pytest
+import transformers
+from folders import save, tiny_text_options, word_tokenizer
+from torch import nn
 
 from sktransfer import (
+    Backbone,
+    BackboneSpec,
     ImageClassifier,
     ImageRegressor,
     TextClassifier,
     TextRegressor,
 )
+from sktransfer._utils.devices import seeded
+from sktransfer.backbones import ImagePreprocess
+from sktransfer.backbones._huggingface.load import quiet
 from sktransfer.finetuning._settings import (
     CHOICES,
     NEW_HEAD_LR,
@@ -132,3 +140,59 @@ def test_parts_take_the_depth_of_the_first_and_one_epoch_each():
     model.partial_fit(TEXTS, LABELS).partial_fit(TEXTS[:2], LABELS[:2])
     assert model.n_epochs_ == 2
     assert model.settings_["max_epochs"] == 1
+
+
+# -- networks of every size -----------------------------------------------------------
+
+
+def gpt2():
+    return transformers.GPT2Model(transformers.GPT2Config(**tiny_text_options()))
+
+
+def modernbert():
+    options = tiny_text_options(local_attention=8)
+    return transformers.ModernBertModel(transformers.ModernBertConfig(**options))
+
+
+@pytest.mark.filterwarnings("ignore:.*token_id must be")
+@pytest.mark.parametrize("make", [gpt2, modernbert])
+def test_a_text_network_of_any_family_fits_without_a_parameter(make, tmp_path):
+    with quiet(), seeded(0):
+        source = save(tmp_path / "network", make().eval(), word_tokenizer())
+    model = TextClassifier(source, random_state=0).fit(TEXTS, LABELS)
+    assert 0 < model.settings_["trained_share"] <= 1
+    assert set(model.predict(TEXTS)) <= {0, 1}
+
+
+def three_blocks():
+    with seeded(0):
+        net = nn.Sequential(
+            nn.Conv2d(3, 4, 3, stride=4), nn.ReLU(), nn.Conv2d(4, 8, 3, stride=2)
+        )
+    preprocess = ImagePreprocess((32, 32), mean=(0.5,) * 3, std=(0.5,) * 3)
+    return Backbone.from_module(net, blocks=["0", "1", "2"], preprocess=preprocess)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("network", "share"),
+    [
+        ("torchvision/alexnet", 1.0),
+        ("torchvision/vgg11", 1.0),
+        ("torchvision/resnet18", 0.97),
+        ("timm/vit_small_patch16_224", 0.66),
+        (three_blocks, 0.72),
+    ],
+)
+def test_an_image_network_of_any_size_fits_without_a_parameter(network, share):
+    X = np.random.default_rng(0).integers(0, 256, (4, 40, 40, 3), np.uint8)
+    if callable(network):
+        backbone = network()
+    else:
+        backbone = BackboneSpec(network, pretrained=False)
+    model = ImageClassifier(backbone, cache=None, random_state=0)
+    if network != three_blocks:  # twenty epochs of a large network say no more
+        model.set_params(max_epochs=1)
+    model.fit(X, LABELS[:4])
+    assert model.settings_["trained_share"] == pytest.approx(share, abs=0.01)
+    assert set(model.predict(X)) <= {0, 1}

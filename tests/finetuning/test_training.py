@@ -1,12 +1,14 @@
 """How training ends, goes on, and fits into memory."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
-from sktransfer import TextClassifier
+from sktransfer import TextClassifier, TextRegressor
 from sktransfer.exceptions import NonFiniteLossError
 from sktransfer.finetuning._callbacks import StopEarly
 from sktransfer.finetuning._net import FineTuneNet
@@ -180,3 +182,41 @@ def test_history_goes_on_where_training_does():
     assert [row["train_loss"] for row in fitted.history_][:2] == first
     fresh = fitted.set_params(warm_start=False).fit(TEXTS, LABELS)
     assert len(fresh.history_) == fresh.n_epochs_ == 3
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_regressors_end_with_the_mean_of_start_and_end(early_stopping):
+    options = {
+        "freeze_depth": -1,
+        "lr": 1e-2,
+        "early_stopping": early_stopping,
+        "validation_fraction": 0.3,
+        "random_state": 0,
+    }
+    y = LABELS + 0.1 * np.random.default_rng(0).normal(size=12)
+
+    def weights(**more):
+        fitted = TextRegressor("tiny-bert", **options | more).fit(TEXTS, y)
+        return fitted.net_.module_.state_dict()
+
+    start, end = weights(max_epochs=0), weights(max_epochs=3, average=False)
+    middle = weights(max_epochs=3)
+    assert any(not torch.equal(start[name], end[name]) for name in start)
+    for name, value in middle.items():
+        torch.testing.assert_close(value, (start[name] + end[name]) / 2)
+
+
+def test_a_head_that_starts_at_random_is_not_averaged_nor_is_a_training_that_goes_on():
+    def fitted(**options):
+        model = TextRegressor("tiny-bert", random_state=0, max_epochs=1, **options)
+        return model.fit(TEXTS, LABELS)
+
+    for options in ({"head": "mlp"}, {"head_init": "random"}):
+        both = [fitted(average=a, **options).predict(TEXTS) for a in (True, False)]
+        np.testing.assert_array_equal(*both)
+    model = fitted(warm_start=True)
+    ends = [
+        copy.deepcopy(model).set_params(average=a).fit(TEXTS, LABELS).predict(TEXTS)
+        for a in (True, False)
+    ]
+    np.testing.assert_array_equal(*ends)
