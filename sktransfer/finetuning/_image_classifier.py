@@ -100,7 +100,7 @@ class ImageClassifier(ImageColumn, BaseClassifier):
     domain_loss_weight : float, default=1.0
         Its weight, which rises from 0 over the training.
     max_epochs : int or "auto", default="auto"
-        Passes over the training rows. "auto" is 8 and as many more as make 800
+        Passes over the training rows. "auto" is 8 and as many more as fit into 600
         rows, at most 12 more; contrastive training has 4.
     batch_size : int, default=16
         Rows of a training step.

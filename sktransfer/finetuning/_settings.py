@@ -27,7 +27,7 @@ CONTRASTIVE_LR = 3e-4
 SMALL_LR_SCALE = 0.25
 # Passes over the rows: so many, and as many more as make so many rows, up to a limit.
 EPOCHS = {"text": 4, "image": 8}
-MORE_ROWS = {"text": 400, "image": 800}
+MORE_ROWS = {"text": 300, "image": 600}
 MOST_MORE = 12
 CONTRASTIVE_EPOCHS = 4
 NEW_HEAD_STEPS = 300  # that a head needs from a random start, where nothing else trains
@@ -121,7 +121,7 @@ def _max_epochs(case, found):
         return CONTRASTIVE_EPOCHS
     if case.start == "means":
         return EPOCHS[case.modality]
-    more = math.ceil(MORE_ROWS[case.modality] / max(1, case.n_rows))
+    more = MORE_ROWS[case.modality] // max(1, case.n_rows)
     epochs = EPOCHS[case.modality] + min(MOST_MORE, more)
     if case.n_trained or case.start != "random":
         return epochs

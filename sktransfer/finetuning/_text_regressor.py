@@ -82,7 +82,7 @@ class TextRegressor(TextColumn, BaseRegressor):
     domain_loss_weight : float, default=1.0
         Its weight, which rises from 0 over the training.
     max_epochs : int or "auto", default="auto"
-        Passes over the training rows. "auto" is 4 and as many more as make 400
+        Passes over the training rows. "auto" is 4 and as many more as fit into 300
         rows, at most 12 more.
     batch_size : int, default=16
         Rows of a training step.
