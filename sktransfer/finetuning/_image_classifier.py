@@ -64,8 +64,9 @@ class ImageClassifier(ImageColumn, BaseClassifier):
         A null cell and one that cannot be read: an error, or `fit` leaves the row out
         with a warning and `predict` gives the shares of the classes.
     lr : float or "auto", default="auto"
-        Learning rate of the head. "auto" is 0.0003, and 0.003 for a head that starts at
-        random.
+        Learning rate of the head. "auto" is 0.0003, a quarter of it for prototypes and
+        where no block is trained, 0.0003 in contrastive training, and 0.003 for a head
+        that starts at random.
     backbone_lr_scale : float or "auto", default="auto"
         The last block learns with ``lr * backbone_lr_scale``. "auto" is 1; where `lr`
         is "auto" and the head starts at random, it gives the block 0.0003.
@@ -101,7 +102,8 @@ class ImageClassifier(ImageColumn, BaseClassifier):
         Its weight, which rises from 0 over the training.
     max_epochs : int or "auto", default="auto"
         Passes over the training rows. "auto" is 8 and as many more as fit into 600
-        rows, at most 12 more; contrastive training has 4.
+        rows, at most 12 more; none more for prototypes. Contrastive training has 4, and
+        a head that starts at random and is trained alone takes 300 steps at least.
     batch_size : int, default=16
         Rows of a training step.
     early_stopping : bool, default=False

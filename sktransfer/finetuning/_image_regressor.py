@@ -62,8 +62,8 @@ class ImageRegressor(ImageColumn, BaseRegressor):
         A null cell and one that cannot be read: an error, or `fit` leaves the row out
         with a warning and `predict` gives the mean.
     lr : float or "auto", default="auto"
-        Learning rate of the head. "auto" is 0.0003, and 0.003 for a head that starts at
-        random.
+        Learning rate of the head. "auto" is 0.0003, a quarter of it where no block is
+        trained, and 0.003 for a head that starts at random.
     backbone_lr_scale : float or "auto", default="auto"
         The last block learns with ``lr * backbone_lr_scale``. "auto" is 1; where `lr`
         is "auto" and the head starts at random, it gives the block 0.0003.
@@ -89,7 +89,8 @@ class ImageRegressor(ImageColumn, BaseRegressor):
         Its weight, which rises from 0 over the training.
     max_epochs : int or "auto", default="auto"
         Passes over the training rows. "auto" is 8 and as many more as fit into 600
-        rows, at most 12 more.
+        rows, at most 12 more; a head that starts at random and is trained alone takes
+        300 steps at least.
     batch_size : int, default=16
         Rows of a training step.
     average : bool, default=True

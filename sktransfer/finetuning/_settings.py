@@ -112,8 +112,9 @@ def _lr(case, found):
 
 
 def _backbone_lr_scale(case, found):
-    # With a rate of the user's, the blocks learn as fast as the head.
-    return _block_lr(case) / found["lr"] if found["lr"] == _lr(case, found) else 1.0
+    if found["lr"] == AUTO:
+        return _block_lr(case) / _lr(case, found)
+    return 1.0  # with a rate of the user's, the blocks learn as fast as the head
 
 
 def _max_epochs(case, found):
@@ -135,11 +136,11 @@ def _label_smoothing(case, found):
     return LABEL_SMOOTHING
 
 
-# In the order in which they need each other.
+# In this order: the scale asks whether `lr` is "auto".
 CHOICES: dict[str, Callable[[Case, dict[str, Any]], Any]] = {
     "probe_C": _probe_C,
     "label_smoothing": _label_smoothing,
-    "lr": _lr,
     "backbone_lr_scale": _backbone_lr_scale,
+    "lr": _lr,
     "max_epochs": _max_epochs,
 }

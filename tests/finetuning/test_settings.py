@@ -78,6 +78,8 @@ def test_a_rate_of_ones_own_is_that_of_head_and_blocks():
     for start in ("probe", "random", "means"):
         found = settings({"lr": 1e-3}, start=start)
         assert (found.lr, found.backbone_lr_scale) == (1e-3, 1.0)
+    given = settings({"lr": NEW_HEAD_LR}, start="random")
+    assert given.backbone_lr_scale == 1.0  # also where it is that of "auto"
     assert settings({"backbone_lr_scale": 0.5}).backbone_lr_scale == 0.5
 
 
