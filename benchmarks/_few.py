@@ -1,6 +1,7 @@
 """Sets to draw a few labels from, draws, and plain rivals."""
 
 import numpy as np
+from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import (
@@ -105,6 +106,13 @@ def scores(y, proba, classes):
         "accuracy": float((whole.argmax(1) == y).mean()),
         "log_loss": log_loss(y, whole, labels=np.arange(whole.shape[1])),
     }
+
+
+def interval(values):
+    """Return the ends of the 95 % interval of a mean."""
+    middle, error = np.mean(values), stats.sem(values)
+    reach = stats.t.ppf(0.975, len(values) - 1) * error
+    return float(middle - reach), float(middle + reach)
 
 
 def colours(paths):

@@ -13,7 +13,6 @@ import tempfile
 
 import numpy as np
 from joblib import Parallel, delayed
-from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
@@ -23,6 +22,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks._few import interval
 from benchmarks._harness import SEED, banking77, claim, clothing10, data_folder
 from sktransfer import ImageClassifier, ImageEncoder, TextClassifier, TextEncoder
 
@@ -96,13 +96,6 @@ def points(figure):
     """Return the gain of each split, over seeds, in points."""
     tuned = np.mean(figure["tuned"], axis=1)
     return (100 * (tuned - np.array(figure["frozen"]))).tolist()
-
-
-def interval(values):
-    """Return the ends of the 95 % interval of a mean."""
-    middle, error = np.mean(values), stats.sem(values)
-    reach = stats.t.ppf(0.975, len(values) - 1) * error
-    return float(middle - reach), float(middle + reach)
 
 
 def compare(name, split, folder):

@@ -13,7 +13,6 @@ import time
 
 import numpy as np
 from joblib import Parallel, delayed
-from scipy import stats
 
 from sktransfer import (
     FeatureCache,
@@ -23,7 +22,7 @@ from sktransfer import (
     TextEncoder,
 )
 
-from .._few import draw_rows, frozen_features, images, scores, texts
+from .._few import draw_rows, frozen_features, images, interval, scores, texts
 from .._harness import ROOT, SEED, claim
 
 TEXTS = "banking77", "sentiment_sentences", "subjectivity", "pros_cons"
@@ -116,13 +115,6 @@ def differences(cell, one, other):
     """Return the difference of two contestants in each draw, in points."""
     pairs = zip(cell[one]["accuracy"], cell[other]["accuracy"], strict=True)
     return [100 * (a - b) for a, b in pairs]
-
-
-def interval(values):
-    """Return the ends of the 95 % interval of a mean."""
-    middle, error = np.mean(values), stats.sem(values)
-    reach = stats.t.ppf(0.975, len(values) - 1) * error
-    return float(middle - reach), float(middle + reach)
 
 
 def data(name):

@@ -166,7 +166,7 @@ class Bar(Callback):
     Parameters
     ----------
     n_steps, max_epochs : int
-        Of the whole training, unless it stops early.
+        Length of the whole training, unless it stops early.
     """
 
     def __init__(self, n_steps, max_epochs):

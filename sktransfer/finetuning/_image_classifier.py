@@ -158,7 +158,7 @@ class ImageClassifier(ImageColumn, BaseClassifier):
     freeze_depth_ : str
         Name of the last frozen block; empty if nothing is frozen.
     settings_ : dict
-        What the last fit used for each parameter that may be "auto", and
+        Values that the last fit used for parameters that may be "auto", and
         ``trained_share``, the share of the network's weights that was trained.
     n_epochs_ : int
         Epochs that were trained.

@@ -46,8 +46,8 @@ class Case(NamedTuple):
     n_trained : int
         Trained blocks.
     start : {"probe", "random", "means"}
-        Where the head starts: at a model of the frozen features, at random, or at the
-        means of the classes, which are not trained.
+        Start of the head: a model of the frozen features, random weights, or the means
+        of the classes, which are not trained.
     is_contrastive : bool
     """
 

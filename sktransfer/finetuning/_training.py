@@ -87,18 +87,15 @@ class Training:
         from ._net import Loss
 
         is_fitted = not HEADS[self.head].is_trained  # but before and after the training
-        probe = None
-        if is_fitted or (
-            not plan.is_resumed and starts_at(self.head, self.head_init) == "probe"
-        ):
-            if valid is not None:
-                self._fit_head(module, plan, dataset, C=plan.frozen_C)
-                probe = copy.deepcopy(module.head.state_dict())
+        is_probe = starts_at(self.head, self.head_init) == "probe"
+        is_probe = is_probe and not plan.is_resumed
+        probe = start = None
+        if is_probe and valid is not None and plan.frozen_C != plan.settings.probe_C:
+            probe = self._fit_probe(module, plan, dataset)
+        elif is_probe or is_fitted:
             self._fit_head(module, plan, dataset)
-        start = None
-        if self.average and not plan.is_resumed and not plan.is_partial:
-            if starts_at(self.head, self.head_init) == "probe":
-                start = copy.deepcopy(module.state_dict())
+        if self.average and is_probe and not plan.is_partial:
+            start = copy.deepcopy(module.state_dict())
         domain = self._domain_loss(plan)
         loss = Loss(plan.codec.task, plan.settings.label_smoothing)
         if not any(p.requires_grad for p in module.parameters()):
@@ -384,8 +381,18 @@ class Training:
             dataset.weights.numpy()[rows].astype(np.float64),
         )
 
-    def _fit_head(self, module, plan, dataset, **options):
-        """Set the head to a linear model, or to the means of the classes."""
+    def _fit_probe(self, module, plan, dataset):
+        """Set the head to its start; return the state of the best linear model."""
         found = self._features(module, plan, dataset)
+        best = copy.deepcopy(module.head)
+        again = [part.copy() for part in found]  # as fitting changes the features
+        HEADS[self.head].fit(best, *again, task=plan.codec.task, C=plan.frozen_C)
+        self._fit_head(module, plan, dataset, found)
+        return best.state_dict()
+
+    def _fit_head(self, module, plan, dataset, found=None, **options):
+        """Set the head to a linear model, or to the means of the classes."""
+        if found is None:
+            found = self._features(module, plan, dataset)
         options = {"task": plan.codec.task, "C": plan.settings.probe_C} | options
         HEADS[self.head].fit(module.head, *found, **options)
