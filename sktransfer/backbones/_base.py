@@ -411,3 +411,8 @@ class Backbone:
                 pooling = "mean" if self.pooling == "none" else self.pooling
                 widths.append(self.pool(state, pooling, k + 1).shape[1])
         return tuple(widths)
+
+
+def n_parameters(modules):
+    """Return how many parameters modules have together."""
+    return sum(p.numel() for module in modules for p in module.parameters())

@@ -9,6 +9,7 @@ from torch import nn
 
 from .._utils.names import on_disk
 from ..backbones import State
+from ..backbones._base import n_parameters
 from ..backbones._pooling import pool
 
 BATCH_NORMS = ("frozen", "eval", "train", "target")
@@ -21,10 +22,6 @@ def batch_norms(*parts):
     return [
         m for part in there for m in part.modules() if isinstance(m, BATCH_NORM_TYPES)
     ]
-
-
-def _n_weights(modules):
-    return sum(p.numel() for module in modules for p in module.parameters())
 
 
 @on_disk
@@ -101,7 +98,7 @@ class Trained(nn.Module):
     def share_of(self, backbone):
         """Return the share of a network's weights that is trained here."""
         parts = [self.blocks, *([] if self.post_pool is None else [self.post_pool])]
-        return _n_weights(parts) / max(1, _n_weights(backbone.modules()))
+        return n_parameters(parts) / max(1, n_parameters(backbone.modules()))
 
     def tuned(self, backbone, depth):
         """Return a network with what was trained in place of its last blocks."""

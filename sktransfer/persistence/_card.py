@@ -10,6 +10,7 @@ from .._utils.names import set_module
 from .._utils.types import Estimator
 from .._utils.validation import shorten
 from ..backbones import Backbone, BackboneSpec, load_backbone
+from ..backbones._base import n_parameters
 from ._files import versions
 from ._swap import swap
 from ._take_apart import check_can_predict
@@ -155,7 +156,7 @@ def _network(where, user):
         "network": f"`{network.name}`, reads {network.modality}s",
         "fingerprint": f"`{network.fingerprint}`",
         "licence of the weights": licence_of(user.backbone),
-        "parameters": f"{_n_parameters(network.modules()):,}",
+        "parameters": f"{n_parameters(network.modules()):,}",
     }
     source = getattr(user, "source", "path")
     if source != "path":
@@ -167,8 +168,7 @@ def _network(where, user):
             f"{n_frozen} of {len(names)} blocks" + f", up to `{last}`" * bool(last)
         )
         rows["trained"] = (
-            f"{_n_parameters([user.net_.module_]):,} parameters, "
-            f"{user.n_epochs_} epochs"
+            f"{n_parameters([user.net_.module_]):,} parameters, {user.n_epochs_} epochs"
         )
         if hasattr(user, "classes_"):
             classes = [str(c) for c in user.classes_]
@@ -226,10 +226,6 @@ def licence_of(backbone):
 
 def _licence(licence):
     return ["## Licence", "", licence.strip(), ""] if licence else []
-
-
-def _n_parameters(modules):
-    return sum(p.numel() for module in modules for p in module.parameters())
 
 
 def _number(value):
