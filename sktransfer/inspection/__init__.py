@@ -4,10 +4,12 @@ from ._backbone_ranking import BackboneRankingDisplay
 from ._domain_shift import DomainShiftDisplay
 from ._freeze_depth import FreezeDepthDisplay
 from ._label_efficiency import LabelEfficiencyDisplay
+from ._training_curve import TrainingCurveDisplay
 
 __all__ = [
     "BackboneRankingDisplay",
     "DomainShiftDisplay",
     "FreezeDepthDisplay",
     "LabelEfficiencyDisplay",
+    "TrainingCurveDisplay",
 ]

@@ -1,0 +1,143 @@
+"""Loss or a metric against the epochs of a training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sklearn.utils.validation import check_is_fitted
+
+from .._utils.names import set_module
+from ._axes import axes_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from sklearn.base import BaseEstimator
+
+PARTS = {"train": "rows trained on", "valid": "rows watched"}
+
+
+@set_module("sktransfer.inspection")
+class TrainingCurveDisplay:
+    """Loss or a metric of each epoch, for rows trained on and rows watched.
+
+    Made by `from_estimator`; the parameters are what it draws.
+
+    Parameters
+    ----------
+    curves : dict of str to list of float
+        Values of each epoch by part: "train" and, where rows were watched, "valid".
+    score_name : str, default="loss"
+        Label of the axis.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    ax_ : matplotlib Axes
+
+    Examples
+    --------
+    >>> from sktransfer import TextClassifier
+    >>> from sktransfer.inspection import TrainingCurveDisplay
+    >>> texts = [f"{word} {i}" for i in range(10) for word in ("good", "bad")]
+    >>> model = TextClassifier("tiny-bert", scoring="accuracy", random_state=0)
+    >>> model = model.fit(texts, ["+", "-"] * 10, X_val=texts[:4], y_val=["+", "-"] * 2)
+    >>> display = TrainingCurveDisplay.from_estimator(model, "accuracy", plot=False)
+    >>> sorted(display.curves)
+    ['train', 'valid']
+    """
+
+    def __init__(
+        self, curves: dict[str, list[float]], *, score_name: str = "loss"
+    ) -> None:
+        self.curves, self.score_name = curves, score_name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator,
+        metric: str = "loss",
+        *,
+        ax: Axes | None = None,
+        plot: bool = True,
+        **options: Any,
+    ) -> TrainingCurveDisplay:
+        """Take the curves of a fitted model, and draw them.
+
+        Parameters
+        ----------
+        estimator : ImageClassifier, ImageRegressor, TextClassifier or TextRegressor
+            After `fit` or `partial_fit`.
+        metric : str, default="loss"
+            "loss", or the name of a metric of the model's `scoring`.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a figure.
+        plot : bool, default=True
+            False draws nothing yet; call `plot`.
+        **options
+            Options of the lines, as matplotlib's ``plot`` takes them.
+
+        Returns
+        -------
+        TrainingCurveDisplay
+
+        Raises
+        ------
+        ValueError
+            If the model has no such values.
+        """
+        check_is_fitted(estimator)
+        history = getattr(estimator, "history_", None)
+        if history is None:
+            raise ValueError(
+                f"TrainingCurveDisplay: {type(estimator).__name__} has no history_; "
+                "expected a fine-tuning estimator. Of a pipeline take the step, of a "
+                "search its best_estimator_."
+            )
+        curves = {
+            part: [float(row[f"{part}_{metric}"]) for row in history]
+            for part in PARTS
+            if history and all(f"{part}_{metric}" in row for row in history)
+        }
+        if not curves:
+            names = {name for row in history for name in row}
+            there = {
+                name.partition("_")[2]
+                for name in names
+                if name.startswith(tuple(f"{part}_" for part in PARTS))
+                and not name.endswith(("_best", "_count"))
+            }
+            raise ValueError(
+                f"TrainingCurveDisplay: no epoch has {metric!r}; the history of this "
+                f"{type(estimator).__name__} has {sorted(there) or 'no epoch'}. Set "
+                f"scoring={metric!r} before the fit."
+            )
+        display = cls(curves, score_name=metric.replace("_", " "))
+        return display.plot(ax=ax, **options) if plot else display
+
+    def plot(self, *, ax: Axes | None = None, **options: Any) -> TrainingCurveDisplay:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+        **options
+            Options of the lines, as matplotlib's ``plot`` takes them.
+
+        Returns
+        -------
+        TrainingCurveDisplay
+            Itself.
+        """
+        from matplotlib.ticker import MaxNLocator
+
+        ax = axes_of(ax, type(self).__name__)
+        for part, values in self.curves.items():
+            epochs = range(1, len(values) + 1)
+            ax.plot(epochs, values, **{"marker": "o", "label": PARTS[part]} | options)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        ax.set_xlabel("epoch")
+        ax.set_ylabel(self.score_name)
+        ax.legend()
+        self.figure_, self.ax_ = ax.figure, ax
+        return self
