@@ -19,7 +19,8 @@ from sktransfer import (
 from sktransfer.backbones._engines.builders import ENGINES, Engine
 from sktransfer.backbones._pooling import POOLINGS, Pooling
 from sktransfer.domain_adaptation._base_estimator import ADAPTERS
-from sktransfer.finetuning._domain_losses import LOSSES, DomainLossSpec
+from sktransfer.finetuning import DomainLoss
+from sktransfer.finetuning._domain_losses import DOMAIN_LOSSES, DomainLossSpec
 from sktransfer.finetuning._heads import HEADS, HeadSpec
 
 TEXTS = [f"text {i} {'good' if i % 2 else 'bad'}" for i in range(16)]
@@ -34,7 +35,7 @@ def mean_distance(source, target):
 
 def image_model(loss, **options):
     options = {"freeze_depth": -1} | FAST | options
-    return ImageClassifier("tiny-cnn", domain_loss=loss, **options)
+    return ImageClassifier("tiny-cnn", **{"domain_loss": loss} | options)
 
 
 def fit(model, y=LABELS):
@@ -48,7 +49,7 @@ def raised(model, y=LABELS):
 
 
 def test_a_domain_loss_in_the_table_raises_what_mmd_raises(monkeypatch):
-    monkeypatch.setitem(LOSSES, "new", DomainLossSpec(mean_distance, "features"))
+    monkeypatch.setitem(DOMAIN_LOSSES, "new", DomainLossSpec(mean_distance, "features"))
     frozen = {"freeze_depth": "all"}
     theirs = raised(image_model("mmd", **frozen))
     assert "moves the features" in theirs
@@ -59,9 +60,9 @@ def test_a_domain_loss_in_the_table_raises_what_mmd_raises(monkeypatch):
 
 
 def test_a_domain_loss_in_the_table_trains(monkeypatch):
-    monkeypatch.setitem(LOSSES, "new", DomainLossSpec(mean_distance, "features"))
+    monkeypatch.setitem(DOMAIN_LOSSES, "new", DomainLossSpec(mean_distance, "features"))
     plain = fit(image_model(None)).predict_proba(PIXELS)
-    model = fit(image_model("new", domain_loss_weight=10.0))
+    model = fit(image_model(DomainLoss("new", weight=10.0)))
     assert np.abs(model.predict_proba(PIXELS) - plain).max() > 1e-4
     assert model.history_[-1]["domain_loss"] > 0
     regressor = ImageRegressor("tiny-cnn", freeze_depth=-1, domain_loss="new", **FAST)
@@ -70,7 +71,7 @@ def test_a_domain_loss_in_the_table_trains(monkeypatch):
 
 def test_a_domain_loss_on_classes_is_refused_where_mcc_is(monkeypatch):
     spec = DomainLossSpec(lambda outputs: outputs.square().mean(), "outputs", True)
-    monkeypatch.setitem(LOSSES, "new", spec)
+    monkeypatch.setitem(DOMAIN_LOSSES, "new", spec)
     labels = np.c_[LABELS, 1 - LABELS]
     theirs = raised(image_model("mcc"), labels)
     assert raised(image_model("new"), labels) == theirs.replace("'mcc'", "'new'")
@@ -81,7 +82,7 @@ def test_a_domain_loss_on_classes_is_refused_where_mcc_is(monkeypatch):
 
 
 def test_a_wrong_name_is_answered_with_the_new_one_too(monkeypatch):
-    monkeypatch.setitem(LOSSES, "new", DomainLossSpec(mean_distance, "features"))
+    monkeypatch.setitem(DOMAIN_LOSSES, "new", DomainLossSpec(mean_distance, "features"))
     assert "'mcc', 'new'" in raised(image_model("nev"))
 
 
@@ -136,10 +137,10 @@ def test_a_head_in_the_table_trains_and_is_saved(monkeypatch, tmp_path):
     np.testing.assert_array_equal(
         loaded.predict_proba(TEXTS), model.predict_proba(TEXTS)
     )
-    with pytest.raises(ValueError, match="starts from a linear model"):
-        model.set_params(head_init="probe").fit(TEXTS, LABELS)
+    with pytest.raises(ValueError, match="head='narrow' cannot be fitted"):
+        model.set_params(head__init="probe").fit(TEXTS, LABELS)
     contrastive = TextClassifier(
-        "tiny-bert", head="narrow", objective="contrastive", random_state=0
+        "tiny-bert", head="narrow", loss="contrastive", random_state=0
     )
     with pytest.raises(ValueError, match="does not take head='narrow'"):
         contrastive.fit(TEXTS, LABELS)

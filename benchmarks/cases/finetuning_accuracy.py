@@ -37,7 +37,7 @@ IMAGE_GRID = [
     {
         "freeze_depth": [-6],
         "lr": [1e-3],
-        "head_init": ["random"],
+        "head__init": ["random"],
         "batch_norm": ["train"],
     },
 ]

@@ -19,6 +19,7 @@ from sktransfer import (
     TextEncoder,
     load_backbone,
 )
+from sktransfer.finetuning import Head, LogLoss, Optimizer
 
 from .._few import draw_rows, frozen_features, images, scores, texts
 from .._harness import airbnb, claim, data_folder
@@ -148,12 +149,12 @@ def neighbours(used, network):
         "lr x 2": {"lr": used["lr"] * 2},
         "epochs / 2": {"max_epochs": max(1, used["max_epochs"] // 2)},
         "epochs x 2": {"max_epochs": 2 * used["max_epochs"]},
-        "probe_C / 10": {"probe_C": used["probe_C"] / 10},
-        "probe_C x 10": {"probe_C": used["probe_C"] * 10},
-        "label_smoothing=0": {"label_smoothing": 0.0},
-        "label_smoothing=0.1": {"label_smoothing": 0.1},
+        "head__C / 10": {"head": Head(C=used["head__C"] / 10)},
+        "head__C x 10": {"head": Head(C=used["head__C"] * 10)},
+        "label_smoothing=0": {"loss": LogLoss(label_smoothing=0.0)},
+        "label_smoothing=0.1": {"loss": LogLoss(label_smoothing=0.1)},
         "batch_size=32": {"batch_size": 32},
-        "layer_decay=0.9": {"layer_decay": 0.9},
+        "layer_decay=0.9": {"optimizer": Optimizer(layer_decay=0.9)},
     }
 
 

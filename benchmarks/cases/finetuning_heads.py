@@ -10,6 +10,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from sktransfer import FeatureCache, ImageClassifier, TextClassifier
+from sktransfer.finetuning import Head
 
 from .._few import draw_rows, images, interval, scores, texts
 from .._harness import SEED, claim
@@ -22,7 +23,7 @@ FIRST_DRAW = 100
 TEST_ROWS = 500
 HEADS = {
     "linear": {},
-    "linear, random start": {"head_init": "random"},
+    "linear, random start": {"head": Head(init="random")},
     "mlp": {"head": "mlp"},
     "cosine": {"head": "cosine"},
     "prototype": {"head": "prototype"},

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks._harness import SEED, claim, in_second_process
+from sktransfer.finetuning import Head
 
 N_IMAGES = 5000
 DEPTHS = (-2, -6)
@@ -60,7 +61,7 @@ def second_process(folder, depth):
     y = np.arange(len(paths)) % 10
     before = peak_gb()
     model = ImageClassifier(
-        freeze_depth=depth, max_epochs=1, head_init="random", random_state=SEED
+        freeze_depth=depth, max_epochs=1, head=Head(init="random"), random_state=SEED
     )
     model.fit(paths, y)
     return {"rows": len(paths), "before_gb": before, "peak_gb": peak_gb()}

@@ -20,6 +20,7 @@ from torch import nn
 from benchmarks._harness import claim, clothing10, counting, stopwatch
 from sktransfer import FeatureCache, ImageClassifier, load_backbone
 from sktransfer._utils.devices import seeded
+from sktransfer.finetuning import Head, Optimizer
 
 DEPTHS = ["all", -1, -2]
 SHORT = {"rates": [1e-3, 3e-4], "n_folds": 3, "n_epochs": 4}
@@ -28,12 +29,14 @@ BATCH = 32
 SEED = 0
 # Both train alike: AdamW, one rate for all, no schedule, no clipping, a random head.
 PLAIN = {
-    "head_init": "random",
-    "backbone_lr_scale": 1.0,
-    "layer_decay": 1.0,
-    "weight_decay": 0.0,
-    "lr_schedule": "constant",
-    "gradient_clip_value": None,
+    "head": Head(init="random"),
+    "optimizer": Optimizer(
+        backbone_lr_scale=1.0,
+        layer_decay=1.0,
+        weight_decay=0.0,
+        lr_schedule="constant",
+        gradient_clip_value=None,
+    ),
     "batch_norm": "eval",
     "batch_size": BATCH,
     "random_state": SEED,

@@ -13,6 +13,7 @@ from sktransfer import (
     TextClassifier,
     TextEncoder,
 )
+from sktransfer.finetuning import Head, Optimizer
 from sktransfer.model_selection import label_efficiency_curve
 
 from .._few import colours, images, texts
@@ -122,9 +123,9 @@ def scratch_model(name):
     """Return the same architecture, to be trained from random weights."""
     options = {
         "freeze_depth": 0,
-        "head_init": "random",
+        "head": Head(init="random"),
         "lr": 1e-3,
-        "layer_decay": 1.0,
+        "optimizer": Optimizer(layer_decay=1.0),
         "max_epochs": EPOCHS,
         "random_state": SEED,
     }

@@ -25,10 +25,16 @@ class Rows:
     n_rows : int
     budget : int
         Bytes that may be in memory.
+
+    Attributes
+    ----------
+    first : ndarray of int
+        For each row the first one of the same content.
     """
 
     def __init__(self, n_rows, budget):
         self._rows = [None] * n_rows
+        self.first = np.arange(n_rows)
         self._budget = budget
         self._n_bytes = 0
         self._file: Any = None  # made when something spills
@@ -50,6 +56,7 @@ class Rows:
 
     def repeat(self, row, first):
         """Let a row be what another one is, at no cost."""
+        self.first[row] = self.first[first]
         self._rows[row] = self._rows[first]
 
     def _spill(self, array):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -12,75 +11,41 @@ from sklearn.utils.validation import check_is_fitted
 from .._extraction.estimator import ColumnEstimator
 from .._extraction.runners import Request
 from .._utils.allocator import kept_pages
-from .._utils.choices import Choices
-from .._utils.devices import PRECISIONS, resolve_device, seeded
+from .._utils.devices import resolve_device, seeded
 from .._utils.labels import check_groups, label_names
 from .._utils.turns import turn
 from .._utils.types import ArrayLike, Cells
-from .._utils.validation import Interval, StrOptions, draw_seed, plain, shorten
+from .._utils.validation import draw_seed, is_integer
 from ..backbones import Backbone, State, load_backbone
-from ..backbones._pooling import POOLING_CHOICES
 from ..cache._default import resolve_cache
+from . import _fit_rows as fit_rows
 from ._activations import Forward
-from ._domain_losses import LOSSES
-from ._fit_rows import FitRows
-from ._heads import HEADS, starts_at
+from ._checks import check_can_go_on, check_recipe, why_target_rows
+from ._fit_rows import Part, Reading
+from ._heads import starts_at
+from ._losses import ContrastiveLoss, OwnLoss
+from ._options import WithOptions
+from ._parameters import CONSTRAINTS, SHORTCUTS
 from ._passes import PREDICT_BATCH
-from ._settings import AUTO, Case, Settings, auto_freeze_depth, settle
-from ._training import Plan, Training
+from ._scored import scorers_of
+from ._settings import AUTO, PARAMETERS, Case, auto_freeze_depth, settle
+from ._state import TrainingState
+from ._training import Plan, Recipe, train
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
 
 POLICIES = {"raise", "prior"}
-FRACTION = Interval(Real, 0, 1, closed="neither")
-POSITIVE = Interval(Real, 0, None, closed="neither")
-NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
-COUNT = Interval(Integral, 1, None, closed="left")
-AUTOMATIC = StrOptions({AUTO})
 
 
-class BaseFineTuner(Training, FitRows, ColumnEstimator):
-    """Trains the last blocks of a network and a head; the others run once a row.
+class BaseFineTuner(WithOptions, ColumnEstimator):
+    """Trains the last blocks of a network and a head; the others run once per row.
 
     A subclass inherits `ImageColumn` or `TextColumn`, and gives `_learn_codec`.
     """
 
-    _parameter_constraints = {
-        "backbone": "no_validation",  # load_backbone says more
-        "freeze_depth": "no_validation",  # so does Backbone.resolve_depth
-        "pooling": [StrOptions(POOLING_CHOICES)],
-        "head": [StrOptions(Choices(HEADS, lambda head: not head.needs_classes))],
-        "head_init": [StrOptions({"auto", "probe", "random"})],
-        "probe_C": [POSITIVE, AUTOMATIC],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "lr": [POSITIVE, AUTOMATIC],
-        "backbone_lr_scale": [NOT_NEGATIVE, AUTOMATIC],
-        "layer_decay": [Interval(Real, 0, 1, closed="right")],
-        "weight_decay": [NOT_NEGATIVE],
-        "lr_schedule": [StrOptions({"constant", "cosine", "one-cycle"})],
-        "gradient_clip_value": [POSITIVE, None],
-        "batch_norm": [StrOptions({"frozen", "eval", "train", "target"})],
-        "domain_loss": [
-            StrOptions(Choices(LOSSES, lambda loss: not loss.needs_classes)),
-            None,
-        ],
-        "domain_loss_weight": [NOT_NEGATIVE],
-        "max_epochs": [Interval(Integral, 0, None, closed="left"), AUTOMATIC],
-        "batch_size": [COUNT],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [FRACTION],
-        "n_iter_no_change": [COUNT],
-        "activation_dtype": [StrOptions({"float32", "float16"})],
-        "cache": "no_validation",  # resolve_cache says more
-        "callbacks": [list, None],
-        "net_params": [dict, None],
-        "warm_start": ["boolean"],
-        "device": "no_validation",  # resolve_device says more
-        "precision": [StrOptions(set(PRECISIONS))],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
+    _parameter_constraints = CONSTRAINTS
+    _shortcuts = SHORTCUTS
     # A fit without sample_domain has source rows only, so passing it is always right.
     __metadata_request__fit = {"sample_domain": True}
     __metadata_request__partial_fit = {"sample_domain": True}
@@ -88,11 +53,10 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
     # -- what a subclass changes -------------------------------------------------------
 
     augment: Any = None
-    augment_views: int | None = None
     class_weight: Any = None
-    label_smoothing: Any = 0.0
-    objective: Any = "log_loss"
-    average: bool = False
+    n_epochs_: int
+    history_: list[dict[str, Any]]
+    _warns_of_columns = False
 
     def _learn_codec(self, y, weight):
         raise NotImplementedError
@@ -107,6 +71,9 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
         sample_weight: ArrayLike | None = None,
         sample_domain: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        X_val: Cells | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
     ) -> Self:
         """Train the blocks behind the cut, and the head.
 
@@ -123,21 +90,27 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
             ``batch_norm="target"`` say.
         groups : array-like of shape (n_samples,), default=None
             Rows of a group stay together when `early_stopping` sets rows aside.
+        X_val : list, 1-D array, Series, one-column frame or Arrow array, default=None
+            Rows to watch: `history_` has their loss and `scoring`, and `early_stopping`
+            watches them instead of rows that it sets aside.
+        y_val : array-like, default=None
+            Targets of `X_val`.
+        sample_weight_val : array-like, default=None
+            Weights of the rows of `X_val` in the loss that is watched.
 
         Returns
         -------
         self
         """
         self._validate_params()
-        is_resumed = self.warm_start and hasattr(self, "net_")
         return self._fit(
             X,
             y,
-            None,
-            sample_weight,
-            sample_domain,
-            groups,
-            is_resumed=is_resumed,
+            sample_weight=sample_weight,
+            sample_domain=sample_domain,
+            groups=groups,
+            watched=(X_val, y_val, sample_weight_val),
+            is_resumed=self.warm_start and hasattr(self, "net_"),
         )
 
     def _partial_fit(self, X, y, classes, sample_weight, sample_domain):
@@ -145,10 +118,9 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
         return self._fit(
             X,
             y,
-            classes,
-            sample_weight,
-            sample_domain,
-            None,
+            classes=classes,
+            sample_weight=sample_weight,
+            sample_domain=sample_domain,
             is_resumed=hasattr(self, "net_"),
             is_partial=True,
         )
@@ -157,151 +129,164 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
         self,
         X,
         y,
-        classes,
-        sample_weight,
-        sample_domain,
-        groups,
         *,
+        classes=None,
+        sample_weight=None,
+        sample_domain=None,
+        groups=None,
+        watched=(None, None, None),
         is_resumed,
         is_partial=False,
     ):
+        caller = type(self).__name__
         column = self._column(X)
         n_rows = len(column.cells)
         if y is None:
             raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is "
-                "None."
+                f"{caller} requires y to be passed, but the target y is None."
             )
         # First everything that can be refused without looking at a cell.
-        weight = self._row_weights(sample_weight, n_rows)
-        groups = check_groups(groups, n_rows, type(self).__name__)
-        used, target_rows = self._rows_by_domain(weight, sample_domain)
+        weight = fit_rows.row_weights(sample_weight, n_rows, caller)
+        groups = check_groups(groups, n_rows, caller)
+        recipe = self._recipe(is_partial)
+        used, target_rows = fit_rows.rows_by_domain(
+            weight, sample_domain, why_target_rows(recipe), caller
+        )
         request = self._resolved()
-        seed = draw_seed(self.random_state)
         names = label_names(y)
-        y = self._labelled(y, used, n_rows)
+        y = fit_rows.labelled(y, used, n_rows, caller, warns=self._warns_of_columns)
         if is_resumed:
-            codec = self._codec_to_go_on_with(request)
+            check_can_go_on(self, request, recipe)
+            codec, state = self._codec, self._state.copy()
         else:
             codec = self._learn_codec(y if classes is None else classes, weight[used])
             if names is not None and codec.task == "labels":
                 codec.classes = names
-        asked = {name: getattr(self, name) for name in Settings._fields}
-        if is_partial:  # a call is an epoch
-            asked["max_epochs"] = 1
+            state = TrainingState(draw_seed(self.random_state))
+        codec.check_weight(self.class_weight, caller)
         case = Case(
             self._modality,
             codec.task,
             n_rows=len(used),
             n_trained=len(request.backbone.blocks) - request.depth,
-            start=starts_at(self.head, self.head_init),
-            is_contrastive=self.objective == "contrastive",
+            start=starts_at(recipe.head.kind, recipe.head.init, codec.task),
+            is_contrastive=isinstance(recipe.loss, ContrastiveLoss),
+            has_mean=recipe.loss.has_mean,
         )
+        asked = recipe.asked()
         settings = settle(asked, case)
-        self._check_domains(request, codec)
-        self._check_objective(request, codec, settings, is_partial)
+        check_recipe(recipe, request, codec, settings, is_partial=is_partial)
+        valid = fit_rows.watched_column(self._column, watched, codec, caller)
         # Arrays below have an entry for every row of X, so that row numbers mean the
         # same from here to the loader; entries of rows that take no part are never
         # read.
         known = codec.encode(y)
         encoded = np.zeros((n_rows, *known.shape[1:]), known.dtype)
         encoded[used] = known
-        weight[used] *= codec.weights(y, self.class_weight)
         # Rows of weight 0 and, without a domain loss, target rows do not run at all.
         only = used if target_rows is None else np.union1d(used, target_rows)
-        views, bad = self._views(column, request, only)
-        used = self._without(used, bad, column)
+        reading = self._reading(request, recipe.augmentation)
+        found = reading.views(column, only)
+        used = fit_rows.without(used, found.bad, column, caller)
         if target_rows is not None:
-            target_rows = self._without(target_rows, bad, column, "target rows")
-        if not is_resumed and classes is None:
-            self._check_classes_left(codec, encoded, used, "can be read")
-        # A mean of 1 over the rows that are left: the weights' scale would else be one
-        # of the learning rate.
-        weight /= weight[used].mean()
-        train_rows, valid_rows = self._split(
-            used, encoded, codec, groups, seed, is_partial
-        )
-        if not is_resumed and not is_partial:
-            self._check_classes_left(
-                codec, encoded, train_rows, "is left to train on beside those set aside"
+            target_rows = fit_rows.without(
+                target_rows, found.bad, column, caller, "target rows"
             )
+        if not is_resumed and classes is None:
+            fit_rows.check_classes_left(codec, encoded, used, "can be read", caller)
+        # Balanced classes and the scale of weights are those of all calls together.
+        counts = state.count(codec.counts_of(encoded[used]))
+        weight[used] *= codec.row_weights(encoded[used], counts, self.class_weight)
+        scale = state.scale_of(weight[used])
+        weight /= scale
+        train_part = Part(found.views, encoded, weight, used)
+        if valid is not None:
+            valid = fit_rows.watched_part(reading, valid, caller)
+            of_class = codec.row_weights(valid.targets, counts, self.class_weight)
+            valid = valid._replace(weights=valid.weights * of_class / scale)
+        elif recipe.stopping is not None and not is_partial:
+            rows, aside = fit_rows.split(
+                used,
+                encoded,
+                found.first,
+                groups,
+                codec,
+                recipe.stopping.validation_fraction,
+                state.seed,  # the same rows in every call
+                caller,
+            )
+            train_part = train_part._replace(rows=rows)
+            valid = Part(found.views[:1], encoded, weight, aside)
+        if not is_resumed and not is_partial:
+            fit_rows.check_classes_left(
+                codec,
+                encoded,
+                train_part.rows,
+                "is left to train on beside those set aside",
+                caller,
+            )
+        plan = Plan(
+            recipe=recipe,
+            request=request,
+            settings=settings,
+            frozen_C=settle(asked, case._replace(n_trained=0)).C,
+            start=case.start,
+            codec=codec,
+            label_weights=codec.label_weights(counts, state.n_rows, self.class_weight),
+            train=train_part,
+            valid=valid,
+            target_rows=target_rows,
+            seed=state.next_seed(),
+            state=state,
+            net=self.net_ if is_resumed else None,
+            is_partial=is_partial,
+        )
         # Seeded inside the turn, as torch's generator is one for all threads.
         pages = kept_pages if request.device.type == "cpu" else contextlib.nullcontext
-        with turn(request.device), seeded(seed, request.device), pages():
-            self._train(
-                Plan(
-                    request=request,
-                    settings=settings,
-                    frozen_C=settle(asked, case._replace(n_trained=0)).probe_C,
-                    codec=codec,
-                    views=views,
-                    encoded=encoded,
-                    weight=weight,
-                    train_rows=train_rows,
-                    valid_rows=valid_rows,
-                    target_rows=target_rows,
-                    seed=seed,
-                    is_resumed=is_resumed,
-                    is_partial=is_partial,
-                )
-            )
-        # The prior of `missing="prior"` is that of all calls of partial_fit together.
-        if not (is_partial and is_resumed):
-            self._seen = 0.0, 0
-        self._set_fitted(column, request, codec, encoded[used], weight[used])
-        self.settings_ = {
-            "freeze_depth": self.freeze_depth_,
-            "trained_share": self.net_.module_.share_of(request.backbone),
-            **settings._asdict(),
-        }
+        with turn(request.device), seeded(plan.seed, request.device), pages():
+            net, n_epochs, history = train(plan)
+        self._set_fitted(column, plan, net, n_epochs, history, used)
         return self
 
-    def _check_classes_left(self, codec, encoded, rows, what):
-        """Refuse a class that nothing would be learned of."""
-        if codec.task != "classes":
-            return
-        counts = np.bincount(encoded[rows], minlength=codec.n_outputs)
-        lost = [plain(label) for label in codec.classes[counts == 0]]
-        if lost:
-            raise ValueError(
-                f"{type(self).__name__}: no row of the class"
-                f"{'es' if len(lost) > 1 else ''} {shorten(lost)} {what}, of which "
-                "nothing could be learned. Repair such rows, or leave out the class."
-            )
+    def _recipe(self, is_partial):
+        """Return the parameters that training reads, as objects."""
+        loss = self._options("loss")
+        stopping = self._options("early_stopping")
+        monitor = "loss" if stopping is None else stopping.monitor
+        return Recipe(
+            caller=type(self).__name__,
+            freeze_depth=self.freeze_depth,
+            loss_name=repr(self.loss),
+            head=self._options("head"),
+            loss=OwnLoss(self.loss) if loss is None else loss,
+            lr=self.lr,
+            optimizer=self._options("optimizer"),
+            max_epochs=1 if is_partial else self.max_epochs,  # a call is an epoch
+            batch_size=self.batch_size,
+            domain_loss=self._options("domain_loss"),
+            stopping=stopping,
+            augmentation=None if self.augment is None else self._options("augment"),
+            batch_norm=self.batch_norm,
+            scoring=scorers_of(self.scoring, monitor),
+            callbacks=list(self.callbacks or []),
+            precision=self.precision,
+            verbose=self.verbose,
+            is_kept=self.warm_start or is_partial,
+        )
 
-    def _codec_to_go_on_with(self, request):
-        """Return the codec of the first fit, if this one can go on from there."""
-        if request.backbone.fingerprint != self._fingerprint:
-            raise ValueError(
-                f"{type(self).__name__} cannot go on training: backbone is another "
-                "one than that of the first fit. Use warm_start=False."
-            )
-        depth = _frozen_name(request)
-        if depth != self.freeze_depth_:
-            raise ValueError(
-                f"{type(self).__name__} cannot go on training: freeze_depth="
-                f"{self.freeze_depth!r} freezes up to {depth!r}, and the first fit "
-                f"up to {self.freeze_depth_!r}. Use warm_start=False."
-            )
-        pooling = self.net_.module_.pooling
-        if request.pooling != pooling:
-            raise ValueError(
-                f"{type(self).__name__} cannot go on training: pooling="
-                f"{self.pooling!r}, and the first fit used {pooling!r}. Use "
-                "warm_start=False."
-            )
-        head = self.net_.module_.head.kind
-        if head != self.head:
-            raise ValueError(
-                f"{type(self).__name__} cannot go on training: head={self.head!r}, and "
-                f"the first fit made {head!r}. Use warm_start=False."
-            )
-        return self._codec
+    def _reading(self, request, augmentation=None):
+        return Reading(
+            self._run,
+            request,
+            self.cache,
+            self.activation_dtype,
+            augmentation,
+            self.random_state if is_integer(self.random_state) else 0,
+        )
 
-    # -- rows --------------------------------------------------------------------------
+    # -- networks ----------------------------------------------------------------------
 
     def _resolved(self):
-        starts_at(self.head, self.head_init)  # or an error
         resolve_cache(self.cache)
         backbone = load_backbone(self.backbone, modality=self._modality)
         return Request(
@@ -321,19 +306,35 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
             self.freeze_depth, parameter="freeze_depth", minimum=0
         )
 
-    def _set_fitted(self, column, request, codec, encoded, weight):
+    def _set_fitted(self, column, plan, net, n_epochs, history, used):
+        """Set what was learned; nothing here can fail."""
+        is_resumed = plan.net is not None
         self.n_features_in_ = 1
         self._learn_name(column)
-        self._codec = codec
-        self._fingerprint = request.backbone.fingerprint
+        self.net_ = net
+        self.n_epochs_ = n_epochs + (self.n_epochs_ if is_resumed else 0)
+        self.history_ = [*(self.history_ if is_resumed else []), *history]
+        self._codec = plan.codec
+        self._fingerprint = plan.request.backbone.fingerprint
         self._tuned = None
-        mean, n_rows = getattr(self, "_seen", (0.0, 0))  # of calls of partial_fit
-        n_rows += len(encoded)
-        new = codec.mean_of(encoded, weight)
-        mean = mean + (new - mean) * len(encoded) / n_rows
-        self._seen = mean, n_rows
-        self._prior = codec.outputs_of(mean)
-        self.freeze_depth_ = _frozen_name(request)
+        encoded, weight = plan.train.targets[used], plan.train.weights[used]
+        # The prior of `missing="prior"` is that of all calls of partial_fit together.
+        prior = plan.state.prior_of(
+            plan.codec.mean_of(encoded, weight),
+            weight.sum(),
+            is_new=not plan.is_partial,
+        )
+        self._prior = plan.codec.outputs_of(prior)
+        self._state = plan.state
+        self.freeze_depth_ = _frozen_name(plan.request)
+        self.settings_ = {
+            "freeze_depth": self.freeze_depth_,
+            "trained_share": net.module_.share_of(plan.request.backbone),
+        }
+        has_labels = hasattr(self._options("loss"), "label_smoothing")
+        for name, value in plan.settings._asdict().items():
+            if has_labels or name != "label_smoothing":
+                self.settings_[PARAMETERS.get(name, name)] = value
 
     # -- predicting --------------------------------------------------------------------
 
@@ -361,7 +362,7 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
 
         outputs, rows, _, _ = self._run(
             column,
-            self._runner(request),
+            self._reading(request).runner(),
             lambda n: Forward(run, n, PREDICT_BATCH),
             warns=True,
         )
@@ -393,12 +394,9 @@ class BaseFineTuner(Training, FitRows, ColumnEstimator):
         """
         check_is_fitted(self, "net_")
         if self._tuned is None:
-            self._tuned = self._tuned_backbone()
+            request = self._fitted_request()
+            self._tuned = self.net_.module_.tuned(request.backbone, request.depth)
         return self._tuned
-
-    def _tuned_backbone(self):
-        request = self._fitted_request()
-        return self.net_.module_.tuned(request.backbone, request.depth)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the tuned backbone, which can be made again."""

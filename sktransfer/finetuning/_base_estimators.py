@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -11,11 +10,13 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from .._utils.choices import Choices
 from .._utils.score import LabelScore
 from .._utils.types import ArrayLike, Cells
-from .._utils.validation import Interval, StrOptions
-from ._base import AUTOMATIC, BaseFineTuner
+from .._utils.validation import StrOptions
+from ._base import BaseFineTuner
 from ._codec import ClassCodec, NumberCodec
-from ._domain_losses import LOSSES
+from ._domain_losses import DOMAIN_LOSSES
 from ._heads import HEADS
+from ._losses import LOSSES, LossOptions
+from ._options import DomainLoss, Head
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -26,21 +27,23 @@ class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
 
     _parameter_constraints = {
         **BaseFineTuner._parameter_constraints,
-        "domain_loss": [StrOptions(Choices(LOSSES)), None],
-        "class_weight": [dict, StrOptions({"balanced"}), None],
-        "label_smoothing": [Interval(Real, 0, 1, closed="left"), AUTOMATIC],
-        "head": [StrOptions(Choices(HEADS))],
-        "objective": [StrOptions({"log_loss", "contrastive"})],
-        "temperature": [Interval(Real, 0, None, closed="neither")],
-        "max_pairs": [Interval(Integral, 1, None, closed="left")],
+        "domain_loss": [StrOptions(Choices(DOMAIN_LOSSES)), DomainLoss, None],
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+        "head": [StrOptions(Choices(HEADS)), Head],
+        "loss": [
+            StrOptions(Choices(LOSSES, lambda loss: "classes" in loss.tasks)),
+            LossOptions,
+            callable,
+        ],
     }
+    _warns_of_columns = True
 
     def _learn_codec(self, y, weight):
         return ClassCodec.learn(y, type(self).__name__)
 
-    def _set_fitted(self, column, request, codec, encoded, weight):
-        super()._set_fitted(column, request, codec, encoded, weight)
-        self.classes_ = codec.classes
+    def _set_fitted(self, column, plan, net, n_epochs, history, used):
+        super()._set_fitted(column, plan, net, n_epochs, history, used)
+        self.classes_ = plan.codec.classes
 
     def partial_fit(
         self,
@@ -53,7 +56,8 @@ class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
     ) -> Self:
         """Train for one epoch on some rows, from where the last call ended.
 
-        The learning rate is constant.
+        The learning rate is constant. The optimizer, the order of the rows, random
+        changes of images, the scale of weights and balanced classes go on over calls.
 
         Parameters
         ----------
@@ -84,9 +88,7 @@ class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
         """
         outputs = self._outputs(X)
-        if not self._codec.is_multilabel and outputs.shape[1] == 2:
-            return outputs[:, 1] - outputs[:, 0]
-        return outputs
+        return self._codec.decision(outputs)
 
     def predict_proba(self, X: Cells) -> np.ndarray:
         """Return probabilities.
@@ -129,11 +131,6 @@ class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
 class BaseRegressor(LabelScore, RegressorMixin, BaseFineTuner):
     """Numbers, one or several per row."""
 
-    _parameter_constraints = {
-        **BaseFineTuner._parameter_constraints,
-        "average": ["boolean"],
-    }
-
     def _learn_codec(self, y, weight):
         return NumberCodec.learn(y, weight, type(self).__name__)
 
@@ -147,7 +144,9 @@ class BaseRegressor(LabelScore, RegressorMixin, BaseFineTuner):
     ) -> Self:
         """Train for one epoch on some rows, from where the last call ended.
 
-        The scale of `y` is that of the first call; the learning rate is constant.
+        The scale of `y` is that of the first call; the learning rate is constant. The
+        optimizer, the order of the rows, random changes of images and the scale of
+        weights go on over calls.
 
         Parameters
         ----------

@@ -2,14 +2,19 @@
 
 import numpy as np
 import torch
+from skorch.dataset import Dataset
 
 from .._utils.names import on_disk
 from ._augment import apply
 
+SAMPLE_WEIGHT = "sample_weight"  # skorch's name for it among the inputs of a batch
+
 
 @on_disk
-class RowsDataset(torch.utils.data.Dataset):
+class RowsDataset(Dataset):
     """Rows, targets and weights, from which `RowsLoader` makes batches.
+
+    skorch's callbacks ask a dataset for `X` and `y`, and predict for its `X`.
 
     Parameters
     ----------
@@ -50,17 +55,25 @@ class RowsDataset(torch.utils.data.Dataset):
     def __len__(self):
         return len(self.indices)
 
+    @property
+    def X(self):
+        """The rows, as `y` has them."""
+        return self
+
+    @property
+    def y(self):
+        """The targets of the rows that take part."""
+        return self.targets[torch.from_numpy(self.indices)]
+
     def batch(self, rows):
-        """Return the inputs of `Trained`, and targets with weights."""
+        """Return the inputs of `Trained` with the weights of the rows, and targets."""
         views = self.choice.integers(len(self.views), size=len(rows))
         arrays = [self.views[v][row] for v, row in zip(views, rows, strict=True)]
         if self.augment is not None:
             arrays = [apply(self.augment, array) for array in arrays]
         chosen = torch.from_numpy(rows)
-        return inputs_of(self.backbone, arrays), (
-            self.targets[chosen],
-            self.weights[chosen],
-        )
+        weights = {SAMPLE_WEIGHT: self.weights[chosen]}
+        return inputs_of(self.backbone, arrays) | weights, self.targets[chosen]
 
     def __getitem__(self, position):
         return self.batch(self.indices[position : position + 1])

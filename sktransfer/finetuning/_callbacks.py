@@ -11,10 +11,12 @@ from skorch.callbacks import (
     EarlyStopping,
     GradientNormClipping,
 )
-from skorch.utils import to_tensor
+from skorch.utils import to_numpy, to_tensor
 
 from .._utils.names import on_disk
 from ..exceptions import NonFiniteLossError
+from ._batches import SAMPLE_WEIGHT
+from ._scored import Scored
 
 OWN_CALLBACKS = (
     "bar",
@@ -22,6 +24,7 @@ OWN_CALLBACKS = (
     "gradient_clipping",
     "keep_last_good",
     "lr_schedule",
+    "scores",
     "unscale",
 )
 
@@ -76,13 +79,62 @@ class KeepLastGood(Callback):
 
 
 @on_disk
+class Scores(Callback):
+    """Metrics of each epoch: of the rows as they are trained, and of those watched.
+
+    Each row counts once, whatever its weight. The former are those of the outputs that
+    the steps made on the way, with dropout and weights that change: they cost no pass
+    of their own.
+
+    Parameters
+    ----------
+    scorers : dict of str to callable
+        Scorers of scikit-learn, by the names that the history has behind ``train_`` and
+        ``valid_``.
+    codec : ClassCodec or NumberCodec
+        Turns outputs and targets into what scorers take.
+    """
+
+    def __init__(self, scorers, codec):
+        self.scorers, self.codec = scorers, codec
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Start to collect outputs."""
+        self.seen_: dict[str, list] = {"train": [], "valid": []}
+
+    def on_batch_end(self, net, batch=None, training=False, y_pred=None, **kwargs):
+        """Collect outputs and targets."""
+        self.seen_["train" if training else "valid"].append((y_pred, batch[1]))
+
+    def on_epoch_end(self, net, **kwargs):
+        """Score them."""
+        for part, seen in self.seen_.items():
+            if seen:
+                for name, value in self.score(seen).items():
+                    net.history.record(f"{part}_{name}", value)
+        self.seen_ = {"train": [], "valid": []}
+
+    def score(self, seen):
+        """Return the scores of batches of outputs and targets."""
+        outputs, targets = (
+            np.concatenate([to_numpy(part) for part in parts])
+            for parts in zip(*seen, strict=True)
+        )
+        scored = Scored(self.codec, outputs.astype(np.float32))
+        X, y = np.empty((len(targets), 0)), self.codec.labels_of(targets)
+        return {
+            name: float(score(scored, X, y)) for name, score in self.scorers.items()
+        }
+
+
+@on_disk
 class StopEarly(EarlyStopping):
     """Early stopping that counts the start of a training as an epoch.
 
-    An epoch is better than the start if the loss of the rows set aside is lower by more
-    than one standard error of the difference, which pairs the rows. A head that was
-    fitted to frozen features may be hard to beat, and a few rows say little. Where no
-    epoch is better, the weights at the end are those of the start.
+    By its loss, an epoch is better than the start if it is lower on the rows that are
+    watched by more than one standard error of the difference, which pairs the rows. A
+    head that was fitted to frozen features may be hard to beat, and a few rows say
+    little. Where no epoch is better, the weights at the end are those of the start.
 
     Parameters
     ----------
@@ -91,14 +143,24 @@ class StopEarly(EarlyStopping):
     probe : dict, default=None
         State of the head that the start is measured with, and goes back to. None is the
         head that the training starts with.
+    scores : Scores, default=None
+        What scores the start, where a metric is watched and not the loss.
+    metric : str, default=None
+        Its name there.
     """
 
-    def __init__(self, patience, probe=None):
-        super().__init__(patience=patience, load_best=True, sink=_silent)
-        self.probe = probe
+    def __init__(self, patience, probe=None, scores=None, metric=None):
+        super().__init__(
+            monitor="valid_loss" if metric is None else f"valid_{metric}",
+            lower_is_better=metric is None,
+            patience=patience,
+            load_best=True,
+            sink=_silent,
+        )
+        self.probe, self.scores, self.metric = probe, scores, metric
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
-        """Measure the loss of the start."""
+        """Measure the start."""
         super().on_train_begin(net, X=X, y=y, **kwargs)
         head = net.module_.head
         trained = copy.deepcopy(head.state_dict())
@@ -110,16 +172,19 @@ class StopEarly(EarlyStopping):
     def _measure(self, net, X, y):
         _, valid = net.get_split_datasets(X, y)
         self.rows_: list[float] = []
-        means, sizes = [], []
+        means, sizes, seen = [], [], []
         for batch in net.get_iterator(valid, training=False):
             step = net.validation_step(batch)
             means.append(step["loss"].item())
             sizes.append(len(step["y_pred"]))
+            seen.append((step["y_pred"], batch[1]))
             self._keep_rows(net, batch, step["y_pred"])
         self.start_rows_ = self.rows_
-        mean = np.average(means, weights=sizes)
-        if math.isfinite(mean):
-            self.dynamic_threshold_ = self._calc_new_threshold(mean)
+        value = np.average(means, weights=sizes)
+        if self.scores is not None:
+            value = self.scores.score(seen)[self.metric]
+        if math.isfinite(value):
+            self.dynamic_threshold_ = self._calc_new_threshold(value)
             self.best_model_weights_ = copy.deepcopy(net.module_.state_dict())
 
     def on_epoch_begin(self, net, **kwargs):
@@ -127,7 +192,7 @@ class StopEarly(EarlyStopping):
         self.rows_ = []
 
     def on_batch_end(self, net, batch=None, training=False, y_pred=None, **kwargs):
-        """Collect the losses of rows that were set aside."""
+        """Collect the losses of rows that are watched."""
         if not training:
             self._keep_rows(net, batch, y_pred)
 
@@ -139,11 +204,12 @@ class StopEarly(EarlyStopping):
             net.module_.load_state_dict(self.best_model_weights_)
 
     def _keep_rows(self, net, batch, y_pred):
-        # Rows that are compared with each other have no losses of their own.
+        # Rows that are compared with each other have no losses of their own, and a
+        # metric has none of rows.
         of_rows = getattr(net.criterion_, "of_rows", None)
-        if of_rows is not None:
-            y = to_tensor(tuple(batch[1]), device=net.device)
-            self.rows_ += of_rows(y_pred, y).tolist()
+        if of_rows is not None and self.metric is None:
+            y = to_tensor((batch[1], batch[0][SAMPLE_WEIGHT]), device=net.device)
+            self.rows_ += of_rows(y_pred, *y).tolist()
 
     def _is_score_improved(self, score):
         if not super()._is_score_improved(score):
@@ -153,6 +219,11 @@ class StopEarly(EarlyStopping):
         gains = np.subtract(self.start_rows_, self.rows_)
         # Not so where the start's loss was not finite.
         return not gains.mean() <= gains.std(ddof=1) / math.sqrt(len(gains))
+
+
+def has_stopped(callback):
+    """Whether it is an early stopping that ended a training."""
+    return isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience
 
 
 def _silent(*args, **kwargs):
@@ -186,8 +257,12 @@ class Bar(Callback):
     def on_epoch_end(self, net, **kwargs):
         """Show what the epoch came to."""
         row = net.history[-1]
-        names = ("train_loss", "valid_loss", "domain_loss")
-        losses = {name: f"{row[name]:.4f}" for name in names if name in row}
+        losses = {
+            name: f"{value:.4f}"
+            for name, value in row.items()
+            if name.startswith(("train_", "valid_", "domain_"))
+            and isinstance(value, float)
+        }
         self.bar_.set_postfix({"epoch": f"{row['epoch']}/{self.max_epochs}"} | losses)
 
     def on_train_end(self, net, **kwargs):

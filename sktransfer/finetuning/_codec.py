@@ -1,12 +1,11 @@
 """From what the caller calls a target to what a loss takes, and back."""
 
 import numpy as np
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
 
 from .._utils.labels import read_labels
 from .._utils.names import on_disk
-from .._utils.validation import dense, plain
+from .._utils.validation import dense, plain, shorten
 
 
 @on_disk
@@ -82,25 +81,94 @@ class ClassCodec:
             )
         return np.searchsorted(self.classes, y).astype(np.int64)
 
-    def weights(self, y, class_weight):
-        """Return a weight for each row."""
-        y = dense(y)
-        if class_weight is None:
-            return np.ones(len(y))
-        if isinstance(class_weight, dict):
-            if self.is_multilabel:
+    def counts_of(self, encoded):
+        """Return how many rows each class has, or each label."""
+        if self.is_multilabel:
+            return encoded.sum(0).astype(np.int64)
+        return np.bincount(encoded, minlength=self.n_outputs)
+
+    def check_weight(self, class_weight, name):
+        """Refuse a `class_weight` of classes that there are not, or of another form.
+
+        Raises
+        ------
+        ValueError
+        """
+        if class_weight is None or isinstance(class_weight, str):
+            return
+        if isinstance(class_weight, list):
+            if not self.is_multilabel or len(class_weight) != self.n_outputs:
                 raise ValueError(
-                    f"class_weight={class_weight!r} is of classes, and y has several "
-                    "labels per row; use class_weight='balanced' or None, or weigh "
-                    "rows with sample_weight."
+                    f"{name}: class_weight is a list of {len(class_weight)}; expected "
+                    "a dict of classes, or for several labels per row a list of a dict "
+                    "{0: weight, 1: weight} for each label."
                 )
-            wrong = {k: v for k, v in class_weight.items() if not 0 <= v < np.inf}
-            if wrong:
-                raise ValueError(
-                    f"class_weight={class_weight!r} must have finite weights of at "
-                    f"least 0; got {wrong}."
-                )
-        return compute_sample_weight(class_weight, y)
+            keys = [key for one in class_weight for key in one if key not in (0, 1)]
+            known = [0, 1]
+        else:
+            known = [plain(label) for label in self.classes]
+            keys = [key for key in class_weight if plain(key) not in known]
+        if keys:
+            raise ValueError(
+                f"{name}: class_weight has weights for {shorten(keys)}, and y has "
+                f"{shorten(known)}. Leave them out, or correct them."
+            )
+        dicts = class_weight if isinstance(class_weight, list) else [class_weight]
+        wrong = {k: v for one in dicts for k, v in one.items() if not 0 <= v < np.inf}
+        if wrong:
+            raise ValueError(
+                f"{name}: class_weight={class_weight!r} must have finite weights of at "
+                f"least 0; got {wrong}."
+            )
+
+    def row_weights(self, encoded, counts, class_weight):
+        """Return a weight for each row, by its class; labels have weights of their own.
+
+        Parameters
+        ----------
+        encoded : ndarray
+        counts : ndarray
+            Rows of each class, also of earlier calls.
+        class_weight : dict, "balanced" or None
+        """
+        if class_weight is None or self.is_multilabel:
+            return np.ones(len(encoded))
+        if isinstance(class_weight, str):
+            of_class = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        else:
+            of_class = self._by_class(class_weight)
+        return of_class[encoded]
+
+    def label_weights(self, counts, n_rows, class_weight):
+        """Return the weights of rows without each label and with it; None for one.
+
+        Parameters
+        ----------
+        counts : ndarray
+            Rows of each label, also of earlier calls.
+        n_rows : int
+            All rows that were counted.
+        class_weight : dict, list of dict, "balanced" or None
+
+        Returns
+        -------
+        ndarray of shape (2, n_labels) or None
+        """
+        if class_weight is None or not self.is_multilabel:
+            return None
+        if isinstance(class_weight, str):
+            both = np.stack([n_rows - counts, counts])
+            has_both = (both > 0).all(0)  # a label that all rows have, or none
+            return np.where(has_both, n_rows / (2 * np.maximum(both, 1)), 1.0)
+        if isinstance(class_weight, list):
+            pairs = [[one.get(0, 1.0), one.get(1, 1.0)] for one in class_weight]
+            return np.array(pairs, np.float64).T
+        return np.stack([np.ones(self.n_outputs), self._by_class(class_weight)])
+
+    def _by_class(self, class_weight):
+        weights = {plain(label): weight for label, weight in class_weight.items()}
+        found = [weights.get(plain(label), 1.0) for label in self.classes]
+        return np.array(found, np.float64)
 
     def proba(self, outputs):
         """Return probabilities."""
@@ -124,11 +192,25 @@ class ClassCodec:
             return np.log(share / (1 - share)).astype(np.float32)
         return np.log(np.maximum(mean, 1e-12)).astype(np.float32)
 
-    def decode(self, outputs):
-        """Return labels."""
+    def decision(self, outputs):
+        """Return the outputs; of two classes one number."""
+        if not self.is_multilabel and outputs.shape[1] == 2:
+            return outputs[:, 1] - outputs[:, 0]
+        return outputs
+
+    def choose(self, outputs):
+        """Return class numbers, or indicators of labels."""
         if self.is_multilabel:
             return (outputs > 0).astype(int)
-        return self.classes[outputs.argmax(axis=1)]
+        return outputs.argmax(axis=1)
+
+    def decode(self, outputs):
+        """Return labels."""
+        return self.labels_of(self.choose(outputs))
+
+    def labels_of(self, encoded):
+        """Return the labels that class numbers stand for; indicators as integers."""
+        return encoded.astype(int) if self.is_multilabel else self.classes[encoded]
 
 
 @on_disk
@@ -176,9 +258,19 @@ class NumberCodec:
             raise ValueError(f"y has {y.shape[1]} columns; fit saw {self.n_outputs}.")
         return ((y - self.mean) / self.scale).astype(np.float32)
 
-    def weights(self, y, class_weight):
+    def counts_of(self, encoded):
+        """Return the number of rows: numbers have no classes."""
+        return np.array([len(encoded)])
+
+    def check_weight(self, class_weight, name):
+        """Take None."""
+
+    def row_weights(self, encoded, counts, class_weight):
         """Return a weight of 1 for each row."""
-        return np.ones(len(y))
+        return np.ones(len(encoded))
+
+    def label_weights(self, counts, n_rows, class_weight):
+        """Return None: there are no labels."""
 
     def mean_of(self, encoded, weights):
         """Return the mean of the rows."""
@@ -192,6 +284,12 @@ class NumberCodec:
         """Return numbers in the units of `y`."""
         numbers = outputs.astype(np.float64) * self.scale + self.mean
         return numbers[:, 0] if self.is_flat else numbers
+
+    labels_of = decode
+
+    def choose(self, outputs):
+        """Return the outputs: scaled numbers."""
+        return outputs
 
 
 def _as_numbers(y, name):

@@ -13,7 +13,7 @@ MIN_BATCHES = 5  # of an epoch, so that a handful of rows is trained on enough
 
 
 @on_disk
-class ContrastiveLoss(nn.Module):
+class PairLoss(nn.Module):
     """Rows of a class come near each other, and away from those of other classes.
 
     The mean over rows of the negative logarithm of the share that the row's own class
@@ -35,9 +35,8 @@ class ContrastiveLoss(nn.Module):
         super().__init__()
         self.temperature = temperature
 
-    def forward(self, features, y):
+    def forward(self, features, classes, weight):
         """Return the loss of a batch of pooled features."""
-        classes, weight = y
         unit = functional.normalize(features, dim=1)
         cosines = unit @ unit.T / self.temperature
         itself = torch.eye(len(classes), dtype=torch.bool, device=classes.device)

@@ -1,8 +1,8 @@
 """The losses between domains: formulas on rows without labels, and the table of them.
 
-Formulas take features whose source rows have a standard deviation of 1 (`DomainLoss`
-divides by it), so that a weight means the same on every network. The table is read by
-parameter constraints, so that this file loads no torch.
+Formulas take features whose source rows have a standard deviation of 1
+(`BetweenDomains` divides by it), so that a weight means the same on every network. The
+table is read by parameter constraints, so that this file loads no torch.
 """
 
 import math
@@ -100,7 +100,7 @@ class DomainLossSpec(NamedTuple):
 
 # The one place that names them: constraints, checks and messages read it, and
 # tests/test_docstrings.py compares the docstrings with it.
-LOSSES = {
+DOMAIN_LOSSES = {
     "coral": DomainLossSpec(coral, "features"),
     "mmd": DomainLossSpec(mmd, "features"),
     "dann": DomainLossSpec(None, "features"),

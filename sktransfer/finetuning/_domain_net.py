@@ -7,7 +7,7 @@ from torch import nn
 from .._utils.names import on_disk
 from ._batches import RowsLoader
 from ._discriminator import Discriminator, Product
-from ._domain_losses import LOSSES, ramp
+from ._domain_losses import DOMAIN_LOSSES, ramp
 from ._net import FineTuneNet
 
 
@@ -36,7 +36,7 @@ class DomainLoader(RowsLoader):
         for rows in self.parts():
             both = np.concatenate([rows, self._next_target(len(rows))])
             inputs, y = self.dataset.batch(both)
-            yield inputs, tuple(t[: len(rows)] for t in y)
+            yield inputs, y[: len(rows)]
 
     def _next_target(self, n_rows):
         while len(self.waiting) < n_rows:
@@ -47,13 +47,13 @@ class DomainLoader(RowsLoader):
 
 
 @on_disk
-class DomainLoss(nn.Module):
+class BetweenDomains(nn.Module):
     """One of the losses, with what it learns itself.
 
     Parameters
     ----------
     kind : str
-        A name in `LOSSES`.
+        A name in `DOMAIN_LOSSES`.
     n_features, n_outputs : int
     """
 
@@ -61,7 +61,7 @@ class DomainLoss(nn.Module):
         super().__init__()
         self.kind = kind
         self.product = self.discriminator = None
-        spec = LOSSES[kind]
+        spec = DOMAIN_LOSSES[kind]
         if spec.is_conditional:
             self.product = Product(n_features, n_outputs)
             n_features = self.product.width
@@ -80,7 +80,7 @@ class DomainLoss(nn.Module):
             The weight at this step. A discriminator learns with a weight of 1, and
             only the gradient that it sends back is weighted.
         """
-        spec = LOSSES[self.kind]
+        spec = DOMAIN_LOSSES[self.kind]
         if spec.acts_on == "outputs":
             loss = spec.function(outputs[n_source:])
             return loss, factor * loss
@@ -114,21 +114,21 @@ class DomainCriterion(nn.Module):
 
     Parameters
     ----------
-    loss : Loss
-    domain : DomainLoss
+    loss : RowLoss
+    domain : BetweenDomains
     """
 
     def __init__(self, loss, domain):
         super().__init__()
         self.loss, self.domain = loss, domain
 
-    def forward(self, outputs, y):
+    def forward(self, outputs, y, weight):
         """Return the loss of rows with labels."""
-        return self.loss(outputs, y)
+        return self.loss(outputs, y, weight)
 
-    def of_rows(self, outputs, y):
+    def of_rows(self, outputs, y, weight):
         """Return the loss of each of them."""
-        return self.loss.of_rows(outputs, y)
+        return self.loss.of_rows(outputs, y, weight)
 
 
 @on_disk
@@ -166,9 +166,9 @@ class DomainNet(FineTuneNet):
         return self.domain_loss_weight * ramp(self.n_steps_ / self.n_ramp_steps)
 
     def _losses(self, inputs, y):
-        n_source = len(y[1])
+        n_source = len(y)
         outputs, features = self.infer(inputs, n_source=n_source)
-        loss = self.get_loss(outputs[:n_source].float(), y, training=True)
+        loss = self.get_loss(outputs[:n_source].float(), y, X=inputs, training=True)
         value, added = self.criterion_.domain(
             features, outputs.float(), n_source, self._factor()
         )
@@ -181,11 +181,11 @@ class DomainNet(FineTuneNet):
         return {"loss": share * loss.detach(), "y_pred": outputs.detach()}
 
     def _halves(self, inputs, y):
-        n_rows = len(y[1])
+        n_rows = len(y)
         for part in self._half_slices(n_rows):
             rows = torch.arange(n_rows)[part]
             rows = torch.cat([rows, n_rows + rows])
-            yield {k: v[rows] for k, v in inputs.items()}, [t[part] for t in y]
+            yield {k: v[rows] for k, v in inputs.items()}, y[part]
 
     def forget_domain(self):
         """Drop what the loss between the domains has learned, and its optimizer's."""

@@ -1,216 +1,135 @@
-"""Which rows a fit trains on, and their activations."""
+"""Which rows a fit trains on and which it watches, and their activations."""
 
 import math
 import warnings
+from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import is_classifier
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from sklearn.exceptions import DataConversionWarning
 
 from .._extraction.runners import ActivationRunner, InputRunner
 from .._utils.labels import read_labels
-from .._utils.validation import (
-    check_rows,
-    check_sample_domain,
-    is_integer,
-    plain,
-    shorten,
-)
+from .._utils.validation import check_rows, check_sample_domain, plain, shorten
 from ..cache._default import resolve_cache
 from ..cache._feature_cache import DEFAULT_MEMORY_BUDGET
 from ..cache._memory import new_scan
 from ._activations import Rows
 
 
-class FitRows:
-    """The part of a fine-tuning estimator that looks after rows."""
+class Part(NamedTuple):
+    """Rows to train on, or to watch.
 
-    def _is_on_the_fly(self):
-        return self.augment is not None and self.augment_views is None
+    Attributes
+    ----------
+    views : list of sequence of ndarray
+        As `RowsDataset` takes them.
+    targets, weights : ndarray
+        For every row of the views; entries of rows that take no part are never read.
+    rows : ndarray of int
+        Rows that take part.
+    """
 
-    def _runner(self, request, scan=None):
+    views: list[Any]
+    targets: np.ndarray
+    weights: np.ndarray
+    rows: np.ndarray
+
+
+class Views(NamedTuple):
+    """What is read of a column for a fit.
+
+    Attributes
+    ----------
+    views : list of sequence of ndarray
+        The rows, once for each view of them.
+    bad : set of int
+        Rows that are missing or cannot be read.
+    first : ndarray of int
+        For each row of the column the first one with the same content.
+    """
+
+    views: list[Any]
+    bad: set[int]
+    first: np.ndarray
+
+
+class Reading(NamedTuple):
+    """How rows become activations.
+
+    Attributes
+    ----------
+    run : callable
+        ``ColumnEstimator._run`` of the estimator.
+    request : Request
+    cache : object
+        The parameter.
+    activation_dtype : str
+    augmentation : Augmentation or None
+    view_seed : int
+        Seed of fixed views; grid candidates share it, so that views are kept for all.
+    """
+
+    run: Any
+    request: Any
+    cache: Any
+    activation_dtype: str
+    augmentation: Any = None
+    view_seed: int = 0
+
+    @property
+    def is_on_the_fly(self):
+        """Whether every epoch makes views anew, from inputs."""
+        return self.augmentation is not None and self.augmentation.views is None
+
+    def runner(self, request=None, scan=None):
+        """Return what runs rows up to the trained blocks."""
+        request = self.request if request is None else request
         if request.depth == 0:
             return InputRunner(request)
-        return ActivationRunner(
-            request, resolve_cache(self.cache), self.activation_dtype, scan
-        )
+        cache = resolve_cache(self.cache)
+        return ActivationRunner(request, cache, self.activation_dtype, scan)
 
-    def _views(self, column, request, only):
-        """Return the rows `only` once for each view, and the set of bad ones.
+    def views(self, column, only, *, is_first_only=False):
+        """Return the rows `only` once for each view, or for the first view.
 
         No other row is read, let alone run.
         """
         scan = new_scan()  # of all views, which would push each other out
-        if self._is_on_the_fly():
-            runners = [InputRunner(request)]
+        if self.is_on_the_fly:
+            runners = [InputRunner(self.request)]
         else:
-            runners = [self._runner(request, scan)]
-        if self.augment is not None and self.augment_views is not None:
+            runners = [self.runner(scan=scan)]
+        n_views = 1 if self.augmentation is None else self.augmentation.views or 1
+        if n_views > 1 and not is_first_only:
             from ._augment import AugmentedPreprocess
 
             # View 0 is the image itself.
-            for view in range(1, self.augment_views):
+            for view in range(1, n_views):
                 changed = AugmentedPreprocess(
-                    request.preprocess, self.augment, self._view_seed(), view
+                    self.request.preprocess,
+                    self.augmentation.kind,
+                    self.view_seed,
+                    view,
                 )
-                of_view = request._replace(preprocess=changed)
-                runners.append(self._runner(of_view, scan))
+                of_view = self.request._replace(preprocess=changed)
+                runners.append(self.runner(of_view, scan))
         cache = resolve_cache(self.cache)
         budget = DEFAULT_MEMORY_BUDGET if cache is None else cache.memory_budget
-        views, bad = [], set()
+        views, bad, first = [], set(), np.arange(len(column.cells))
         for runner in runners:
-            found, rows, missing, _ = self._run(
+            found, rows, missing, _ = self.run(
                 column, runner, lambda n: Rows(n, budget // len(runners)), only
             )
             bad |= missing
+            rows = np.asarray(rows, int)
+            first[rows] = rows[found.first[: len(rows)]]
             if len(rows) < len(column.cells):
-                by_row = dict(zip(rows, range(len(rows)), strict=True))
+                by_row = {row: i for i, row in enumerate(rows.tolist())}
                 found = _Selected(found, by_row)
             views.append(found)
-        return views, bad
-
-    def _view_seed(self):
-        """Return a seed that grid candidates share, so that views are kept for all."""
-        return self.random_state if is_integer(self.random_state) else 0
-
-    def _without(self, used, bad, column, kind="rows"):
-        bad = sorted(bad & set(used.tolist()))
-        if not bad:
-            return used
-        names = ", ".join(column.describe(row) for row in bad[:5])
-        warnings.warn(
-            f"{type(self).__name__} leaves {len(bad)} of {len(used)} {kind} out, which "
-            f"are missing or cannot be read: {names}{', ...' if bad[5:] else ''}.",
-            UserWarning,
-            stacklevel=4,
-        )
-        left = np.setdiff1d(used, bad)
-        if len(left) == 0:
-            raise ValueError(
-                f"{type(self).__name__}: none of the {len(used)} {kind} can be used."
-            )
-        return left
-
-    def _split(self, used, encoded, codec, groups, seed, is_partial):
-        """Return the rows to train on, and those set aside for early stopping."""
-        if not self.early_stopping or is_partial:
-            return used, None
-        from sklearn.model_selection import GroupShuffleSplit, train_test_split
-
-        share = self.validation_fraction
-        if groups is not None:
-            within = np.asarray(groups)[used]
-            self._check_set_aside(len(np.unique(within)), "group")
-            splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
-            parts = next(splitter.split(used, groups=within))
-            return tuple(used[part] for part in parts)
-        self._check_set_aside(len(used), "row")
-        is_classes = encoded.ndim == 1
-        if is_classes:
-            self._check_stratified(encoded[used], codec)
-        return tuple(
-            train_test_split(
-                used,
-                test_size=share,
-                random_state=seed,
-                stratify=encoded[used] if is_classes else None,
-            )
-        )
-
-    def _check_set_aside(self, n, kind):
-        if n < 2 or math.ceil(self.validation_fraction * n) == n:
-            raise ValueError(
-                f"{type(self).__name__}: early_stopping sets {kind}s aside "
-                f"(validation_fraction={self.validation_fraction}), and of {n} "
-                f"{kind}{'s' * (n != 1)} none would be left to train on. Give more, or "
-                "set early_stopping=False."
-            )
-
-    def _check_stratified(self, encoded, codec):
-        """Refuse rows of which no part has every class."""
-        counts = np.bincount(encoded, minlength=len(codec.classes))
-        rare = [plain(c) for c in codec.classes[counts == 1]]
-        if rare:
-            raise ValueError(
-                f"{type(self).__name__}: early_stopping sets rows of each class "
-                f"aside, and {shorten(rare)} have one row only. Give them more "
-                "rows, or set early_stopping=False."
-            )
-        n_rows, n_classes = len(encoded), np.count_nonzero(counts)
-        n_aside = math.ceil(self.validation_fraction * n_rows)
-        if min(n_aside, n_rows - n_aside) < n_classes:
-            # Each class has two rows or more, so that half of them is enough.
-            share = n_classes / n_rows
-            if n_aside < n_classes:
-                advice = f"{math.ceil(1000 * share) / 1000:.3g} or more"
-            else:
-                advice = f"{math.floor(1000 * (1 - share)) / 1000:.3g} or less"
-            raise ValueError(
-                f"{type(self).__name__}: early_stopping sets rows of each class "
-                f"aside. With validation_fraction={self.validation_fraction}, of "
-                f"{n_rows} rows {n_aside} are set aside and {n_rows - n_aside} "
-                f"trained on, and there are {n_classes} classes. Set it to {advice}, "
-                "or set early_stopping=False."
-            )
-
-    def _row_weights(self, sample_weight, n_rows):
-        """Return a weight for each row."""
-        if sample_weight is None:
-            return np.ones(n_rows)
-        name = type(self).__name__
-        weight = check_rows(np.asarray(sample_weight), n_rows, "sample_weight", name)
-        weight = np.array(weight, np.float64)
-        if weight.ndim != 1 or not np.isfinite(weight).all() or (weight < 0).any():
-            raise ValueError(
-                f"{type(self).__name__}: sample_weight must be one finite number >= 0 "
-                f"a row; got an array of shape {weight.shape}."
-            )
-        return weight
-
-    def _rows_by_domain(self, weight, sample_domain):
-        """Return the source rows, and the target rows (None if they take no part)."""
-        is_source = self._is_source(sample_domain, len(weight))
-        source = np.flatnonzero((weight > 0) & is_source)
-        target = np.flatnonzero((weight > 0) & ~is_source)
-        needs = self._why_target_rows()
-        if needs is None:
-            if len(source) == 0:
-                raise ValueError(
-                    f"{type(self).__name__}: no row is left to train on: every one has "
-                    "a sample_weight of zero or a negative sample_domain."
-                )
-            return source, None
-        if len(source) == 0 or len(target) == 0:
-            missing = " (it was not passed)" if sample_domain is None else ""
-            raise ValueError(
-                f"{type(self).__name__}: {needs} needs rows of both domains, which "
-                f"sample_domain{missing} tells apart: >= 0 for source rows, whose y is "
-                f"read, and < 0 for target rows, whose y is not. Got {len(source)} "
-                f"source and {len(target)} target rows with a sample_weight above 0."
-            )
-        return source, target
-
-    def _is_source(self, sample_domain, n_rows):
-        if sample_domain is None:
-            return np.ones(n_rows, bool)
-        return check_sample_domain(sample_domain, n_rows, type(self).__name__) >= 0
-
-    def _labelled(self, y, used, n_rows):
-        """Return `y` of the rows that are used; that of the others is never read.
-
-        Theirs may be None, NaN or of another kind.
-        """
-        y = read_labels(y, n_rows, type(self).__name__, rows=used)
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = y[:, 0]
-            if is_classifier(self):
-                warnings.warn(
-                    "A column-vector y was passed when a 1d array was expected by "
-                    f"{type(self).__name__}.",
-                    DataConversionWarning,
-                    stacklevel=4,
-                )
-        return y
+        return Views(views, bad, first)
 
 
 class _Selected:
@@ -221,3 +140,271 @@ class _Selected:
 
     def __getitem__(self, row):
         return self.rows[self.positions[row]]
+
+
+def without(used, bad, column, caller, kind="rows"):
+    """Return rows without the bad ones, and say which these are.
+
+    Raises
+    ------
+    ValueError
+        If none is left.
+    """
+    bad = sorted(bad & set(used.tolist()))
+    if not bad:
+        return used
+    names = ", ".join(column.describe(row) for row in bad[:5])
+    warnings.warn(
+        f"{caller} leaves {len(bad)} of {len(used)} {kind} out, which "
+        f"are missing or cannot be read: {names}{', ...' if bad[5:] else ''}.",
+        UserWarning,
+        stacklevel=4,
+    )
+    left = np.setdiff1d(used, bad)
+    if len(left) == 0:
+        raise ValueError(f"{caller}: none of the {len(used)} {kind} can be used.")
+    return left
+
+
+def row_weights(sample_weight, n_rows, caller, name="sample_weight"):
+    """Return a weight for each row."""
+    if sample_weight is None:
+        return np.ones(n_rows)
+    weight = check_rows(np.asarray(sample_weight), n_rows, name, caller)
+    weight = np.array(weight, np.float64)
+    if weight.ndim != 1 or not np.isfinite(weight).all() or (weight < 0).any():
+        raise ValueError(
+            f"{caller}: {name} must be one finite number >= 0 per row; got an array "
+            f"of shape {weight.shape}."
+        )
+    return weight
+
+
+def rows_by_domain(weight, sample_domain, needs, caller):
+    """Return the source rows, and the target rows (None if they take no part).
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n_rows,)
+        Rows of weight 0 take no part.
+    sample_domain : array-like or None
+    needs : str or None
+        The parameter that needs rows of a target domain.
+    caller : str
+    """
+    is_source = np.ones(len(weight), bool)
+    if sample_domain is not None:
+        is_source = check_sample_domain(sample_domain, len(weight), caller) >= 0
+    source = np.flatnonzero((weight > 0) & is_source)
+    target = np.flatnonzero((weight > 0) & ~is_source)
+    if needs is None:
+        if len(source) == 0:
+            raise ValueError(
+                f"{caller}: no row is left to train on: every one has "
+                "a sample_weight of zero or a negative sample_domain."
+            )
+        return source, None
+    if len(source) == 0 or len(target) == 0:
+        missing = " (it was not passed)" if sample_domain is None else ""
+        raise ValueError(
+            f"{caller}: {needs} needs rows of both domains, which "
+            f"sample_domain{missing} tells apart: >= 0 for source rows, whose y is "
+            f"read, and < 0 for target rows, whose y is not. Got {len(source)} "
+            f"source and {len(target)} target rows with a sample_weight above 0."
+        )
+    return source, target
+
+
+def labelled(y, used, n_rows, caller, *, warns=False):
+    """Return `y` of the rows that are used; that of the others is never read.
+
+    Theirs may be None, NaN or of another kind.
+    """
+    y = read_labels(y, n_rows, caller, rows=used)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+        if warns:
+            warnings.warn(
+                f"A column-vector y was passed when a 1d array was expected by "
+                f"{caller}.",
+                DataConversionWarning,
+                stacklevel=5,
+            )
+    return y
+
+
+def watched_column(read, watched, codec, caller):
+    """Return column, targets, weights and rows of a validation set; None without one.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(X)`` returns a `Column`.
+    watched : (X, y, sample_weight)
+        The set, as `fit` got it.
+    codec : ClassCodec or NumberCodec
+    caller : str
+    """
+    X, y, sample_weight = watched
+    if X is None:
+        if y is not None or sample_weight is not None:
+            raise ValueError(
+                f"{caller}: y_val and sample_weight_val need X_val, the rows that they "
+                "belong to."
+            )
+        return None
+    column = read(X)
+    n_rows = len(column.cells)
+    if y is None:
+        raise ValueError(f"{caller}: X_val needs y_val, the targets of its rows.")
+    weight = row_weights(sample_weight, n_rows, caller, "sample_weight_val")
+    used = np.flatnonzero(weight > 0)
+    if len(used) == 0:
+        raise ValueError(f"{caller}: X_val has no row with a weight above 0.")
+    known = codec.encode(labelled(y, used, n_rows, caller))
+    encoded = np.zeros((n_rows, *known.shape[1:]), known.dtype)
+    encoded[used] = known
+    return column, encoded, weight, used
+
+
+def watched_part(reading, valid, caller):
+    """Return the rows of a validation set that can be read.
+
+    Parameters
+    ----------
+    reading : Reading
+    valid : tuple
+        From `watched_column`.
+    caller : str
+    """
+    column, encoded, weight, used = valid
+    found = reading.views(column, used, is_first_only=True)
+    used = without(used, found.bad, column, caller, "rows of X_val")
+    return Part(found.views, encoded, weight, used)
+
+
+def split(used, encoded, first, groups, codec, share, seed, caller):
+    """Return the rows to train on, and those that early stopping watches.
+
+    Rows of the same content stay together, and so do rows of a group.
+
+    Parameters
+    ----------
+    used : ndarray of int
+        Rows to be split.
+    encoded, first : ndarray of shape (n_rows,)
+        Targets, and `Views.first`.
+    groups : ndarray of shape (n_rows,) or None
+    codec : ClassCodec or NumberCodec
+    share : float or splitter
+        `EarlyStopping.validation_fraction`.
+    seed : int
+    caller : str
+    """
+    if hasattr(share, "split"):
+        return _split_by(share, used, encoded, groups, caller)
+    from sklearn.model_selection import GroupShuffleSplit, train_test_split
+
+    if groups is not None:
+        within = _together(groups[used], first[used])
+        _check_set_aside(len(np.unique(within)), "group", share, caller)
+        splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
+        parts = next(splitter.split(used, groups=within))
+        return tuple(used[part] for part in parts)
+    distinct = used[np.unique(first[used], return_index=True)[1]]
+    distinct.sort()
+    _check_set_aside(len(distinct), "row", share, caller)
+    is_classes = encoded.ndim == 1
+    if is_classes:
+        _check_stratified(encoded[distinct], codec, share, caller)
+    parts = train_test_split(
+        distinct,
+        test_size=share,
+        random_state=seed,
+        stratify=encoded[distinct] if is_classes else None,
+    )
+    if len(distinct) == len(used):
+        return tuple(parts)
+    is_aside = np.isin(first[used], first[parts[1]])
+    return used[~is_aside], used[is_aside]
+
+
+def _together(groups, first):
+    """Return a number for each row; rows that share a group or a content share it."""
+    _, group = np.unique(groups, return_inverse=True)
+    _, content = np.unique(first, return_inverse=True)
+    n_groups = group.max() + 1
+    size = n_groups + content.max() + 1
+    graph = coo_array(
+        (np.ones(len(group)), (group, n_groups + content)), shape=(size, size)
+    )
+    return connected_components(graph, directed=False)[1][group]
+
+
+def _split_by(splitter, used, encoded, groups, caller):
+    """Return the first split of a splitter of scikit-learn's, of rows that are used."""
+    y = encoded if encoded.ndim == 1 or encoded.shape[1] > 1 else encoded[:, 0]
+    found = next(iter(splitter.split(np.zeros((len(y), 1)), y, groups)), None)
+    empty = np.empty(0, int)
+    parts = [np.intersect1d(part, used) for part in found or (empty, empty)]
+    if not all(len(part) for part in parts):
+        raise ValueError(
+            f"{caller}: the first split of early_stopping__validation_fraction="
+            f"{splitter!r} has {len(parts[0])} rows to train on and {len(parts[1])} "
+            "rows to watch, of those that can be used; expected some of both."
+        )
+    return tuple(parts)
+
+
+def _check_set_aside(n, kind, share, caller):
+    if n < 2 or math.ceil(share * n) == n:
+        raise ValueError(
+            f"{caller}: early_stopping sets {kind}s aside "
+            f"(validation_fraction={share}), and of {n} different "
+            f"{kind}{'s' * (n != 1)} none would be left to train on. Give more, or "
+            "set early_stopping=False."
+        )
+
+
+def _check_stratified(encoded, codec, share, caller):
+    """Refuse rows of which no part has every class."""
+    counts = np.bincount(encoded, minlength=len(codec.classes))
+    rare = [plain(c) for c in codec.classes[counts == 1]]
+    if rare:
+        raise ValueError(
+            f"{caller}: early_stopping sets rows of each class "
+            f"aside, and {shorten(rare)} have one row only. Give them more "
+            "rows, or set early_stopping=False."
+        )
+    n_rows, n_classes = len(encoded), np.count_nonzero(counts)
+    n_aside = math.ceil(share * n_rows)
+    if min(n_aside, n_rows - n_aside) >= n_classes:
+        return
+    # Each class has two rows or more, so that half of them is enough.
+    needed = n_classes / n_rows
+    if n_aside < n_classes:
+        advice = f"{math.ceil(1000 * needed) / 1000:.3g} or more"
+    else:
+        advice = f"{math.floor(1000 * (1 - needed)) / 1000:.3g} or less"
+    raise ValueError(
+        f"{caller}: early_stopping sets rows of each class "
+        f"aside. With validation_fraction={share}, of "
+        f"{n_rows} rows {n_aside} are set aside and {n_rows - n_aside} "
+        f"trained on, and there are {n_classes} classes. Set "
+        f"early_stopping__validation_fraction to {advice}, or set "
+        "early_stopping=False."
+    )
+
+
+def check_classes_left(codec, encoded, rows, what, caller):
+    """Refuse a class that nothing would be learned of."""
+    if codec.task != "classes":
+        return
+    counts = np.bincount(encoded[rows], minlength=codec.n_outputs)
+    lost = [plain(label) for label in codec.classes[counts == 0]]
+    if lost:
+        raise ValueError(
+            f"{caller}: no row of the class{'es' if len(lost) > 1 else ''} "
+            f"{shorten(lost)} {what}, of which nothing could be learned. Repair such "
+            "rows, or leave out the class."
+        )

@@ -9,9 +9,21 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
 SCALES = (1.0, 100.0)  # that cosines of prototypes may get
+START_SCALE = 30.0  # and at most at the start of a training, which has to learn of them
 
 
-def start_from_probe(head, features, targets, weights, *, task, C, is_again=False):
+def start_from_probe(
+    head,
+    features,
+    targets,
+    weights,
+    *,
+    task,
+    C,
+    label_weights=None,
+    best_constants=None,
+    is_again=False,
+):
     """Set a linear head to what a linear model learns on the features.
 
     Fine-tuning that starts there distorts the features less than one that starts from
@@ -29,6 +41,11 @@ def start_from_probe(head, features, targets, weights, *, task, C, is_again=Fals
     task : {"classes", "labels", "numbers"}
     C : float
         Inverse strength of the penalty.
+    label_weights : ndarray of shape (2, n_labels), default=None
+        Weights of rows without a label and with it.
+    best_constants : callable, default=None
+        ``best_constants(residuals, weights)`` says what a loss adds to a model of the
+        mean.
     is_again : bool, default=False
         Ignored: a linear model is fitted alike before and after a training.
 
@@ -51,17 +68,22 @@ def start_from_probe(head, features, targets, weights, *, task, C, is_again=Fals
             rows[present], shift[present] = coef, intercept
             coef, intercept = rows, shift
     elif task == "labels":
-        fits = [_binary(scaled, column, weights, C) for column in targets.T]
+        fits = []
+        for i, column in enumerate(targets.T):
+            both = weights
+            if label_weights is not None:
+                both = weights * label_weights[column.astype(int), i]
+            fits.append(_binary(scaled, column, both, C))
         coef, intercept = (np.stack(part) for part in zip(*fits, strict=True))
     else:
         ridge = Ridge(alpha=1 / C).fit(scaled, targets, sample_weight=weights)
         coef = np.atleast_2d(ridge.coef_)
         intercept = np.atleast_1d(ridge.intercept_)
-    import torch
-
-    with torch.no_grad():
-        head[-1].weight.copy_(torch.from_numpy(coef))
-        head[-1].bias.copy_(torch.from_numpy(intercept))
+        if best_constants is not None:
+            shift = best_constants(targets - scaled @ coef.T - intercept, weights)
+            intercept = intercept if shift is None else intercept + shift
+    _copy(head[-1].weight, coef)
+    _copy(head[-1].bias, intercept)
 
 
 def standardize(head, features, weights):
@@ -70,11 +92,8 @@ def standardize(head, features, weights):
     features -= mean
     variance = np.vdot(features, features) / features.size - features.mean() ** 2
     scale = np.sqrt(max(variance, 0.0)) or 1.0
-    import torch
-
-    with torch.no_grad():
-        head[0].mean.copy_(torch.from_numpy(mean))
-        head[0].scale.fill_(float(scale))
+    _copy(head[0].mean, mean)
+    _copy(head[0].scale, np.array(float(scale)))
     features /= scale
     return features
 
@@ -105,17 +124,62 @@ def set_prototypes(head, features, targets, weights, *, is_again=False, **probe)
     Y. Wang et al., "SimpleShot: Revisiting Nearest-Neighbor Classification for Few-Shot
     Learning", 2019, https://arxiv.org/abs/1911.04623
     """
-    unit = _unit(standardize(head, features, weights))
-    sums = np.zeros((len(head[-1].directions), features.shape[1]))
-    np.add.at(sums, targets, unit * weights[:, None])
-    directions = _unit(sums)
+    directions, scale = class_means(
+        standardize(head, features, weights),
+        targets,
+        weights,
+        len(head[-1].directions),
+        is_scaled=not is_again,
+    )
+    _copy(head[-1].directions, directions)
+    if scale is not None:
+        head[-1].scale.fill_(scale)
+
+
+def set_cosines(head, features, targets, weights, *, is_again=False, **probe):
+    """Set the directions of a cosine head, which are trained, to the class means.
+
+    Parameters
+    ----------
+    head : torch.nn.Sequential
+        From ``make_head("cosine", ...)``; changed in place.
+    features, targets, weights, is_again
+        As for `set_prototypes`.
+    **probe
+        Options of a linear model; means need none.
+    """
+    directions, scale = class_means(
+        standardize(head, features, weights), targets, weights, len(head[-1].weight)
+    )
+    _copy(head[-1].weight, directions)
+    if scale is not None:
+        _copy(head[-1].scale, np.array(min(scale, START_SCALE)))
+
+
+def _copy(tensor, array):
     import torch
 
     with torch.no_grad():
-        head[-1].directions.copy_(torch.from_numpy(directions))
+        tensor.copy_(torch.from_numpy(array))
+
+
+def class_means(features, targets, weights, n_classes, *, is_scaled=True):
+    """Return the directions of class means, and the best scale of cosines to them.
+
+    Returns
+    -------
+    directions : ndarray of shape (n_classes, n_features)
+        Of length 1; 0 for a class without rows.
+    scale : float or None
+        None where every row is the only one of its class, or without `is_scaled`.
+    """
+    unit = _unit(features)
+    sums = np.zeros((n_classes, features.shape[1]))
+    np.add.at(sums, targets, unit * weights[:, None])
+    directions = _unit(sums)
     is_alone = np.bincount(targets, minlength=len(sums))[targets] == 1
-    if is_again or is_alone.all():
-        return
+    if not is_scaled or is_alone.all():
+        return directions, None
     rows, own = unit[~is_alone], targets[~is_alone]
     cosines = rows @ directions.T
     without = _unit(sums[own] - rows * weights[~is_alone, None])
@@ -127,7 +191,7 @@ def set_prototypes(head, features, targets, weights, *, is_again=False, **probe)
         return np.average(wrong, weights=weights[~is_alone])
 
     best = minimize_scalar(loss, bounds=SCALES, method="bounded")
-    head[-1].scale.fill_(float(best.x))
+    return directions, float(best.x)
 
 
 def _unit(vectors):

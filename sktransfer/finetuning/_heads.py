@@ -6,7 +6,7 @@ The table is read by parameter constraints, so that this file loads no torch.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ._head_start import set_prototypes, start_from_probe
+from ._head_start import set_cosines, set_prototypes, start_from_probe
 
 
 def linear(n_features, n_outputs):
@@ -55,12 +55,21 @@ class HeadSpec(NamedTuple):
         False for one that is fitted before the blocks are trained, and again after.
     needs_classes : bool, default=False
         True if it needs one class per row.
+    fits_classes_only : bool, default=False
+        True if `fit` does: for other targets the head starts at random.
     """
 
     make: Callable[[int, int], Any]
     fit: Callable[..., None] | None = None
     is_trained: bool = True
     needs_classes: bool = False
+    fits_classes_only: bool = False
+
+    def can_be_fitted(self, task: str) -> bool:
+        """Whether `fit` can set it for targets of a task."""
+        return self.fit is not None and (
+            task == "classes" or not (self.needs_classes or self.fits_classes_only)
+        )
 
 
 # The one place that names them: constraints, checks and messages read it, and
@@ -68,7 +77,7 @@ class HeadSpec(NamedTuple):
 HEADS = {
     "linear": HeadSpec(linear, fit=start_from_probe),
     "mlp": HeadSpec(mlp),
-    "cosine": HeadSpec(cosine),
+    "cosine": HeadSpec(cosine, fit=set_cosines, fits_classes_only=True),
     "prototype": HeadSpec(
         prototype, fit=set_prototypes, is_trained=False, needs_classes=True
     ),
@@ -90,7 +99,7 @@ def make_head(kind, n_features, n_outputs, dropout):
     return head
 
 
-def starts_at(kind, head_init):
+def starts_at(kind, init, task):
     """Return where a head starts: at "probe", "random", or the "means" of classes.
 
     Raises
@@ -99,14 +108,14 @@ def starts_at(kind, head_init):
         If it cannot start there.
     """
     head = HEADS[kind]
-    can_start = head.fit is not None and head.is_trained
-    if head_init == "probe" and not can_start:
-        raise ValueError(
-            f"head_init='probe' starts from a linear model, and head={kind!r} "
-            "is none; use head_init='auto'."
-        )
     if not head.is_trained:
         return "means"
-    if head_init == "auto":
+    can_start = head.can_be_fitted(task)
+    if init == "probe" and not can_start:
+        raise ValueError(
+            f"head__init='probe' fits the head to the frozen features, and head="
+            f"{kind!r} cannot be fitted to this y; use head__init='auto'."
+        )
+    if init == "auto":
         return "probe" if can_start else "random"
-    return head_init
+    return init

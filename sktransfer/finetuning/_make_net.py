@@ -11,26 +11,18 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ..exceptions import NonFiniteLossError
 from ._batches import RowsLoader
-from ._callbacks import Bar, Clip, KeepLastGood, StopEarly, Unscale
+from ._callbacks import (
+    Bar,
+    Clip,
+    KeepLastGood,
+    Scores,
+    StopEarly,
+    Unscale,
+    has_stopped,
+)
 from ._net import FineTuneNet
-from ._optim import Schedule
-
-OWN_PARAMS = {
-    "batch_size",
-    "callbacks",
-    "criterion",
-    "device",
-    "iterator_train",
-    "iterator_train__shuffle",
-    "iterator_valid",
-    "lr",
-    "max_epochs",
-    "module",
-    "optimizer__lr",
-    "optimizer__weight_decay",
-    "train_split",
-    "verbose",
-}
+from ._optim import Schedule, optimizer_class
+from ._scored import name_of
 
 
 def make_net(
@@ -40,16 +32,17 @@ def make_net(
     dataset,
     valid,
     *,
+    optimizer,
+    lr_schedule,
+    stopping,
+    scoring,
+    codec,
     max_epochs,
     batch_size,
     lr,
-    lr_schedule,
-    gradient_clip_value,
-    n_iter_no_change,
     device,
     precision,
     callbacks,
-    net_params,
     verbose,
     probe=None,
     domain=None,
@@ -60,20 +53,13 @@ def make_net(
 ):
     """Return an initialised net, ready to train on a dataset.
 
-    `probe` is a state of the head that early stopping takes for the start. With a
-    `DomainLoss` as `domain` it is a `DomainNet`. `loader` makes the batches, and
-    with `n_batches` so many an epoch.
+    `stopping`, an `EarlyStopping` or None, watches `valid`; `probe` is a state of the
+    head that it takes for the start. With `BetweenDomains` as `domain` it is a
+    `DomainNet`. `loader` makes the batches, and with `n_batches` so many an epoch.
     """
-    taken = sorted(OWN_PARAMS & set(net_params or ()))
-    if taken:
-        raise ValueError(
-            f"net_params has {taken}, which the estimator sets from parameters of its "
-            "own, such as lr, weight_decay, max_epochs, batch_size, callbacks, "
-            "objective and early_stopping. Set those, and leave these out."
-        )
     own = [("unscale", Unscale()), ("keep_last_good", KeepLastGood())]
-    if gradient_clip_value is not None:
-        own.append(("gradient_clipping", Clip(gradient_clip_value)))
+    if optimizer.gradient_clip_value is not None:
+        own.append(("gradient_clipping", Clip(optimizer.gradient_clip_value)))
     n_steps = max_epochs * (n_batches or len(loader(dataset, batch_size)))
     if lr_schedule != "constant":
         schedule = Schedule(lr_schedule, n_steps)
@@ -83,12 +69,19 @@ def make_net(
                 LRScheduler(LambdaLR, lr_lambda=schedule, step_every="batch"),
             )
         )
-    if valid is not None:
-        own.append(("early_stopping", StopEarly(n_iter_no_change, probe)))
+    scores = Scores(scoring, codec) if scoring else None
+    if scores is not None:
+        own.append(("scores", scores))
+    if valid is not None and stopping is not None:
+        watched = {}
+        if stopping.monitor != "loss":
+            watched = {"scores": scores, "metric": name_of(stopping.monitor)}
+        own.append(("early_stopping", StopEarly(stopping.patience, probe, **watched)))
     if verbose and sys.stderr is not None:  # None: pythonw has no console
         own.append(("bar", Bar(n_steps, max_epochs)))
     options = {
-        "optimizer": torch.optim.AdamW,
+        "optimizer": optimizer_class(optimizer),
+        "codec": codec,
         "max_epochs": max_epochs,
         "batch_size": batch_size,
         "lr": lr,
@@ -101,6 +94,8 @@ def make_net(
         "device": str(device),
         "verbose": 0,
     }
+    for key, value in (optimizer.params or {}).items():
+        options[f"optimizer__{key}"] = value
     if n_batches is not None:
         options["iterator_train__n_batches"] = n_batches
     net = FineTuneNet
@@ -125,18 +120,19 @@ def make_net(
         loss,
         parameter_groups=groups,
         precision=precision,
-        **options | (net_params or {}),
+        **options,
     )
     return net.initialize()
 
 
-def idle_net(module, loss, *, device, precision, history):
+def idle_net(module, loss, *, codec, device, precision, history):
     """Return an initialised net around a trained module, to predict with.
 
     Parameters
     ----------
     module : Trained
-    loss : Loss
+    loss : RowLoss
+    codec : ClassCodec or NumberCodec
     device : torch.device
     precision : str
     history : list of dict
@@ -145,6 +141,7 @@ def idle_net(module, loss, *, device, precision, history):
     net = FineTuneNet(
         module.to(device),
         loss,
+        codec=codec,
         precision=precision,
         optimizer=torch.optim.AdamW,
         train_split=None,
@@ -158,7 +155,7 @@ def idle_net(module, loss, *, device, precision, history):
     return net
 
 
-def train(net, dataset, max_epochs, name):
+def train_net(net, dataset, max_epochs, name):
     """Train for some epochs; return how many were whole.
 
     A loss that is not finite and a KeyboardInterrupt end the training with a warning
@@ -177,7 +174,7 @@ def train(net, dataset, max_epochs, name):
         net.fit_loop(dataset, None, epochs=max_epochs)
     except (KeyboardInterrupt, NonFiniteLossError) as err:
         # skorch's early stopping raises KeyboardInterrupt too.
-        if early is None or early.misses_ < early.patience:
+        if not any(map(has_stopped, callbacks.values())):
             error = err
             if keeper.weights_ is not None:
                 net.module_.load_state_dict(keeper.weights_)

@@ -1,68 +1,43 @@
 """The skorch net that trains: its loss and its steps."""
 
+import numpy as np
 import skorch
 import torch
+from sklearn.metrics import accuracy_score, r2_score
 from skorch.utils import to_tensor
-from torch import nn
-from torch.nn import functional
 
 from .._utils.devices import autocast
 from .._utils.names import on_disk
 from ..exceptions import NonFiniteLossError
+from ._batches import SAMPLE_WEIGHT
 from ._callbacks import OWN_CALLBACKS
-
-
-@on_disk
-class Loss(nn.Module):
-    """The mean of the rows' losses, each times its weight.
-
-    Parameters
-    ----------
-    task : {"classes", "labels", "numbers"}
-    label_smoothing : float
-    """
-
-    def __init__(self, task, label_smoothing=0.0):
-        super().__init__()
-        self.task, self.label_smoothing = task, label_smoothing
-
-    def forward(self, outputs, y):
-        """Return the loss of a batch."""
-        return self.of_rows(outputs, y).mean()
-
-    def of_rows(self, outputs, y):
-        """Return the loss of each row, times its weight."""
-        y, weight = y
-        if self.task == "classes":
-            losses = functional.cross_entropy(
-                outputs,
-                y,
-                reduction="none",
-                label_smoothing=self.label_smoothing,
-            )
-        elif self.task == "labels":
-            smooth = y * (1 - self.label_smoothing) + self.label_smoothing / 2
-            losses = functional.binary_cross_entropy_with_logits(
-                outputs, smooth, reduction="none"
-            ).mean(1)
-        else:
-            losses = functional.mse_loss(outputs, y, reduction="none").mean(1)
-        return losses * weight
 
 
 @on_disk
 class FineTuneNet(skorch.NeuralNet):
     """A skorch net with parameter groups, mixed precision, and halved batches.
 
+    Batches are inputs with the weights of the rows, and targets. To skorch's scoring
+    callbacks it is a classifier of class numbers, or a regressor of scaled numbers.
+
     Parameters
     ----------
+    codec : ClassCodec or NumberCodec, default=None
     parameter_groups : list of dict, default=None
         What the optimizer gets.
     precision : {"float32", "bfloat16", "float16"}, default="float32"
     """
 
-    def __init__(self, *args, parameter_groups=None, precision="float32", **kwargs):
+    def __init__(
+        self,
+        *args,
+        codec=None,
+        parameter_groups=None,
+        precision="float32",
+        **kwargs,
+    ):
         super().__init__(*args, **kwargs)
+        self.codec = codec
         self.parameter_groups = parameter_groups
         self.precision = precision
 
@@ -83,6 +58,7 @@ class FineTuneNet(skorch.NeuralNet):
 
     def infer(self, x, **fit_params):
         """Run the module at the given precision."""
+        x = {key: value for key, value in x.items() if key != SAMPLE_WEIGHT}
         device = torch.device(self.device)
         if device.type == "cuda":
             pinned = {k: v if v.is_cuda else v.pin_memory() for k, v in x.items()}
@@ -97,13 +73,13 @@ class FineTuneNet(skorch.NeuralNet):
         try:
             return self._backward(inputs, y, 1.0)
         except torch.OutOfMemoryError:
-            n_rows = len(y[1])
+            n_rows = len(y)
             if n_rows == 1:
                 raise
         self._zero_grad_optimizer()
         torch.cuda.empty_cache()
         steps = [
-            self._backward(part, part_y, len(part_y[1]) / n_rows)
+            self._backward(part, part_y, len(part_y) / n_rows)
             for part, part_y in self._halves(inputs, y)
         ]
         return {
@@ -112,8 +88,8 @@ class FineTuneNet(skorch.NeuralNet):
         }
 
     def _halves(self, inputs, y):
-        for part in self._half_slices(len(y[1])):
-            yield {k: v[part] for k, v in inputs.items()}, [t[part] for t in y]
+        for part in self._half_slices(len(y)):
+            yield {k: v[part] for k, v in inputs.items()}, y[part]
 
     def _half_slices(self, n_rows):
         half = -(-n_rows // 2)
@@ -140,8 +116,47 @@ class FineTuneNet(skorch.NeuralNet):
         self.scaler.update()
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
-        """Return the loss; targets come with weights."""
-        return self.criterion_(y_pred, to_tensor(tuple(y_true), device=self.device))
+        """Return the loss of the rows with targets, which stand first in a batch."""
+        weight = X[SAMPLE_WEIGHT][: len(y_true)]
+        y, weight = to_tensor((y_true, weight), device=self.device)
+        return self.criterion_(y_pred, y, weight)
+
+    # -- what scorers ask for ----------------------------------------------------------
+
+    @property
+    def classes_(self):
+        """Class numbers."""
+        return np.arange(self.codec.n_outputs)
+
+    def forward_iter(self, X, training=False, device="cpu"):
+        """Yield the outputs of a dataset by batches, or those of one batch."""
+        if isinstance(X, dict):
+            yield self.evaluation_step((X, None), training=training).to(device)
+        else:
+            yield from super().forward_iter(X, training=training, device=device)
+
+    def _outputs(self, X):
+        return np.concatenate([out.float().cpu() for out in self.forward_iter(X)])
+
+    def predict_proba(self, X):
+        """Return probabilities; numbers are what they are."""
+        return self.codec.proba(self._outputs(X))
+
+    def predict(self, X):
+        """Return class numbers, indicators of labels, or scaled numbers."""
+        return self.codec.choose(self._outputs(X))
+
+    def score(self, X, y):
+        """Return the accuracy, or R2 of numbers."""
+        score = r2_score if self.codec.task == "numbers" else accuracy_score
+        return score(y, self.predict(X))
+
+    def __sklearn_tags__(self):
+        """Say whether it is a classifier or a regressor."""
+        tags = super().__sklearn_tags__()
+        is_numbers = self.codec is not None and self.codec.task == "numbers"
+        tags.estimator_type = "regressor" if is_numbers else "classifier"
+        return tags
 
     def __getstate__(self):
         """Leave out what only training needs, above all the rows that were set aside.

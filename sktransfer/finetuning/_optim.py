@@ -8,11 +8,11 @@ WARMUP = {"cosine": 0.1, "one-cycle": 0.3}  # share of all steps
 
 
 def parameter_groups(
-    module, *, lr, backbone_lr_scale, layer_decay, weight_decay, domain=None
+    module, *, lr, backbone_lr_scale, layer_decay, weight_decay, loss=None, domain=None
 ):
     """Return the optimizer's groups.
 
-    The head and a `DomainLoss` learn with `lr`, the last block with
+    The head and whatever a loss learns learn with `lr`, the last block with
     ``lr * backbone_lr_scale``, and each block before it with `layer_decay` times the
     rate of the one behind it. Biases and norms are not decayed.
 
@@ -22,8 +22,9 @@ def parameter_groups(
         In the optimizer's form, with the name of each.
     """
     parts = [("head", module.head, lr)]
-    if domain is not None:
-        parts.append(("domain", domain, lr))
+    for name, part in (("loss", loss), ("domain", domain)):
+        if part is not None:
+            parts.append((name, part, lr))
     # The head starts new (or at a linear model) and learns fastest. What was pretrained
     # learns the slower the earlier it stands: early blocks are the most general, and
     # their error is multiplied by all that follows.
@@ -53,6 +54,59 @@ def parameter_groups(
                     }
                 )
     return groups
+
+
+def optimizer_class(optimizer):
+    """Return the class of torch's that makes the steps.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    import torch
+
+    kind = torch.optim.AdamW if optimizer.kind == "adamw" else optimizer.kind
+    if not (isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer)):
+        raise ValueError(
+            f"optimizer={kind!r} is no optimizer; expected 'adamw' or a subclass of "
+            "torch.optim.Optimizer, with its arguments in optimizer__params."
+        )
+    taken = sorted({"lr", "weight_decay"} & set(optimizer.params or ()))
+    if taken:
+        raise ValueError(
+            f"optimizer__params has {taken}, which the estimator sets from lr and "
+            "optimizer__weight_decay. Set those, and leave these out."
+        )
+    return kind
+
+
+def continue_from(optimizer, state):
+    """Give an optimizer the moments of another one, if it has the same parameters.
+
+    Rates and decay stay its own: they are parameters, which may have changed.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        Changed in place.
+    state : dict
+        From ``state_dict`` of the other one.
+    """
+    own = optimizer.state_dict()
+    sizes = [
+        [len(group["params"]) for group in groups["param_groups"]]
+        for groups in (own, state)
+    ]
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    fits = sizes[0] == sizes[1] and all(
+        value.shape == parameters[i].shape
+        for i, values in state["state"].items()
+        for value in values.values()
+        if getattr(value, "ndim", 0)
+    )
+    if fits:
+        optimizer.load_state_dict(own | {"state": state["state"]})
 
 
 @on_disk

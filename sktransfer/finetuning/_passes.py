@@ -8,7 +8,10 @@ READ_AHEAD, READ_AHEAD_BYTES = 1024, 2**26  # of texts that are put in order of 
 
 def at_random(plan, rows):
     """Yield the inputs of rows in a random order: a batch stands for all of them."""
-    view, order = plan.views[0], np.random.default_rng(plan.seed).permutation(rows)
+    view, order = (
+        plan.train.views[0],
+        np.random.default_rng(plan.seed).permutation(rows),
+    )
     for part in np.array_split(order, -(-len(order) // PREDICT_BATCH)):
         yield _inputs(plan.request, [view[row] for row in part])
 

@@ -58,11 +58,13 @@ def rebuild_net(estimator, backbone, record, tensors, device):
     ValueError
         If the tensors do not fit.
     """
+    import torch
+
     from .._utils.devices import own_arithmetic, seeded
     from ..backbones._pooling import POOLING_CHOICES
     from ._heads import HEADS, make_head
     from ._make_net import idle_net
-    from ._net import Loss
+    from ._row_losses import RowLoss
     from ._trained import BATCH_NORMS, Trained
 
     if record["head"] not in HEADS or record["batch_norm"] not in BATCH_NORMS:
@@ -89,11 +91,11 @@ def rebuild_net(estimator, backbone, record, tensors, device):
         module.load_state_dict(tensors)
     except RuntimeError as err:
         raise ValueError(f"the tensors do not fit the network: {err}") from err
-    loss = Loss(estimator._codec.task, getattr(estimator, "label_smoothing", 0.0))
     module.eval()
     return idle_net(
         module,
-        loss,
+        RowLoss(torch.nn.Identity()),  # a call that goes on training makes its own
+        codec=estimator._codec,
         device=device,
         precision=record["precision"],
         history=copy.deepcopy(estimator.history_),

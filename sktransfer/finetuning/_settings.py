@@ -49,6 +49,8 @@ class Case(NamedTuple):
         Start of the head: a model of the frozen features, random weights, or the means
         of the classes, which are not trained.
     is_contrastive : bool
+    has_mean : bool
+        Whether the loss is least at a mean.
     """
 
     modality: str
@@ -57,17 +59,28 @@ class Case(NamedTuple):
     n_trained: int
     start: str
     is_contrastive: bool
+    has_mean: bool
 
 
 class Settings(NamedTuple):
-    """What a fit trains with: parameters of an estimator, without any "auto"."""
+    """Parameters that a fit trains with, without any "auto"."""
 
-    probe_C: float
+    C: float
     lr: float
     backbone_lr_scale: float
     max_epochs: int
     batch_size: int
     label_smoothing: float
+    average: bool
+
+
+# Names of parameters of an estimator, of which some are nested.
+PARAMETERS = {
+    "C": "head__C",
+    "backbone_lr_scale": "optimizer__backbone_lr_scale",
+    "label_smoothing": "loss__label_smoothing",
+    "average": "optimizer__average",
+}
 
 
 def settle(asked: dict[str, Any], case: Case) -> Settings:
@@ -91,7 +104,7 @@ def auto_freeze_depth(n_blocks: int) -> int:
     return n_blocks - max(1, math.ceil(TRAINED_SHARE * n_blocks))
 
 
-def _probe_C(case, found):
+def _C(case, found):
     if case.task == "numbers":
         return RIDGE_C[case.modality]
     if case.n_trained and not case.is_contrastive:
@@ -130,6 +143,10 @@ def _max_epochs(case, found):
     return max(epochs, math.ceil(NEW_HEAD_STEPS / n_steps))
 
 
+def _average(case, found):
+    return case.has_mean
+
+
 def _label_smoothing(case, found):
     if case.task != "classes" or case.is_contrastive or case.start == "means":
         return 0.0
@@ -138,7 +155,8 @@ def _label_smoothing(case, found):
 
 # In this order: the scale asks whether `lr` is "auto".
 CHOICES: dict[str, Callable[[Case, dict[str, Any]], Any]] = {
-    "probe_C": _probe_C,
+    "C": _C,
+    "average": _average,
     "label_smoothing": _label_smoothing,
     "backbone_lr_scale": _backbone_lr_scale,
     "lr": _lr,

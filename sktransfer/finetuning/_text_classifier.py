@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._extraction.estimator import TextColumn
@@ -10,6 +11,8 @@ from .._utils.types import RandomStateLike
 from .._utils.validation import StrOptions
 from ._base import POLICIES
 from ._base_estimators import BaseClassifier
+from ._losses import LossOptions
+from ._options import DomainLoss, EarlyStopping, Head, Optimizer
 
 if TYPE_CHECKING:
     from ..backbones._registry import BackboneLike
@@ -35,18 +38,17 @@ class TextClassifier(TextColumn, BaseClassifier):
         nothing. What is frozen runs once for each row.
     pooling : {"auto", "mean", "max", "cls", "last"}, default="auto"
         How activations become one vector; "auto" is the network's own.
-    head : {"linear", "mlp", "cosine", "prototype"}, default="linear"
-        Layers on top of the pooled vector. "prototype" is the nearest class mean by the
-        cosine of centred features [3]_, set before the blocks are trained and after.
-    head_init : {"auto", "probe", "random"}, default="auto"
-        "probe" sets a linear head to a logistic regression of the frozen
-        features before training [1]_; "auto" does so for a linear head.
-    probe_C : float or "auto", default="auto"
-        Inverse strength of that model's penalty, on standardised features. "auto" is
-        0.001 where blocks are trained, as a start that fits every row would leave them
-        nothing to learn, and 0.1 where none is.
-    dropout : float, default=0.0
-        Share of the pooled features that is dropped in training.
+    head : {"linear", "mlp", "cosine", "prototype"} or Head, default="linear"
+        Layers on top of the pooled vector, and their start: a linear head starts at a
+        logistic regression of the frozen features [1]_. A `Head` has more choices:
+        ``head__init``, ``head__C``, ``head__dropout``. "prototype" is the nearest class
+        mean by the cosine of centred features [3]_.
+    loss : {"log_loss", "focal", "contrastive"}, object or callable, default="log_loss"
+        Loss of labelled rows. Objects are `LogLoss`, `FocalLoss` and `ContrastiveLoss`,
+        whose parameters are ``loss__label_smoothing``, ``loss__gamma`` and so on.
+        "contrastive" trains the blocks to bring rows of a class together [4]_, then
+        fits the head. A callable, such as a torch module with ``reduction="none"``,
+        takes outputs and targets and returns one loss per row.
     max_length : int, default=None
         Tokens kept; None is the network's own limit.
     prompt : str, default=None
@@ -61,66 +63,49 @@ class TextClassifier(TextColumn, BaseClassifier):
         Learning rate of the head. "auto" is 0.0002, a quarter of it for prototypes and
         where no block is trained, 0.0003 in contrastive training, and 0.003 for a head
         that starts at random.
-    backbone_lr_scale : float or "auto", default="auto"
-        The last block learns with ``lr * backbone_lr_scale``. "auto" is 1; where `lr`
-        is "auto" and the head starts at random, it gives the block 0.0002.
-    layer_decay : float, default=1.0
-        Each block before it learns with that times the rate of the one behind.
-    weight_decay : float, default=0.01
-        AdamW's; not for biases and norms.
-    lr_schedule : {"cosine", "one-cycle", "constant"}, default="cosine"
-        Course of the learning rate; "cosine" warms up over a tenth of the steps.
-    gradient_clip_value : float or None, default=1.0
-        Greatest norm of the gradient.
+    optimizer : "adamw", Optimizer or class, default="adamw"
+        Steps of the training. An `Optimizer` has more choices, such as
+        ``optimizer__weight_decay``, ``optimizer__layer_decay`` and
+        ``optimizer__lr_schedule``; a class is one of torch.optim.
     batch_norm : {"eval", "frozen", "train", "target"}, default="eval"
         BatchNorm in the trained blocks: "eval" uses the network's own statistics and
         trains weight and bias, "frozen" trains neither, "train" uses and updates the
         statistics of the batches. "target" normalises each domain by its own batches
         and ends with the statistics of the target rows, for predictions there [2]_.
-    objective : {"log_loss", "contrastive"}, default="log_loss"
-        "contrastive" trains the blocks to bring rows of a class together [4]_, then
-        fits the head: a logistic regression (`probe_C`), or prototypes.
-    temperature : float, default=0.1
-        Divides the cosines of contrastive training; a lower one minds near rows more.
-    max_pairs : int, default=1000000
-        Pairs of rows that all of contrastive training may compare; beyond it, an epoch
-        takes a random part of the rows, at the least one batch. With few rows it has 5
-        batches, within this.
-    domain_loss : {"coral", "mmd", "dann", "cdan", "mcc"}, default=None
+    domain_loss : {"coral", "mmd", "dann", "cdan", "mcc"} or DomainLoss, default=None
         Loss added for rows without labels (a negative `sample_domain` in `fit`).
         "coral" brings the covariances of both domains' features together, "mmd" their
         distributions, "dann" makes them alike to a discriminator, "cdan" together with
         the predicted classes, and "mcc" makes predictions there less ambiguous. None
-        leaves such rows out.
-    domain_loss_weight : float, default=1.0
-        Its weight, which rises from 0 over the training.
+        leaves such rows out. The weight of a `DomainLoss` is ``domain_loss__weight``.
     max_epochs : int or "auto", default="auto"
         Passes over the training rows. "auto" is 4 and as many more as fit into 300
         rows, at most 12 more; none more for prototypes. Contrastive training has 4, and
         a head that starts at random and is trained alone takes 300 steps at least.
     batch_size : int, default=16
         Rows of a training step.
-    early_stopping : bool, default=False
-        Set rows aside (stratified; by `groups` where `fit` gets them), stop when their
-        loss no longer falls, and go back to the best epoch.
-    validation_fraction : float, default=0.1
-        Share of the rows that is set aside.
-    n_iter_no_change : int, default=5
-        Epochs without a lower loss before it stops.
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes in the loss.
-    label_smoothing : float or "auto", default="auto"
-        Share of a label that is spread over all classes. "auto" is 0.05 for one class
-        per row, without which the probabilities would be too sure, and 0 else.
+    early_stopping : bool or EarlyStopping, default=False
+        Set a tenth of the rows aside (by class, or by `groups` where `fit` gets them),
+        stop when their loss no longer falls, and go back to the best epoch; the start
+        counts as one. An `EarlyStopping` watches other rows or a metric, or waits
+        longer: ``early_stopping__monitor``, ``early_stopping__patience``.
+    scoring : str, callable or list of them, default=None
+        Metrics of scikit-learn that `history_` has for each epoch, as
+        ``train_accuracy`` and, where rows are set aside or `fit` gets `X_val`,
+        ``valid_accuracy``. Each row counts once, whatever its weight.
+    class_weight : dict, list of dict, "balanced" or None, default=None
+        Weights of the classes in the loss. "balanced" weighs a class by the inverse of
+        its rows, counted over all calls of `partial_fit`. For several labels per row a
+        dict has the weight of the rows that have the label, and "balanced" weighs the
+        rows with a label and without it alike.
     activation_dtype : {"float32", "float16"}, default="float32"
         Type of stored activations. float16 halves their size and is not exact.
     cache : "auto", str, Path, FeatureCache or None, default="auto"
         Store for activations between fits. "auto" is memory, and the folder of
         `set_cache_dir` if there is one; else a folder, or None for no store.
     callbacks : list of skorch callbacks, default=None
-        Used beside the estimator's own.
-    net_params : dict, default=None
-        Further parameters of the skorch net: ``{"optimizer": torch.optim.SGD}``.
+        Used beside the estimator's own. To skorch's scorers labels are class numbers,
+        and numbers are scaled.
     warm_start : bool, default=False
         Go on from the last fit instead of starting anew.
     device : str, default="auto"
@@ -196,37 +181,31 @@ class TextClassifier(TextColumn, BaseClassifier):
         *,
         freeze_depth: int | str = "auto",
         pooling: Literal["auto", "mean", "max", "cls", "last"] = "auto",
-        head: Literal["linear", "mlp", "cosine", "prototype"] = "linear",
-        head_init: Literal["auto", "probe", "random"] = "auto",
-        probe_C: float | Literal["auto"] = "auto",
-        dropout: float = 0.0,
+        head: Literal["linear", "mlp", "cosine", "prototype"] | Head = "linear",
+        loss: Literal["log_loss", "focal", "contrastive"]
+        | LossOptions
+        | Callable[..., Any] = "log_loss",
         max_length: int | None = None,
         prompt: str | None = None,
         prompt_name: str | None = None,
         missing: Literal["empty", "raise", "prior"] = "empty",
         lr: float | Literal["auto"] = "auto",
-        backbone_lr_scale: float | Literal["auto"] = "auto",
-        layer_decay: float = 1.0,
-        weight_decay: float = 0.01,
-        lr_schedule: Literal["cosine", "one-cycle", "constant"] = "cosine",
-        gradient_clip_value: float | None = 1.0,
+        optimizer: Literal["adamw"] | Optimizer | type = "adamw",
         batch_norm: Literal["eval", "frozen", "train", "target"] = "eval",
-        objective: Literal["log_loss", "contrastive"] = "log_loss",
-        temperature: float = 0.1,
-        max_pairs: int = 1_000_000,
-        domain_loss: Literal["coral", "mmd", "dann", "cdan", "mcc"] | None = None,
-        domain_loss_weight: float = 1.0,
+        domain_loss: Literal["coral", "mmd", "dann", "cdan", "mcc"]
+        | DomainLoss
+        | None = None,
         max_epochs: int | Literal["auto"] = "auto",
         batch_size: int = 16,
-        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
-        label_smoothing: float | Literal["auto"] = "auto",
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 5,
+        class_weight: dict[Any, float]
+        | list[dict[int, float]]
+        | Literal["balanced"]
+        | None = None,
+        early_stopping: bool | EarlyStopping = False,
+        scoring: str | Callable[..., Any] | list[Any] | None = None,
         activation_dtype: Literal["float32", "float16"] = "float32",
         cache: CacheLike = "auto",
         callbacks: list[Any] | None = None,
-        net_params: dict[str, Any] | None = None,
         warm_start: bool = False,
         device: str = "auto",
         precision: Literal["float32", "bfloat16", "float16"] = "float32",
@@ -237,36 +216,23 @@ class TextClassifier(TextColumn, BaseClassifier):
         self.freeze_depth = freeze_depth
         self.pooling = pooling
         self.head = head
-        self.head_init = head_init
-        self.probe_C = probe_C
-        self.dropout = dropout
+        self.loss = loss
         self.max_length = max_length
         self.prompt = prompt
         self.prompt_name = prompt_name
         self.missing = missing
         self.lr = lr
-        self.backbone_lr_scale = backbone_lr_scale
-        self.layer_decay = layer_decay
-        self.weight_decay = weight_decay
-        self.lr_schedule = lr_schedule
-        self.gradient_clip_value = gradient_clip_value
+        self.optimizer = optimizer
         self.batch_norm = batch_norm
-        self.objective = objective
-        self.temperature = temperature
-        self.max_pairs = max_pairs
         self.domain_loss = domain_loss
-        self.domain_loss_weight = domain_loss_weight
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.class_weight = class_weight
-        self.label_smoothing = label_smoothing
         self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
+        self.scoring = scoring
         self.activation_dtype = activation_dtype
         self.cache = cache
         self.callbacks = callbacks
-        self.net_params = net_params
         self.warm_start = warm_start
         self.device = device
         self.precision = precision

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._extraction.estimator import TextColumn
@@ -10,6 +11,8 @@ from .._utils.types import RandomStateLike
 from .._utils.validation import StrOptions
 from ._base import POLICIES
 from ._base_estimators import BaseRegressor
+from ._losses import LossOptions
+from ._options import DomainLoss, EarlyStopping, Head, Optimizer
 
 if TYPE_CHECKING:
     from ..backbones._registry import BackboneLike
@@ -35,16 +38,16 @@ class TextRegressor(TextColumn, BaseRegressor):
         nothing. What is frozen runs once for each row.
     pooling : {"auto", "mean", "max", "cls", "last"}, default="auto"
         How activations become one vector; "auto" is the network's own.
-    head : {"linear", "mlp", "cosine"}, default="linear"
-        Layers on top of the pooled vector.
-    head_init : {"auto", "probe", "random"}, default="auto"
-        "probe" sets a linear head to a ridge regression of the frozen
-        features before training [1]_; "auto" does so for a linear head.
-    probe_C : float or "auto", default="auto"
-        Inverse strength of that model's penalty, on standardised features. "auto" is
-        0.001.
-    dropout : float, default=0.0
-        Share of the pooled features that is dropped in training.
+    head : {"linear", "mlp", "cosine"} or Head, default="linear"
+        Layers on top of the pooled vector, and their start: a linear head starts at a
+        ridge regression of the frozen features [1]_. A `Head` has more choices:
+        ``head__init``, ``head__C``, ``head__dropout``.
+    loss : {"squared_error", "huber", "quantile"} or object, default="squared_error"
+        Loss of labelled rows. Objects are `SquaredErrorLoss`, `HuberLoss` and
+        `QuantileLoss`, whose parameters are ``loss__delta`` and ``loss__quantile``. A
+        callable, such as a torch module with ``reduction="none"``, takes outputs and
+        targets, which are scaled to mean 0 and standard deviation 1, and returns one
+        loss per row.
     max_length : int, default=None
         Tokens kept; None is the network's own limit.
     prompt : str, default=None
@@ -58,57 +61,43 @@ class TextRegressor(TextColumn, BaseRegressor):
     lr : float or "auto", default="auto"
         Learning rate of the head. "auto" is 0.0002, a quarter of it where no block is
         trained, and 0.003 for a head that starts at random.
-    backbone_lr_scale : float or "auto", default="auto"
-        The last block learns with ``lr * backbone_lr_scale``. "auto" is 1; where `lr`
-        is "auto" and the head starts at random, it gives the block 0.0002.
-    layer_decay : float, default=1.0
-        Each block before it learns with that times the rate of the one behind.
-    weight_decay : float, default=0.01
-        AdamW's; not for biases and norms.
-    lr_schedule : {"cosine", "one-cycle", "constant"}, default="cosine"
-        Course of the learning rate; "cosine" warms up over a tenth of the steps.
-    gradient_clip_value : float or None, default=1.0
-        Greatest norm of the gradient.
+    optimizer : "adamw", Optimizer or class, default="adamw"
+        Steps of the training. An `Optimizer` has more choices, such as
+        ``optimizer__weight_decay``, ``optimizer__layer_decay`` and
+        ``optimizer__lr_schedule``; a class is one of torch.optim.
     batch_norm : {"eval", "frozen", "train", "target"}, default="eval"
         BatchNorm in the trained blocks: "eval" uses the network's own statistics and
         trains weight and bias, "frozen" trains neither, "train" uses and updates the
         statistics of the batches. "target" normalises each domain by its own batches
         and ends with the statistics of the target rows, for predictions there [2]_.
-    domain_loss : {"coral", "mmd", "dann"}, default=None
+    domain_loss : {"coral", "mmd", "dann"} or DomainLoss, default=None
         Loss added for rows without labels (a negative `sample_domain` in `fit`).
         "coral" brings the covariances of both domains' features together, "mmd" their
         distributions, and "dann" makes them alike to a discriminator. None leaves such
-        rows out.
-    domain_loss_weight : float, default=1.0
-        Its weight, which rises from 0 over the training.
+        rows out. The weight of a `DomainLoss` is ``domain_loss__weight``.
     max_epochs : int or "auto", default="auto"
         Passes over the training rows. "auto" is 4 and as many more as fit into 300
         rows, at most 12 more; a head that starts at random and is trained alone takes
         300 steps at least.
     batch_size : int, default=16
         Rows of a training step.
-    average : bool, default=True
-        End with the mean of the weights at the start of the training and at its end
-        [3]_. Numbers are often hard to tell from a text or an image, and the mean
-        follows the noise of the training rows less. Only where `fit` starts anew at a
-        linear model: heads that start at random, `warm_start` and `partial_fit` do
-        without.
-    early_stopping : bool, default=False
-        Set rows aside (stratified; by `groups` where `fit` gets them), stop when their
-        loss no longer falls, and go back to the best epoch.
-    validation_fraction : float, default=0.1
-        Share of the rows that is set aside.
-    n_iter_no_change : int, default=5
-        Epochs without a lower loss before it stops.
+    early_stopping : bool or EarlyStopping, default=False
+        Set a tenth of the rows aside (by class, or by `groups` where `fit` gets them),
+        stop when their loss no longer falls, and go back to the best epoch; the start
+        counts as one. An `EarlyStopping` watches other rows or a metric, or waits
+        longer: ``early_stopping__monitor``, ``early_stopping__patience``.
+    scoring : str, callable or list of them, default=None
+        Metrics of scikit-learn that `history_` has for each epoch, as
+        ``train_accuracy`` and, where rows are set aside or `fit` gets `X_val`,
+        ``valid_accuracy``. Each row counts once, whatever its weight.
     activation_dtype : {"float32", "float16"}, default="float32"
         Type of stored activations. float16 halves their size and is not exact.
     cache : "auto", str, Path, FeatureCache or None, default="auto"
         Store for activations between fits. "auto" is memory, and the folder of
         `set_cache_dir` if there is one; else a folder, or None for no store.
     callbacks : list of skorch callbacks, default=None
-        Used beside the estimator's own.
-    net_params : dict, default=None
-        Further parameters of the skorch net: ``{"optimizer": torch.optim.SGD}``.
+        Used beside the estimator's own. To skorch's scorers labels are class numbers,
+        and numbers are scaled.
     warm_start : bool, default=False
         Go on from the last fit instead of starting anew.
     device : str, default="auto"
@@ -180,33 +169,25 @@ class TextRegressor(TextColumn, BaseRegressor):
         *,
         freeze_depth: int | str = "auto",
         pooling: Literal["auto", "mean", "max", "cls", "last"] = "auto",
-        head: Literal["linear", "mlp", "cosine"] = "linear",
-        head_init: Literal["auto", "probe", "random"] = "auto",
-        probe_C: float | Literal["auto"] = "auto",
-        dropout: float = 0.0,
+        head: Literal["linear", "mlp", "cosine"] | Head = "linear",
+        loss: Literal["squared_error", "huber", "quantile"]
+        | LossOptions
+        | Callable[..., Any] = "squared_error",
         max_length: int | None = None,
         prompt: str | None = None,
         prompt_name: str | None = None,
         missing: Literal["empty", "raise", "prior"] = "empty",
         lr: float | Literal["auto"] = "auto",
-        backbone_lr_scale: float | Literal["auto"] = "auto",
-        layer_decay: float = 1.0,
-        weight_decay: float = 0.01,
-        lr_schedule: Literal["cosine", "one-cycle", "constant"] = "cosine",
-        gradient_clip_value: float | None = 1.0,
+        optimizer: Literal["adamw"] | Optimizer | type = "adamw",
         batch_norm: Literal["eval", "frozen", "train", "target"] = "eval",
-        domain_loss: Literal["coral", "mmd", "dann"] | None = None,
-        domain_loss_weight: float = 1.0,
+        domain_loss: Literal["coral", "mmd", "dann"] | DomainLoss | None = None,
         max_epochs: int | Literal["auto"] = "auto",
         batch_size: int = 16,
-        average: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 5,
+        early_stopping: bool | EarlyStopping = False,
+        scoring: str | Callable[..., Any] | list[Any] | None = None,
         activation_dtype: Literal["float32", "float16"] = "float32",
         cache: CacheLike = "auto",
         callbacks: list[Any] | None = None,
-        net_params: dict[str, Any] | None = None,
         warm_start: bool = False,
         device: str = "auto",
         precision: Literal["float32", "bfloat16", "float16"] = "float32",
@@ -217,32 +198,22 @@ class TextRegressor(TextColumn, BaseRegressor):
         self.freeze_depth = freeze_depth
         self.pooling = pooling
         self.head = head
-        self.head_init = head_init
-        self.probe_C = probe_C
-        self.dropout = dropout
+        self.loss = loss
         self.max_length = max_length
         self.prompt = prompt
         self.prompt_name = prompt_name
         self.missing = missing
         self.lr = lr
-        self.backbone_lr_scale = backbone_lr_scale
-        self.layer_decay = layer_decay
-        self.weight_decay = weight_decay
-        self.lr_schedule = lr_schedule
-        self.gradient_clip_value = gradient_clip_value
+        self.optimizer = optimizer
         self.batch_norm = batch_norm
         self.domain_loss = domain_loss
-        self.domain_loss_weight = domain_loss_weight
         self.max_epochs = max_epochs
         self.batch_size = batch_size
-        self.average = average
         self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
+        self.scoring = scoring
         self.activation_dtype = activation_dtype
         self.cache = cache
         self.callbacks = callbacks
-        self.net_params = net_params
         self.warm_start = warm_start
         self.device = device
         self.precision = precision

@@ -98,6 +98,7 @@ def take_apart(estimator, networks):
             record, tensors = describe_net(obj)
             nets.append(({**record, "network": number}, tensors))
             state["net_"] = Token("net", len(nets) - 1)
+            state["_state"] = obj._state.without_tensors()
         if hasattr(state["backbone"], "__fspath__"):
             state["backbone"] = str(state["backbone"])
         bare: Any = type(obj).__new__(type(obj))  # type: ignore[call-overload]

@@ -47,6 +47,17 @@ OWN_TYPES = (
     "sktransfer.TextRegressor",
     "sktransfer.TransferComponentAnalysis",
     "sktransfer.ZeroShotClassifier",
+    "sktransfer.finetuning.Augmentation",
+    "sktransfer.finetuning.ContrastiveLoss",
+    "sktransfer.finetuning.DomainLoss",
+    "sktransfer.finetuning.EarlyStopping",
+    "sktransfer.finetuning.FocalLoss",
+    "sktransfer.finetuning.Head",
+    "sktransfer.finetuning.HuberLoss",
+    "sktransfer.finetuning.LogLoss",
+    "sktransfer.finetuning.Optimizer",
+    "sktransfer.finetuning.QuantileLoss",
+    "sktransfer.finetuning.SquaredErrorLoss",
     "sktransfer.persistence.CategoricalColumn",
     "sktransfer.persistence.ClassCodec",
     "sktransfer.persistence.DateColumn",
@@ -54,6 +65,7 @@ OWN_TYPES = (
     "sktransfer.persistence.NumberCodec",
     "sktransfer.persistence.NumericColumn",
     "sktransfer.persistence.Token",
+    "sktransfer.persistence.TrainingState",
 )
 
 PLAIN_TYPES = (

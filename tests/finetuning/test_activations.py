@@ -10,7 +10,7 @@ from conftest import encoded
 from sklearn.model_selection import GridSearchCV
 
 from sktransfer import FeatureCache, ImageClassifier, TextClassifier
-from sktransfer.finetuning import _passes
+from sktransfer.finetuning import Augmentation, Head, _passes
 from sktransfer.finetuning._activations import Rows
 
 LABELS = np.arange(12) % 2
@@ -55,7 +55,7 @@ def test_cached_and_uncached_training_have_the_same_loss_curve(name, cls):
     curves = []
     for cache in ("auto", "auto", None):
         model = cls(
-            name, freeze_depth=-1, head_init="random", random_state=0, cache=cache
+            name, freeze_depth=-1, head=Head(init="random"), random_state=0, cache=cache
         )
         model.fit(rows_for(name), LABELS)
         curves.append([row["train_loss"] for row in model.history_])
@@ -99,8 +99,7 @@ def test_views_of_one_fit_do_not_push_each_other_out(counting_backbone):
     model = ImageClassifier(
         backbone,
         freeze_depth=-1,
-        augment="light",
-        augment_views=2,
+        augment=Augmentation("light", views=2),
         max_epochs=1,
         random_state=0,
         cache=FeatureCache(),

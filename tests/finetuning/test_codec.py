@@ -6,6 +6,7 @@ import pytest
 import scipy.sparse
 
 from sktransfer import TextClassifier, TextRegressor
+from sktransfer.finetuning import Head
 
 TEXTS = [f"text {i} {'good' if i % 2 else 'bad'}" for i in range(12)]
 SMALL = {"freeze_depth": "all", "max_epochs": 1, "random_state": 0}
@@ -39,7 +40,7 @@ def test_indicators_of_several_labels_round_trip():
 
 def test_numbers_keep_their_units():
     y = 5000.0 + 1000 * (np.arange(12) % 2)
-    model = regressor(probe_C=100.0).fit(TEXTS, y)
+    model = regressor(head=Head(C=100.0)).fit(TEXTS, y)
     assert np.abs(model.predict(TEXTS) - y).max() < 300
 
 

@@ -18,11 +18,17 @@ from sktransfer import (
     load,
     save,
 )
-from sktransfer.finetuning import _passes, _training
+from sktransfer.finetuning import (
+    ContrastiveLoss,
+    EarlyStopping,
+    Head,
+    _passes,
+    _training,
+)
 from sktransfer.finetuning._contrastive import (
     MIN_BATCHES,
     ContrastiveLoader,
-    ContrastiveLoss,
+    PairLoss,
     batches_of_an_epoch,
 )
 from sktransfer.finetuning._head_start import set_prototypes
@@ -39,7 +45,7 @@ def texts_model(**options):
 
 
 def contrastive(**options):
-    return texts_model(objective="contrastive", **options)
+    return texts_model(**{"loss": "contrastive"} | options)
 
 
 def pictures(n_rows=24):
@@ -78,9 +84,10 @@ def test_the_loss_is_that_of_the_paper():
         logs = [np.log(np.exp(unit[i] @ unit[j] / 0.2) / rest) for j in same]
         total -= weight[i] * np.mean(logs)
         n_anchors += 1
-    got = ContrastiveLoss(0.2)(
+    got = PairLoss(0.2)(
         torch.from_numpy(features),
-        (torch.from_numpy(classes), torch.from_numpy(weight)),
+        torch.from_numpy(classes),
+        torch.from_numpy(weight),
     )
     assert n_anchors == 6
     assert got.item() == pytest.approx(total / n_anchors, rel=1e-5)
@@ -88,7 +95,7 @@ def test_the_loss_is_that_of_the_paper():
 
 def test_a_batch_without_two_rows_of_a_class_has_no_gradient():
     features = torch.eye(3, 4, requires_grad=True)
-    loss = ContrastiveLoss(0.1)(features, (torch.arange(3), torch.ones(3)))
+    loss = PairLoss(0.1)(features, torch.arange(3), torch.ones(3))
     loss.backward()
     assert loss.item() == 0
     assert torch.equal(features.grad, torch.zeros(3, 4))
@@ -161,7 +168,9 @@ def test_a_smaller_budget_takes_fewer_steps():
                 Steps.n += training
 
         Steps.n = 0
-        contrastive(max_pairs=max_pairs, callbacks=[Count()]).fit(TEXTS, LABELS)
+        contrastive(loss=ContrastiveLoss(max_pairs=max_pairs), callbacks=[Count()]).fit(
+            TEXTS, LABELS
+        )
         return Steps.n
 
     assert steps(1_000_000) == 2 * MIN_BATCHES
@@ -188,7 +197,7 @@ def test_classes_of_pictures_move_apart(options):
     X, y = pictures()
     options = {"freeze_depth": -1, "max_epochs": 4, "lr": 1e-3} | options
     model = ImageClassifier(
-        "tiny-cnn", objective="contrastive", random_state=0, **options
+        "tiny-cnn", loss="contrastive", random_state=0, **options
     ).fit(X, y)
     before = silhouette_score(ImageEncoder("tiny-cnn").fit_transform(X), y)
     tuned = ImageEncoder(model.backbone_).fit_transform(X)
@@ -199,7 +208,7 @@ def test_classes_of_pictures_move_apart(options):
 def test_the_head_is_fitted_to_the_trained_features():
     from sklearn.linear_model import LogisticRegression
 
-    model = contrastive(probe_C=0.5).fit(TEXTS, LABELS)
+    model = contrastive(head=Head(C=0.5)).fit(TEXTS, LABELS)
     features = TextEncoder(model.backbone_).fit_transform(TEXTS).astype(float)
     scaled = (features - features.mean(0)) / (features - features.mean(0)).std()
     linear = LogisticRegression(C=0.5, tol=1e-3).fit(scaled, LABELS)
@@ -228,13 +237,13 @@ def test_texts_of_many_lengths_keep_their_own_features(monkeypatch):
 def test_the_scale_of_many_rows_is_learned_from_some(monkeypatch):
     monkeypatch.setattr(_training, "SCALED_ROWS", 4)
     asked = []
-    features = _training.Training._features
+    features = _training._features
 
-    def counted(self, module, plan, dataset, rows=None):
+    def counted(plan, module, dataset, rows=None):
         asked.append(None if rows is None else len(rows))
-        return features(self, module, plan, dataset, rows)
+        return features(plan, module, dataset, rows)
 
-    monkeypatch.setattr(_training.Training, "_features", counted)
+    monkeypatch.setattr(_training, "_features", counted)
     model = contrastive().fit(TEXTS, LABELS)
     assert asked == [4, None]
     assert model.score(TEXTS, LABELS) > 0.5
@@ -259,7 +268,7 @@ def test_weights_of_rows_count():
 def test_early_stopping_looks_at_the_loss_between_rows_set_aside():
     texts, labels = TEXTS * 3, np.tile(LABELS, 3)
     texts = [f"{text} {i}" for i, text in enumerate(texts)]
-    model = contrastive(early_stopping=True, validation_fraction=0.3).fit(texts, labels)
+    model = contrastive(early_stopping=EarlyStopping(0.3)).fit(texts, labels)
     assert all(row["valid_loss"] > 0 for row in model.history_)
 
 
@@ -277,11 +286,10 @@ def test_training_goes_on_from_where_it_ended():
         ({"freeze_depth": "all"}, LABELS, "freezes all that makes them"),
         ({"head": "mlp"}, LABELS, "does not take head='mlp'"),
         ({"batch_size": 1}, LABELS, "does not take batch_size=1"),
-        ({"head_init": "random"}, LABELS, "does not take head_init='random'"),
-        ({"label_smoothing": 0.1}, LABELS, "does not take label_smoothing=0.1"),
-        ({"temperature": 0}, LABELS, "temperature"),
-        ({"max_pairs": 0}, LABELS, "max_pairs"),
-        ({}, np.eye(12, 3, dtype=int), "one class per row, and y has 3 labels"),
+        ({"head": Head(init="random")}, LABELS, "does not take head__init='random'"),
+        ({"loss": ContrastiveLoss(temperature=0)}, LABELS, "temperature"),
+        ({"loss": ContrastiveLoss(max_pairs=0)}, LABELS, "max_pairs"),
+        ({}, np.eye(12, 3, dtype=int), "does not suit y, which has 3 labels"),
         ({}, np.arange(12), "the only one of its class"),
     ],
 )
@@ -297,9 +305,7 @@ def test_domains_are_refused():
             contrastive(**options).fit(TEXTS, LABELS, sample_domain=domain)
 
 
-@pytest.mark.parametrize(
-    "options", [{"objective": "contrastive"}, {"head": "prototype"}]
-)
+@pytest.mark.parametrize("options", [{"loss": "contrastive"}, {"head": "prototype"}])
 def test_part_of_the_rows_is_refused(options):
     with pytest.raises(ValueError, match="fits the head to all rows at once"):
         texts_model(**options).partial_fit(TEXTS, LABELS)
@@ -308,8 +314,11 @@ def test_part_of_the_rows_is_refused(options):
 def test_numbers_have_no_prototypes_and_no_contrast():
     with pytest.raises(ValueError, match="'head' parameter of TextRegressor"):
         TextRegressor("tiny-bert", head="prototype").fit(TEXTS, np.arange(12.0))
-    with pytest.raises(TypeError, match="objective"):
-        TextRegressor("tiny-bert", objective="contrastive")
+    with pytest.raises(ValueError, match="'loss' parameter of TextRegressor"):
+        TextRegressor("tiny-bert", loss="contrastive").fit(TEXTS, np.arange(12.0))
+    model = TextRegressor("tiny-bert", loss=ContrastiveLoss(), random_state=0)
+    with pytest.raises(ValueError, match="does not suit y, which has numbers. Use 'sq"):
+        model.fit(TEXTS, np.arange(12.0))
 
 
 # -- prototypes --------------------------------------------------------------------
@@ -385,9 +394,7 @@ def test_a_domain_loss_with_nothing_to_train_is_refused():
         model.fit(TEXTS, LABELS, sample_domain=np.repeat([0, -1], 6))
 
 
-@pytest.mark.parametrize(
-    "options", [{"objective": "contrastive"}, {"head": "prototype"}]
-)
+@pytest.mark.parametrize("options", [{"loss": "contrastive"}, {"head": "prototype"}])
 def test_a_save_predicts_the_same(options, tmp_path):
     model = texts_model(**options).fit(TEXTS, LABELS)
     save(model, tmp_path / "model")

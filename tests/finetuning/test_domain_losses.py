@@ -21,10 +21,18 @@ from sktransfer import (
 )
 from sktransfer._utils.devices import seeded
 from sktransfer.exceptions import MissingRowError
+from sktransfer.finetuning import (
+    Augmentation,
+    DomainLoss,
+    EarlyStopping,
+    Head,
+    Optimizer,
+    _fit_rows,
+)
 from sktransfer.finetuning import _domain_losses as losses
 from sktransfer.finetuning._batches import RowsDataset
 from sktransfer.finetuning._discriminator import Discriminator, Product
-from sktransfer.finetuning._domain_net import DomainLoader, DomainLoss
+from sktransfer.finetuning._domain_net import BetweenDomains, DomainLoader
 from sktransfer.finetuning._net import FineTuneNet
 
 LOSSES = ["coral", "mmd", "dann", "cdan", "mcc"]
@@ -157,7 +165,7 @@ def test_the_weight_rises_from_nothing():
 def test_the_scale_of_the_features_does_not_matter(kind, features):
     rows = torch.cat(as_tensors(features))
     with seeded(0):
-        loss = DomainLoss(kind, 5, 2)
+        loss = BetweenDomains(kind, 5, 2)
     values = [loss(scale * rows, None, 9, 1.0)[0].item() for scale in (1.0, 100.0)]
     assert values[0] == pytest.approx(values[1], rel=1e-4)
 
@@ -180,18 +188,17 @@ def array_model(**options):
     model = ArrayClassifier(
         freeze_depth=1,
         lr=0.01,
-        backbone_lr_scale=1.0,
         max_epochs=40,
         batch_size=16,
         random_state=0,
     )
-    for name, value in options.items():
+    for name, value in ({"optimizer": Optimizer()} | options).items():
         setattr(model, name, value)
     return model
 
 
 def features_of(model, X):
-    inputs = model._runner(model._fitted_request())
+    inputs = model._reading(model._fitted_request()).runner()
     state = load_backbone("tiny-mlp").batch(list(X))
     with torch.inference_mode():
         hidden = inputs.ready.run(state, 0, inputs.request.depth).hidden
@@ -229,7 +236,7 @@ def test_covariances_come_closer(source_only):
         return losses.coral(*parts).item() / parts[0].var().item() ** 2
 
     plain = array_model().fit(X, y, sample_domain=domain)
-    options = {"domain_loss": "coral", "domain_loss_weight": 30.0}
+    options = {"domain_loss": DomainLoss("coral", weight=30.0)}
     model = array_model(**options).fit(X, y, sample_domain=domain)
     assert distance(model) < 0.6 * distance(plain)
 
@@ -257,9 +264,9 @@ def test_accuracy_on_the_target_rises(kind, source_only):
 def test_a_weight_of_nothing_trains_as_without(kind):
     X = pictures()
     plain = fit(images_model(), X).predict_proba(X)
-    model = fit(images_model(domain_loss=kind, domain_loss_weight=0.0), X)
+    model = fit(images_model(domain_loss=DomainLoss(kind, weight=0.0)), X)
     np.testing.assert_allclose(model.predict_proba(X), plain, atol=1e-5)
-    model.set_params(domain_loss_weight=30.0, lr=0.01)
+    model.set_params(domain_loss__weight=30.0, lr=0.01)
     plain = fit(images_model(lr=0.01), X).predict_proba(X)
     assert np.abs(fit(model, X).predict_proba(X) - plain).max() > 1e-3
 
@@ -364,9 +371,9 @@ def test_each_batch_has_as_many_rows_of_either_domain(n_target):
     source, target = [], []
     for _ in range(2):
         sizes = []
-        for inputs, (_, weights) in loader:
+        for inputs, y in loader:
             hidden = inputs["hidden"][:, 0].tolist()
-            n = len(weights)
+            n = len(y)
             sizes.append((n, len(hidden) - n))
             source += hidden[:n]
             target += hidden[n:]
@@ -386,11 +393,11 @@ def test_each_batch_has_as_many_rows_of_either_domain(n_target):
     "options",
     [
         {"freeze_depth": 0},
-        {"freeze_depth": -2, "head": "mlp", "dropout": 0.3},
-        {"head": "cosine", "lr_schedule": "constant"},
-        {"early_stopping": True, "validation_fraction": 0.25},
+        {"freeze_depth": -2, "head": Head("mlp", dropout=0.3)},
+        {"head": "cosine", "optimizer": Optimizer(lr_schedule="constant")},
+        {"early_stopping": EarlyStopping(0.25)},
         {"augment": "light"},
-        {"augment": "light", "augment_views": 2},
+        {"augment": Augmentation("light", views=2)},
         {"batch_norm": "train"},
         {"batch_norm": "target", "max_epochs": 1},
     ],
@@ -433,11 +440,11 @@ def test_the_head_alone_learns_from_mcc():
     assert sure > less
 
 
-def test_rows_set_aside_are_source_rows():
+def test_rows_set_aside_are_source_rows(monkeypatch):
     model = images_model(domain_loss="mcc", early_stopping=True)
-    seen = []
-    split = type(model)._split
-    model._split = lambda *args: seen.append(split(model, *args)) or seen[-1]
+    seen, split = [], _fit_rows.split
+    spy = lambda *args: seen.append(split(*args)) or seen[-1]  # noqa: E731
+    monkeypatch.setattr(_fit_rows, "split", spy)
     fit(model, pictures())
     assert sorted(np.concatenate(seen[0])) == SOURCE.tolist()
     assert np.isfinite(model.history_[-1]["valid_loss"])
@@ -452,7 +459,7 @@ def test_regressors(model, kind):
     options = {**FAST, "lr": 0.01}
     plain = fit(model(backbone, **options), X, y).predict(X)
     fitted = fit(
-        model(backbone, domain_loss=kind, domain_loss_weight=9.0, **options), X, y
+        model(backbone, domain_loss=DomainLoss(kind, weight=9.0), **options), X, y
     )
     assert np.abs(fitted.predict(X) - plain).max() > 1e-4
 
@@ -483,7 +490,8 @@ def test_a_discriminator_goes_on_where_it_was(way):
     X = pictures()
     go_on(X, LABELS, sample_domain=DOMAIN)
     first = watch.bias_
-    left = model.net_.criterion_.domain.discriminator[0].bias.detach().clone()
+    left = model._state.domain["weights"]["discriminator.0.bias"].clone()
+    assert model.net_.criterion_.domain is None
     assert not torch.equal(first, left)
     go_on(X, LABELS, sample_domain=DOMAIN)
     torch.testing.assert_close(model.net_.callbacks[-1].bias_, left)
@@ -496,7 +504,7 @@ def test_a_discriminator_goes_on_where_it_was(way):
 
 def test_partial_fit_has_the_whole_weight_from_the_start():
     X = pictures()
-    changed = images_model(domain_loss="mcc", domain_loss_weight=100.0, batch_size=24)
+    changed = images_model(domain_loss=DomainLoss("mcc", weight=100.0), batch_size=24)
     changed.partial_fit(X, LABELS, sample_domain=DOMAIN)  # one step
     plain = images_model(batch_size=24).partial_fit(X, LABELS, sample_domain=DOMAIN)
     difference = changed.predict_proba(X) - plain.predict_proba(X)
@@ -534,7 +542,7 @@ class Interrupt(Callback):
 def test_an_interrupt_keeps_the_last_whole_epoch(batch_norm):
     X = pictures()
     options = {"domain_loss": "coral", "batch_norm": batch_norm, "max_epochs": 4}
-    options |= {"lr_schedule": "constant"}
+    options |= {"optimizer": Optimizer(lr_schedule="constant")}
     with pytest.warns(ConvergenceWarning, match="last whole epoch"):
         model = fit(images_model(callbacks=[Interrupt()], **options), X)
     assert model.n_epochs_ == 2
@@ -552,7 +560,7 @@ def test_a_batch_that_does_not_fit_is_halved(monkeypatch):
 
     # A discriminator's loss is a mean over rows, of which halves are parts; the spread
     # of the features, which divides them, is that of each half.
-    options = {"domain_loss": "dann", "head_init": "random", "batch_size": 24}
+    options = {"domain_loss": "dann", "head": Head(init="random"), "batch_size": 24}
     whole = fit(images_model(**options), pictures())
     monkeypatch.setattr(FineTuneNet, "infer", small)
     halved = fit(images_model(**options), pictures())
@@ -561,10 +569,10 @@ def test_a_batch_that_does_not_fit_is_halved(monkeypatch):
     np.testing.assert_allclose(a, b, atol=1e-3)
     a, b = (model.history_[0]["domain_loss"] for model in (halved, whole))
     assert a == pytest.approx(b, rel=1e-2)
-    batch = {"hidden": torch.arange(10)}, (torch.arange(5), torch.ones(5))
+    batch = {"hidden": torch.arange(10)}, torch.arange(5)
     parts = [
         (inputs["hidden"].tolist(), labels.tolist())
-        for inputs, (labels, _) in whole.net_._halves(*batch)
+        for inputs, labels in whole.net_._halves(*batch)
     ]
     assert parts == [([0, 1, 2, 5, 6, 7], [0, 1, 2]), ([3, 4, 8, 9], [3, 4])]
 
@@ -614,7 +622,7 @@ def test_target_rows_do_not_change_the_statistics_that_source_rows_train_with():
     X = pictures()
     options = {"batch_norm": "target", "early_stopping": True}
     plain = fit(images_model(**options), X)
-    model = images_model(domain_loss="mmd", domain_loss_weight=0.0, **options)
+    model = images_model(domain_loss=DomainLoss("mmd", weight=0.0), **options)
     fit(model, X)
     for key in ("train_loss", "valid_loss"):
         a, b = ([row[key] for row in m.history_] for m in (plain, model))
@@ -710,8 +718,14 @@ def test_target_statistics_need_a_batch_norm(model):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("domain_loss", "deep"), ("domain_loss_weight", -1.0), ("batch_norm", "source")],
+    [
+        ("domain_loss", "deep"),
+        ("weight", DomainLoss(weight=-1.0)),
+        ("batch_norm", "source"),
+    ],
 )
 def test_values_that_do_not_exist_are_refused(name, value):
-    with pytest.raises(ValueError, match=f"The '{name}' parameter"):
+    message = f"The '{name}' parameter"
+    name = "domain_loss" if name == "weight" else name
+    with pytest.raises(ValueError, match=message):
         fit(images_model(**{name: value}), pictures())

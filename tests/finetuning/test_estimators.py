@@ -20,6 +20,7 @@ from sktransfer._cells.column import Column
 from sktransfer._extraction.readers import Batch
 from sktransfer.estimator_checks import parametrize_with_checks
 from sktransfer.estimator_checks._watching import global_state_restored
+from sktransfer.finetuning import Head, Optimizer
 from sktransfer.finetuning._base_estimators import BaseClassifier, BaseRegressor
 
 SMALL = {"max_epochs": 2, "freeze_depth": -1, "random_state": 0}
@@ -101,21 +102,15 @@ class ArrayParameters:
     """What the other parameters are."""
 
     pooling = "auto"
-    head = "linear"
-    dropout = 0.0
-    layer_decay = 0.9
-    weight_decay = 0.01
-    lr_schedule = "cosine"
-    gradient_clip_value = 1.0
+    head = Head(C=1.0)
+    optimizer = Optimizer(layer_decay=0.9, backbone_lr_scale=0.1)
     batch_norm = "eval"
     domain_loss = None
-    domain_loss_weight = 1.0
     early_stopping = False
-    validation_fraction = 0.1
-    n_iter_no_change = 5
+    scoring = None
     activation_dtype = "float32"
     cache = "auto"
-    callbacks = net_params = None
+    callbacks = None
     device = "auto"
     precision = "float32"
     verbose = 0
@@ -125,10 +120,7 @@ class ArrayParameters:
         backbone="tiny-mlp",
         *,
         freeze_depth=-1,
-        head_init="auto",
-        probe_C=1.0,
         lr=0.001,
-        backbone_lr_scale=0.1,
         max_epochs=4,
         batch_size=32,
         warm_start=False,
@@ -136,10 +128,7 @@ class ArrayParameters:
     ):
         self.backbone = backbone
         self.freeze_depth = freeze_depth
-        self.head_init = head_init
-        self.probe_C = probe_C
         self.lr = lr
-        self.backbone_lr_scale = backbone_lr_scale
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.warm_start = warm_start
@@ -147,11 +136,11 @@ class ArrayParameters:
 
 
 class ArrayClassifier(ArrayColumn, ArrayParameters, BaseClassifier):
-    pass
+    loss = "log_loss"
 
 
 class ArrayRegressor(ArrayColumn, ArrayParameters, BaseRegressor):
-    pass
+    loss = "squared_error"
 
 
 EXPECTED_TO_FAIL = {

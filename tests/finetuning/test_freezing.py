@@ -13,6 +13,7 @@ from sktransfer import (
 )
 from sktransfer._utils.devices import seeded
 from sktransfer.exceptions import DepthError
+from sktransfer.finetuning import Optimizer
 from sktransfer.finetuning._heads import make_head
 from sktransfer.finetuning._optim import parameter_groups
 from sktransfer.finetuning._trained import Trained
@@ -232,8 +233,15 @@ def test_biases_and_norms_do_not_decay(name):
 
 
 def test_the_net_uses_the_groups():
-    model = model_for("tiny-bert", freeze_depth=1, lr_schedule="constant", lr=0.01)
-    model.set_params(backbone_lr_scale=0.1, layer_decay=0.9).fit(TEXTS, LABELS)
+    model = model_for(
+        "tiny-bert",
+        freeze_depth=1,
+        optimizer=Optimizer(lr_schedule="constant"),
+        lr=0.01,
+    )
+    model.set_params(optimizer__backbone_lr_scale=0.1, optimizer__layer_decay=0.9).fit(
+        TEXTS, LABELS
+    )
     rates = {g["name"]: g["lr"] for g in model.net_.optimizer_.param_groups}
     assert rates["head"] == 0.01
     assert rates["blocks.1"] == pytest.approx(0.001)

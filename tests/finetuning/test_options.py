@@ -11,20 +11,24 @@ from skorch.callbacks import Callback
 
 from sktransfer import ImageClassifier, ImageEncoder, TextClassifier, load_backbone
 from sktransfer.exceptions import NonFiniteLossError
+from sktransfer.finetuning import Head, LogLoss, Optimizer
 from sktransfer.finetuning._batches import inputs_of
-from sktransfer.finetuning._net import FineTuneNet, Loss
+from sktransfer.finetuning._net import FineTuneNet
+from sktransfer.finetuning._row_losses import RowLoss
 
 TEXTS = [f"text {i} {'good' if i % 2 else 'bad'}" for i in range(12)]
 LABELS = np.arange(12) % 2
 PLAIN = {
-    "head_init": "random",
-    "backbone_lr_scale": 1.0,
-    "layer_decay": 1.0,
-    "weight_decay": 0.0,
-    "label_smoothing": 0.0,
+    "head": Head(init="random"),
+    "optimizer": Optimizer(
+        backbone_lr_scale=1.0,
+        layer_decay=1.0,
+        weight_decay=0.0,
+        lr_schedule="constant",
+        gradient_clip_value=None,
+    ),
+    "loss": LogLoss(label_smoothing=0.0),
     "lr": 1e-2,
-    "lr_schedule": "constant",
-    "gradient_clip_value": None,
     "batch_size": 12,
     "max_epochs": 5,
     "random_state": 0,
@@ -127,14 +131,22 @@ def test_label_smoothing_spreads_the_label(task):
         share = 1 / (1 + np.exp(-logits))
         loss = -(smooth * np.log(share) + (1 - smooth) * np.log(1 - share)).mean()
         target = torch.from_numpy(wanted.astype(np.float32))
-    got = Loss(task, 0.2)(torch.from_numpy(logits), (target, torch.ones(5)))
+    row_loss = RowLoss(LogLoss()._make(task, 0.2))
+    got = row_loss(torch.from_numpy(logits), target, torch.ones(5))
     assert got.item() == pytest.approx(loss, abs=1e-6)
 
 
 def test_smoothed_labels_give_less_certain_models():
-    options = {"freeze_depth": -1, "head_init": "random", "lr": 1e-2, "max_epochs": 20}
+    options = {
+        "freeze_depth": -1,
+        "head": Head(init="random"),
+        "lr": 1e-2,
+        "max_epochs": 20,
+    }
     plain, smooth = (
-        TextClassifier("tiny-bert", random_state=0, label_smoothing=s, **options)
+        TextClassifier(
+            "tiny-bert", random_state=0, loss=LogLoss(label_smoothing=s), **options
+        )
         .fit(TEXTS, LABELS)
         .predict_proba(TEXTS)
         .max(1)
@@ -149,10 +161,10 @@ def test_a_learning_rate_that_explodes_ends_with_advice():
         "tiny-bert",
         freeze_depth=0,
         lr=1e30,
-        gradient_clip_value=None,
-        lr_schedule="constant",
+        optimizer=Optimizer(
+            torch.optim.SGD, gradient_clip_value=None, lr_schedule="constant"
+        ),
         random_state=0,
-        net_params={"optimizer": torch.optim.SGD},
     )
     with pytest.raises(NonFiniteLossError, match="smaller lr"):
         model.fit(TEXTS * 6, np.tile(LABELS, 6))
@@ -166,7 +178,8 @@ def test_two_halves_have_the_gradients_of_the_whole(monkeypatch):
     with torch.no_grad():
         state = backbone.run(backbone.batch(rows), 0, len(backbone.blocks) - 1)
     inputs = inputs_of(backbone, backbone.unbatch(state))
-    target = (torch.from_numpy(LABELS[:8]), torch.linspace(0.5, 1.5, 8))
+    inputs["sample_weight"] = torch.linspace(0.5, 1.5, 8)
+    target = torch.from_numpy(LABELS[:8])
 
     def gradients():
         net._zero_grad_optimizer()

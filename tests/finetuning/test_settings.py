@@ -37,6 +37,7 @@ USUAL = Case(
     n_trained=4,
     start="probe",
     is_contrastive=False,
+    has_mean=False,
 )
 
 
@@ -89,9 +90,9 @@ def test_a_new_head_alone_gets_the_steps_that_it_needs():
 
 
 def test_the_start_is_held_back_only_where_blocks_are_trained():
-    assert settings().probe_C < settings(n_trained=0).probe_C
+    assert settings().C < settings(n_trained=0).C
     numbers = settings(task="numbers"), settings(task="numbers", n_trained=0)
-    assert numbers[0].probe_C == numbers[1].probe_C
+    assert numbers[0].C == numbers[1].C
 
 
 def test_labels_are_smoothed_where_a_row_has_one_class_and_a_loss_of_its_own():

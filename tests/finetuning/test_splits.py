@@ -1,6 +1,7 @@
 """Rows set aside, rows changed at random, and what a pipeline passes on."""
 
 import gc
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sktransfer import FeatureCache, ImageClassifier, TextClassifier, TextRegressor
+from sktransfer.finetuning import Augmentation, Head, LogLoss, _fit_rows
 
 TEXTS = [f"{'good' if i % 2 else 'bad'} text number {i}" for i in range(40)]
 LABELS = np.array(["-", "+"])[np.arange(40) % 2]
@@ -27,31 +29,31 @@ def pictures():
 
 def split_of(model, labels=LABELS, **options):
     """Fit, and return the rows that were trained on and those set aside."""
-    parts = []
-    split = type(model)._split
+    parts, split = [], _fit_rows.split
 
-    def spy(self, *args):
-        parts.append(split(self, *args))
+    def spy(*args):
+        parts.append(split(*args))
         return parts[-1]
 
-    type(model)._split = spy
-    try:
+    with mock.patch.object(_fit_rows, "split", spy):
         model.fit(TEXTS, labels, **options)
-    finally:
-        type(model)._split = split
     return parts[0]
 
 
 def test_rows_are_set_aside_by_class_and_the_best_epoch_comes_back():
     model = TextClassifier(
-        "tiny-bert", early_stopping=True, label_smoothing=0.0, probe_C=1e-3, **FAST
+        "tiny-bert",
+        early_stopping=True,
+        loss=LogLoss(label_smoothing=0.0),
+        head=Head(C=1e-3),
+        **FAST,
     )
     # Some labels are wrong, which rows set aside do not like to see learned by heart.
     model.set_params(
-        validation_fraction=0.2,
+        early_stopping__validation_fraction=0.2,
         max_epochs=30,
         lr=0.01,
-        n_iter_no_change=3,
+        early_stopping__patience=3,
         random_state=2,
     )
     labels = LABELS.copy()
@@ -79,7 +81,9 @@ def test_views_are_kept_and_only_training_rows_are_changed(pictures, counting_ba
     X, y = pictures
     backbone, counter = counting_backbone("tiny-cnn")
     cache = FeatureCache()
-    model = ImageClassifier(backbone, augment="light", augment_views=3, cache=cache)
+    model = ImageClassifier(
+        backbone, augment=Augmentation("light", views=3), cache=cache
+    )
     grid = GridSearchCV(model.set_params(**FAST), {"lr": [1e-2, 1e-3]}, cv=2).fit(X, y)
     assert counter.rows == 3 * len(X)  # predicting added none
     grid.predict(X)
@@ -163,22 +167,22 @@ def test_a_part_too_small_for_the_classes_is_refused_with_a_share_that_is_not():
     options = {"early_stopping": True, **FAST}
     model = TextClassifier("tiny-bert", **options)
     with pytest.raises(
-        ValueError, match=r"there are 8 classes\. Set it to 0\.2 or more"
+        ValueError, match=r"8 classes\. Set .*validation_fraction to 0\.2 or more"
     ):
         model.fit(TEXTS, labels)
-    model.set_params(validation_fraction=0.9)
+    model.set_params(early_stopping__validation_fraction=0.9)
     with pytest.raises(
-        ValueError, match=r"there are 8 classes\. Set it to 0\.8 or less"
+        ValueError, match=r"8 classes\. Set .*validation_fraction to 0\.8 or less"
     ):
         model.fit(TEXTS, labels)
-    model.set_params(validation_fraction=0.2).fit(TEXTS, labels)
+    model.set_params(early_stopping__validation_fraction=0.2).fit(TEXTS, labels)
 
 
 @pytest.mark.parametrize(
     ("n", "groups", "message"),
     [
-        (6, [1] * 6, "of 1 group none would be left"),
-        (1, None, "of 1 row none would be left"),
+        (6, [1] * 6, "of 1 different group none would be left"),
+        (1, None, "of 1 different row none would be left"),
     ],
 )
 def test_setting_all_rows_aside_is_refused(n, groups, message):
@@ -196,11 +200,13 @@ def shifted_by(n):
 
 def test_a_function_is_not_taken_for_another_that_had_its_address(pictures):
     X, y = pictures
-    options = {"augment_views": 2, "random_state": 0, **FAST}
+    options = {"random_state": 0, **FAST}
     outputs = []
     for n in (1, 9, 1):
         # The function is gone after the fit, and its address may be the next one's.
-        model = ImageClassifier("tiny-cnn", augment=shifted_by(n), **options)
+        augment = Augmentation(shifted_by(n), views=2)
+        model = ImageClassifier("tiny-cnn", augment=augment, **options)
+        del augment
         outputs.append(model.fit(X, y).predict_proba(X))
         del model
         gc.collect()
@@ -212,7 +218,10 @@ def test_views_of_a_function_are_kept_while_it_lives(pictures, counting_backbone
     X, y = pictures
     backbone, counter = counting_backbone("tiny-cnn")
     model = ImageClassifier(
-        backbone, augment=shifted_by(3), augment_views=2, cache=FeatureCache(), **FAST
+        backbone,
+        augment=Augmentation(shifted_by(3), views=2),
+        cache=FeatureCache(),
+        **FAST,
     )
     for _ in range(2):
         clone(model).fit(X, y)

@@ -10,6 +10,7 @@ from skorch.callbacks import Callback
 
 from sktransfer import TextClassifier, TextRegressor
 from sktransfer.exceptions import NonFiniteLossError
+from sktransfer.finetuning import EarlyStopping, Head, Optimizer
 from sktransfer.finetuning._callbacks import StopEarly
 from sktransfer.finetuning._net import FineTuneNet
 from sktransfer.finetuning._optim import Schedule
@@ -37,11 +38,13 @@ def model(**options):
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), NonFiniteLossError("nan")])
 def test_the_last_whole_epoch_is_kept(error):
     with pytest.warns(ConvergenceWarning, match="last whole epoch"):
-        stopped = model(callbacks=[Raise(error, 3)], lr_schedule="constant").fit(
-            TEXTS, LABELS
-        )
+        stopped = model(
+            callbacks=[Raise(error, 3)], optimizer=Optimizer(lr_schedule="constant")
+        ).fit(TEXTS, LABELS)
     assert stopped.n_epochs_ == 2
-    whole = model(max_epochs=2, lr_schedule="constant").fit(TEXTS, LABELS)
+    whole = model(max_epochs=2, optimizer=Optimizer(lr_schedule="constant")).fit(
+        TEXTS, LABELS
+    )
     np.testing.assert_array_equal(
         stopped.predict_proba(TEXTS), whole.predict_proba(TEXTS)
     )
@@ -88,15 +91,25 @@ def test_a_fitted_model_lets_go_of_the_rows():
     assert dict(fitted.net_.callbacks_)["early_stopping"].best_model_weights_ is None
 
 
-@pytest.mark.parametrize("name", ["lr", "batch_size", "callbacks", "max_epochs"])
-def test_net_params_that_have_a_parameter_of_their_own_are_refused(name):
-    with pytest.raises(ValueError, match=rf"net_params has \['{name}'\]"):
-        model(net_params={name: 1}).fit(TEXTS, LABELS)
+@pytest.mark.parametrize("name", ["lr", "weight_decay"])
+def test_arguments_of_an_optimizer_that_are_parameters_are_refused(name):
+    optimizer = Optimizer(params={name: 1.0})
+    with pytest.raises(ValueError, match=rf"optimizer__params has \['{name}'\]"):
+        model(optimizer=optimizer).fit(TEXTS, LABELS)
 
 
-def test_net_params_reach_skorch():
-    fitted = model(net_params={"optimizer": torch.optim.SGD}).fit(TEXTS, LABELS)
-    assert isinstance(fitted.net_.optimizer_, torch.optim.SGD)
+def test_an_optimizer_of_torch_makes_the_steps():
+    sgd = Optimizer(torch.optim.SGD, params={"momentum": 0.5})
+    for optimizer in (torch.optim.SGD, sgd):
+        fitted = model(optimizer=optimizer).fit(TEXTS, LABELS)
+        assert isinstance(fitted.net_.optimizer_, torch.optim.SGD)
+    assert fitted.net_.optimizer_.param_groups[0]["momentum"] == 0.5
+
+
+@pytest.mark.parametrize("kind", [dict, len])
+def test_what_is_no_optimizer_is_refused(kind):
+    with pytest.raises(ValueError, match="optimizer=.* is no optimizer; expected 'ad"):
+        model(optimizer=Optimizer(kind)).fit(TEXTS, LABELS)
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_trains_the_same(monkeypatch):
@@ -127,12 +140,12 @@ def test_a_schedule_rises_and_falls_to_nothing(kind):
 
 
 def test_early_stopping_sets_rows_aside():
-    fitted = model(early_stopping=True, validation_fraction=0.5).fit(TEXTS, LABELS)
+    fitted = model(early_stopping=EarlyStopping(0.5)).fit(TEXTS, LABELS)
     assert "valid_loss" in fitted.history_[0]
 
 
 def test_early_stopping_goes_back_to_the_start_where_no_epoch_is_better():
-    options = {"early_stopping": True, "validation_fraction": 0.4, "batch_size": 4}
+    options = {"early_stopping": EarlyStopping(0.4), "batch_size": 4}
     # A rate that spoils what it touches, and one that changes nothing.
     spoilt, still = (model(lr=lr, **options).fit(TEXTS, LABELS) for lr in (10.0, 1e-12))
     np.testing.assert_allclose(
@@ -189,8 +202,7 @@ def test_regressors_end_with_the_mean_of_start_and_end(early_stopping):
     options = {
         "freeze_depth": -1,
         "lr": 1e-2,
-        "early_stopping": early_stopping,
-        "validation_fraction": 0.3,
+        "early_stopping": EarlyStopping(0.3) if early_stopping else False,
         "random_state": 0,
     }
     y = LABELS + 0.1 * np.random.default_rng(0).normal(size=12)
@@ -199,7 +211,10 @@ def test_regressors_end_with_the_mean_of_start_and_end(early_stopping):
         fitted = TextRegressor("tiny-bert", **options | more).fit(TEXTS, y)
         return fitted.net_.module_.state_dict()
 
-    start, end = weights(max_epochs=0), weights(max_epochs=3, average=False)
+    start, end = (
+        weights(max_epochs=0),
+        weights(max_epochs=3, optimizer=Optimizer(average=False)),
+    )
     middle = weights(max_epochs=3)
     assert any(not torch.equal(start[name], end[name]) for name in start)
     for name, value in middle.items():
@@ -211,12 +226,18 @@ def test_a_head_that_starts_at_random_is_not_averaged_nor_is_a_training_that_goe
         model = TextRegressor("tiny-bert", random_state=0, max_epochs=1, **options)
         return model.fit(TEXTS, LABELS)
 
-    for options in ({"head": "mlp"}, {"head_init": "random"}):
-        both = [fitted(average=a, **options).predict(TEXTS) for a in (True, False)]
+    for options in ({"head": "mlp"}, {"head": Head(init="random")}):
+        both = [
+            fitted(optimizer=Optimizer(average=a), **options).predict(TEXTS)
+            for a in (True, False)
+        ]
         np.testing.assert_array_equal(*both)
     model = fitted(warm_start=True)
     ends = [
-        copy.deepcopy(model).set_params(average=a).fit(TEXTS, LABELS).predict(TEXTS)
+        copy.deepcopy(model)
+        .set_params(optimizer__average=a)
+        .fit(TEXTS, LABELS)
+        .predict(TEXTS)
         for a in (True, False)
     ]
     np.testing.assert_array_equal(*ends)

@@ -35,6 +35,7 @@ from sktransfer import (
 )
 from sktransfer._utils.names import FILES
 from sktransfer.exceptions import UntrustedTypeError
+from sktransfer.finetuning import Augmentation, EarlyStopping, Optimizer
 from sktransfer.persistence import _names
 
 PRIVATE = re.compile(rb"sktransfer(?:\.\w+)*\._\w*")
@@ -93,7 +94,7 @@ FITTED = {
     "TextEncoder": lambda: TextEncoder("tiny-bert").fit(TEXTS),
     "ImageClassifier": tuned(ImageClassifier, PIXELS, LABELS),
     "ImageClassifier, views": tuned(
-        ImageClassifier, PIXELS, LABELS, augment="light", augment_views=2
+        ImageClassifier, PIXELS, LABELS, augment=Augmentation("light", views=2)
     ),
     "ImageClassifier, augment": tuned(ImageClassifier, PIXELS, LABELS, augment="light"),
     "ImageClassifier, prototype": tuned(
@@ -103,16 +104,20 @@ FITTED = {
         ImageClassifier, PIXELS, LABELS, batch_norm="target", freeze_depth=0
     ),
     "ImageClassifier, early": tuned(
-        ImageClassifier, PIXELS, LABELS, early_stopping=True, validation_fraction=0.5
+        ImageClassifier, PIXELS, LABELS, early_stopping=EarlyStopping(0.5)
     ),
     "ImageRegressor": tuned(ImageRegressor, PIXELS, NUMBERS),
     "TextClassifier": tuned(TextClassifier, TEXTS, LABELS),
     "TextClassifier, contrastive": tuned(
-        TextClassifier, TEXTS, LABELS, objective="contrastive"
+        TextClassifier, TEXTS, LABELS, loss="contrastive"
     ),
     "TextClassifier, mlp": tuned(TextClassifier, TEXTS, LABELS, head="mlp"),
     "TextClassifier, cosine": tuned(
-        TextClassifier, TEXTS, LABELS, head="cosine", lr_schedule="one-cycle"
+        TextClassifier,
+        TEXTS,
+        LABELS,
+        head="cosine",
+        optimizer=Optimizer(lr_schedule="one-cycle"),
     ),
     **{
         f"TextClassifier, {loss}": tuned(

@@ -151,7 +151,7 @@ def test_classifiers_without_labels(tmp_path):
 @pytest.mark.parametrize(
     "params",
     [
-        {"objective": "contrastive", "freeze_depth": -1},
+        {"loss": "contrastive", "freeze_depth": -1},
         {"head": "prototype", "freeze_depth": -1},
         {"head": "prototype", "freeze_depth": "all"},
     ],

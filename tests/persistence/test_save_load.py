@@ -50,6 +50,7 @@ from sktransfer.exceptions import (
     VersionMismatchWarning,
     WeightsMismatchError,
 )
+from sktransfer.finetuning import EarlyStopping, Head
 
 TEXTS = [f"text number {i} of {i % 3}" for i in range(18)]
 LABELS = np.array(["a", "b", "c"] * 6)
@@ -122,8 +123,7 @@ CASES = {
         ImageClassifier(
             "tiny-cnn",
             freeze_depth=-2,
-            early_stopping=True,
-            validation_fraction=0.3,
+            early_stopping=EarlyStopping(0.3),
             batch_norm="train",
             **ONE,
         ),
@@ -131,7 +131,9 @@ CASES = {
         LABELS,
     ),
     "nothing frozen": lambda: (
-        ImageRegressor("tiny-cnn", freeze_depth=0, head="mlp", dropout=0.1, **ONE),
+        ImageRegressor(
+            "tiny-cnn", freeze_depth=0, head=Head("mlp", dropout=0.1), **ONE
+        ),
         PIXELS,
         NUMBERS,
     ),
@@ -529,8 +531,7 @@ def test_a_pickle_holds_the_trained_weights_once_and_nothing_large_beside(
 ):
     model = text_classifier(
         freeze_depth=freeze_depth,
-        early_stopping=early_stopping,
-        validation_fraction=0.3,
+        early_stopping=EarlyStopping(0.3) if early_stopping else False,
         max_epochs=2,
     )
     _ = model.backbone_, model.predict(TEXTS)
@@ -563,9 +564,7 @@ def test_an_unpickled_net_trains_again_and_keeps_the_callers_callbacks():
 
 def test_no_row_that_was_set_aside_leaves_with_the_model():
     rows = PIXELS.copy()
-    model = image_classifier(
-        freeze_depth=0, early_stopping=True, validation_fraction=0.3
-    )
+    model = image_classifier(freeze_depth=0, early_stopping=EarlyStopping(0.3))
     content = pickle.dumps(model)
     prepared = [load_backbone("tiny-cnn").preprocess for _ in rows]
     from PIL import Image

@@ -32,6 +32,7 @@ from sktransfer import (
     TextEncoder,
     TextRegressor,
 )
+from sktransfer.finetuning import Head
 
 N = 60
 RNG = np.random.default_rng(0)
@@ -148,7 +149,9 @@ def test_a_class_that_a_fold_lacks_has_the_lowest_output():
     np.testing.assert_allclose(got.mean(axis=1), 0, atol=1e-12)
 
 
-@pytest.mark.parametrize("model", [tfidf(), tuned(freeze_depth="all", probe_C=100.0)])
+@pytest.mark.parametrize(
+    "model", [tfidf(), tuned(freeze_depth="all", head=Head(C=100.0))]
+)
 def test_nothing_leaks_from_a_shuffled_target(model):
     honest, naive, whole = [], [], []
     for seed in range(4):

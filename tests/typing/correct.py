@@ -48,6 +48,7 @@ from sktransfer.backbones import ArrayPreprocess
 from sktransfer.cache import CacheInfo, FeatureStore
 from sktransfer.datasets import load_elpv
 from sktransfer.estimator_checks import check_estimator
+from sktransfer.finetuning import Augmentation, Optimizer
 from sktransfer.inspection import FreezeDepthDisplay
 from sktransfer.model_selection import (
     BackboneRanking,
@@ -79,7 +80,7 @@ names: np.ndarray = TextEncoder().fit(texts).get_feature_names_out()
 # -- fine-tuning -----------------------------------------------------------------------
 
 ImageClassifier(freeze_depth="all", class_weight="balanced", augment="light")
-ImageClassifier(freeze_depth=0, class_weight={"a": 2.0}, augment_views=3)
+ImageClassifier(freeze_depth=0, class_weight={"a": 2.0}, augment=Augmentation(views=3))
 ImageClassifier(augment=lambda image: image, domain_loss="cdan", batch_norm="target")
 classifier = TextClassifier(max_epochs=3, random_state=np.random.RandomState(0))
 assert_type(classifier.fit(texts, labels), TextClassifier)
@@ -88,7 +89,7 @@ classifier.partial_fit(texts, labels, classes=["a", "b"])
 shares: np.ndarray = classifier.predict_proba(texts)
 TextEncoder(classifier.backbone_)
 ImageRegressor(freeze_depth=-2, lr=1e-3).fit(pixels, [0.5, 1.5]).predict(pixels)
-TextRegressor(callbacks=[], net_params={"optimizer__eps": 1e-6})
+TextRegressor(callbacks=[], optimizer=Optimizer(params={"eps": 1e-6}), loss="huber")
 
 # -- tables, targets, descriptions ----------------------------------------------------
 

@@ -15,6 +15,7 @@ from sktransfer._extraction.readers import padded_length
 from sktransfer._utils import devices
 from sktransfer._utils.devices import device_lock, load_onto, resolve_device
 from sktransfer.backbones._state import State
+from sktransfer.finetuning import Head
 
 CPU = torch.device("cpu")
 HOLD = """
@@ -311,7 +312,11 @@ def test_the_generator_of_a_gpu_is_seeded_and_left_as_found(monkeypatch):
 def test_training_on_a_gpu_repeats_and_leaves_its_generator_as_found():
     texts = [f"text {i} {'good' if i % 2 else 'bad'}" for i in range(12)]
     model = TextClassifier(
-        "tiny-bert", freeze_depth=0, dropout=0.5, device="cuda", random_state=0
+        "tiny-bert",
+        freeze_depth=0,
+        head=Head(dropout=0.5),
+        device="cuda",
+        random_state=0,
     )
     before = torch.cuda.get_rng_state()
     outputs = [model.fit(texts, np.arange(12) % 2).predict_proba(texts) for _ in "ab"]

@@ -27,6 +27,7 @@ from sktransfer import (
     ZeroShotClassifier,
 )
 from sktransfer._utils.labels import check_groups, label_names, read_labels
+from sktransfer.finetuning import EarlyStopping
 from sktransfer.model_selection import (
     label_efficiency_curve,
     layer_profile,
@@ -286,9 +287,7 @@ def test_a_class_whose_rows_all_dropped_out_is_an_error():
 def test_a_class_that_groups_set_aside_is_an_error():
     labels = ["a"] * 8 + ["b"] * 2 + ["c"] * 2
     groups = [0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 9, 9]
-    model = TextClassifier(
-        "tiny-bert", early_stopping=True, validation_fraction=0.2, **FAST
-    )
+    model = TextClassifier("tiny-bert", early_stopping=EarlyStopping(0.2), **FAST)
     messages = []
     for seed in range(20):
         try:

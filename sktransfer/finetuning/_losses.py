@@ -1,0 +1,292 @@
+"""The losses of labelled rows: what a user chooses, and the table of names.
+
+The table is read by parameter constraints, so that this file loads no torch.
+"""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from .._utils.names import set_module
+from .._utils.validation import Interval
+from ._options import AUTOMATIC, NOT_NEGATIVE, POSITIVE, Options
+
+SHARE = Interval(Real, 0, 1, closed="left")
+CLASSIFICATION = frozenset({"classes", "labels"})
+REGRESSION = frozenset({"numbers"})
+
+
+class LossOptions(Options):
+    """A loss of labelled rows.
+
+    Attributes
+    ----------
+    tasks : frozenset of {"classes", "labels", "numbers"}
+        Targets that it is for.
+    has_mean : bool
+        Whether a model of the mean, such as a ridge regression, is near its optimum.
+    """
+
+    tasks: ClassVar[frozenset[str]] = REGRESSION
+    has_mean: ClassVar[bool] = False
+
+    def _make(self, task: str, label_smoothing: float) -> Any:
+        """Return a module from outputs and targets to a loss for each row.
+
+        Parameters
+        ----------
+        task : {"classes", "labels", "numbers"}
+        label_smoothing : float
+            The parameter, or what stands for "auto".
+        """
+        raise NotImplementedError
+
+    def _best_constants(self, residuals: np.ndarray, weights: np.ndarray) -> Any:
+        """Return what to add to a model of the mean, for each output; None for nothing.
+
+        Parameters
+        ----------
+        residuals : ndarray of shape (n_samples, n_outputs)
+        weights : ndarray of shape (n_samples,)
+        """
+        return None
+
+
+@set_module("sktransfer.finetuning")
+class LogLoss(LossOptions):
+    """Cross-entropy: of a softmax for classes, of a sigmoid for several labels.
+
+    Parameters
+    ----------
+    label_smoothing : float or "auto", default="auto"
+        Share of a label that is spread over all classes. "auto" is 0.05 for one class
+        per row, without which the probabilities would be too sure, and 0 otherwise.
+
+    Examples
+    --------
+    >>> from sktransfer import TextClassifier
+    >>> from sktransfer.finetuning import LogLoss
+    >>> model = TextClassifier(loss=LogLoss(label_smoothing=0.1))
+    """
+
+    tasks = CLASSIFICATION
+    _parameter_constraints = {"label_smoothing": [SHARE, AUTOMATIC]}
+
+    def __init__(self, label_smoothing: float | Literal["auto"] = "auto") -> None:
+        self.label_smoothing = label_smoothing
+
+    def _make(self, task, label_smoothing):
+        """Return a cross-entropy of rows."""
+        from ._row_losses import BinaryCrossEntropy, CrossEntropy
+
+        kind = CrossEntropy if task == "classes" else BinaryCrossEntropy
+        return kind(label_smoothing)
+
+
+@set_module("sktransfer.finetuning")
+class FocalLoss(LossOptions):
+    """Cross-entropy that counts rows less which the model is sure of and right about.
+
+    For rare classes and for labels that few rows have [1]_.
+
+    Parameters
+    ----------
+    gamma : float, default=2.0
+        Exponent of ``1 - p``, which each row's loss is multiplied by, where p is the
+        probability of its own class; 0 is the cross-entropy.
+    label_smoothing : float, default=0.0
+        Share of a label that is spread over all classes.
+
+    References
+    ----------
+    .. [1] T.-Y. Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017,
+       https://arxiv.org/abs/1708.02002
+
+    Examples
+    --------
+    >>> from sktransfer import TextClassifier
+    >>> from sktransfer.finetuning import FocalLoss
+    >>> model = TextClassifier(loss=FocalLoss(gamma=1.0))
+    """
+
+    tasks = CLASSIFICATION
+    _parameter_constraints = {"gamma": [NOT_NEGATIVE], "label_smoothing": [SHARE]}
+
+    def __init__(self, gamma: float = 2.0, *, label_smoothing: float = 0.0) -> None:
+        self.gamma = gamma
+        self.label_smoothing = label_smoothing
+
+    def _make(self, task, label_smoothing):
+        """Return a focal loss of rows."""
+        from ._row_losses import BinaryCrossEntropy, CrossEntropy
+
+        kind = CrossEntropy if task == "classes" else BinaryCrossEntropy
+        return kind(label_smoothing, self.gamma)
+
+
+@set_module("sktransfer.finetuning")
+class ContrastiveLoss(LossOptions):
+    """Training that brings rows of a class together, and then fits the head [1]_.
+
+    For a handful of rows per class. The blocks are trained by comparing the rows of a
+    batch, and the head is fitted to what they make: a logistic regression (`C` of the
+    head), or prototypes.
+
+    Parameters
+    ----------
+    temperature : float, default=0.1
+        Divides the cosines; a lower one minds near rows more.
+    max_pairs : int, default=1000000
+        Pairs of rows that all of the training may compare; beyond it, an epoch takes a
+        random part of the rows, at the least one batch. With few rows it has 5
+        batches, within this.
+
+    References
+    ----------
+    .. [1] P. Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020,
+       https://arxiv.org/abs/2004.11362
+
+    Examples
+    --------
+    >>> from sktransfer import TextClassifier
+    >>> from sktransfer.finetuning import ContrastiveLoss
+    >>> model = TextClassifier(loss=ContrastiveLoss(temperature=0.2))
+    """
+
+    tasks = frozenset({"classes"})
+    _parameter_constraints = {
+        "temperature": [POSITIVE],
+        "max_pairs": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(self, temperature: float = 0.1, *, max_pairs: int = 1_000_000) -> None:
+        self.temperature = temperature
+        self.max_pairs = max_pairs
+
+    def _make(self, task, label_smoothing):
+        """Return the loss of a batch of features."""
+        from ._contrastive import PairLoss
+
+        return PairLoss(self.temperature)
+
+
+@set_module("sktransfer.finetuning")
+class SquaredErrorLoss(LossOptions):
+    """Squared error, which is least at the mean.
+
+    Examples
+    --------
+    >>> from sktransfer import TextRegressor
+    >>> from sktransfer.finetuning import SquaredErrorLoss
+    >>> model = TextRegressor(loss=SquaredErrorLoss())
+    """
+
+    has_mean = True
+
+    def _make(self, task, label_smoothing):
+        """Return the squared error of rows."""
+        from torch import nn
+
+        return nn.MSELoss(reduction="none")
+
+
+@set_module("sktransfer.finetuning")
+class HuberLoss(LossOptions):
+    """Squared error near the target and absolute error beyond: outliers count less.
+
+    Parameters
+    ----------
+    delta : float, default=1.0
+        Error at which it becomes linear, in standard deviations of `y`.
+
+    References
+    ----------
+    .. [1] P. J. Huber, "Robust Estimation of a Location Parameter", Annals of
+       Mathematical Statistics 35, 1964, https://doi.org/10.1214/aoms/1177703732
+
+    Examples
+    --------
+    >>> from sktransfer import TextRegressor
+    >>> from sktransfer.finetuning import HuberLoss
+    >>> model = TextRegressor(loss=HuberLoss(delta=0.5))
+    """
+
+    _parameter_constraints = {"delta": [POSITIVE]}
+
+    def __init__(self, delta: float = 1.0) -> None:
+        self.delta = delta
+
+    def _make(self, task, label_smoothing):
+        """Return the Huber loss of rows."""
+        from torch import nn
+
+        return nn.HuberLoss(reduction="none", delta=self.delta)
+
+
+@set_module("sktransfer.finetuning")
+class QuantileLoss(LossOptions):
+    """Pinball loss, which is least at a quantile [1]_.
+
+    Parameters
+    ----------
+    quantile : float, default=0.5
+        Share of rows that are to lie below what is predicted; 0.5 is the median.
+
+    References
+    ----------
+    .. [1] R. Koenker and G. Bassett, "Regression Quantiles", Econometrica 46, 1978,
+       https://doi.org/10.2307/1913643
+
+    Examples
+    --------
+    >>> from sktransfer import TextRegressor
+    >>> from sktransfer.finetuning import QuantileLoss
+    >>> model = TextRegressor(loss=QuantileLoss(0.9))
+    """
+
+    _parameter_constraints = {"quantile": [Interval(Real, 0, 1, closed="neither")]}
+
+    def __init__(self, quantile: float = 0.5) -> None:
+        self.quantile = quantile
+
+    def _make(self, task, label_smoothing):
+        """Return the pinball loss of rows."""
+        from ._row_losses import Pinball
+
+        return Pinball(self.quantile)
+
+    def _best_constants(self, residuals, weights):
+        """Return the quantile of the residuals."""
+        return np.quantile(
+            residuals, self.quantile, axis=0, weights=weights, method="inverted_cdf"
+        )
+
+
+class OwnLoss(LossOptions):
+    """A module of the user's, for any target."""
+
+    tasks = CLASSIFICATION | REGRESSION
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+
+    def _make(self, task, label_smoothing):
+        """Return a copy of the module: a training may change what it learns."""
+        import copy
+
+        return copy.deepcopy(self.module)
+
+
+# The one place that names them: constraints, checks and messages read it, and
+# tests/test_docstrings.py compares the docstrings with it.
+LOSSES: dict[str, type[LossOptions]] = {
+    "log_loss": LogLoss,
+    "focal": FocalLoss,
+    "contrastive": ContrastiveLoss,
+    "squared_error": SquaredErrorLoss,
+    "huber": HuberLoss,
+    "quantile": QuantileLoss,
+}
