@@ -100,7 +100,7 @@ def continue_from(optimizer, state):
     ]
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     fits = sizes[0] == sizes[1] and all(
-        value.shape == parameters[i].shape
+        0 <= i < len(parameters) and value.shape == parameters[i].shape
         for i, values in state["state"].items()
         for value in values.values()
         if getattr(value, "ndim", 0)

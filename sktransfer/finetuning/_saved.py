@@ -2,6 +2,10 @@
 
 import copy
 
+import torch
+
+OPTIMIZER, DOMAIN = "optimizer.", "domain_loss."  # of names of tensors
+
 
 def describe_net(estimator):
     """Take the trained part of a fitted estimator apart.
@@ -16,7 +20,8 @@ def describe_net(estimator):
     record : dict
         What `rebuild_net` needs to make an empty one; JSON holds it.
     tensors : dict of str to Tensor
-        Weights and buffers of the trained blocks and the head, on the CPU.
+        Weights and buffers of the trained blocks and the head, on the CPU; and, of a
+        training that may go on, what its optimizer and its domain loss keep.
     """
     module = estimator.net_.module_
     head = module.head
@@ -32,16 +37,28 @@ def describe_net(estimator):
     tensors = {
         name: tensor.detach().cpu() for name, tensor in module.state_dict().items()
     }
+    state = estimator._state
+    if state.optimizer is not None:
+        groups = state.optimizer["param_groups"]
+        record["optimizer"] = [len(group["params"]) for group in groups]
+        for index, values in state.optimizer["state"].items():
+            for name, value in values.items():
+                if isinstance(value, torch.Tensor):
+                    tensors[f"{OPTIMIZER}{index}.{name}"] = value.detach().cpu()
+    if state.domain is not None:
+        record["domain_loss"] = state.domain["kind"]
+        for name, value in state.domain["weights"].items():
+            tensors[DOMAIN + name] = value.detach().cpu()
     return record, tensors
 
 
 def rebuild_net(estimator, backbone, record, tensors, device):
-    """Make the net of a fitted estimator again.
+    """Make the net of a fitted estimator again, and what its training goes on with.
 
     Parameters
     ----------
     estimator : BaseFineTuner
-        With its `_codec`.
+        With its `_codec` and `_state`; the latter is completed.
     backbone : Backbone
         The network that it was fitted on.
     record, tensors : dict
@@ -58,8 +75,6 @@ def rebuild_net(estimator, backbone, record, tensors, device):
     ValueError
         If the tensors do not fit.
     """
-    import torch
-
     from .._utils.devices import own_arithmetic, seeded
     from ..backbones._pooling import POOLING_CHOICES
     from ._heads import HEADS, make_head
@@ -88,9 +103,11 @@ def rebuild_net(estimator, backbone, record, tensors, device):
             batch_norm=record["batch_norm"],
         )
     try:
-        module.load_state_dict(tensors)
+        weights = _with_prefix(tensors, "")
+        module.load_state_dict(weights)
     except RuntimeError as err:
         raise ValueError(f"the tensors do not fit the network: {err}") from err
+    _complete(estimator._state, record, tensors)
     module.eval()
     return idle_net(
         module,
@@ -100,3 +117,29 @@ def rebuild_net(estimator, backbone, record, tensors, device):
         precision=record["precision"],
         history=copy.deepcopy(estimator.history_),
     )
+
+
+def _complete(state, record, tensors):
+    """Give a state what its optimizer and its domain loss kept."""
+    if "optimizer" in record:
+        moments: dict = {}
+        for name, value in _with_prefix(tensors, OPTIMIZER).items():
+            index, _, key = name.partition(".")
+            moments.setdefault(int(index), {})[key] = value
+        sizes = [int(size) for size in record["optimizer"]]
+        state.optimizer = {
+            "state": moments,
+            "param_groups": [{"params": [0] * size} for size in sizes],
+        }
+    if "domain_loss" in record:
+        weights = _with_prefix(tensors, DOMAIN)
+        state.domain = {"kind": record["domain_loss"], "weights": weights}
+
+
+def _with_prefix(tensors, prefix):
+    """Return the tensors of a part, without the prefix; "" is the net itself."""
+    if prefix:
+        found = {name for name in tensors if name.startswith(prefix)}
+    else:
+        found = {n for n in tensors if not n.startswith((OPTIMIZER, DOMAIN))}
+    return {name.removeprefix(prefix): tensors[name] for name in sorted(found)}

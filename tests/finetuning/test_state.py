@@ -8,7 +8,7 @@ import torch
 from sklearn.base import clone
 from skorch.callbacks import Callback
 
-from sktransfer import ImageClassifier, TextClassifier, TextRegressor, load, save
+from sktransfer import ImageClassifier, TextClassifier, load, save
 from sktransfer.finetuning import Augmentation, Optimizer
 from sktransfer.finetuning._state import TrainingState
 
@@ -198,16 +198,33 @@ def test_an_unpickled_training_goes_on_as_the_one_that_stayed(way):
     )
 
 
-def test_a_saved_training_goes_on_with_new_moments(tmp_path):
-    estimator = TextRegressor("tiny-bert", freeze_depth=-1, random_state=0)
-    for _ in range(2):
-        estimator.partial_fit(TEXTS, LABELS)
+@pytest.mark.parametrize("way", ["partial_fit", "warm_start"])
+@pytest.mark.parametrize(
+    "options", [{}, {"domain_loss": "dann"}], ids=["plain", "dann"]
+)
+def test_a_saved_training_goes_on_as_the_one_that_stayed(way, options, tmp_path):
+    estimator = model(**options)
+    X, y = [*TEXTS, *TEXTS], np.tile(LABELS, 2)
+    domain = {"sample_domain": np.repeat([0, -1], 12)}
+    calls(way, estimator, 2, X, y, **domain)
     save(estimator, tmp_path / "model")
     copy = load(tmp_path / "model")
-    assert copy._state.optimizer is None
-    assert (copy._state.n_calls, copy._state.n_rows) == (2, 24)
-    copy.partial_fit(TEXTS, LABELS)
+    for one in (estimator, copy):
+        calls(way, one, 1, X, y, **domain)
+    np.testing.assert_array_equal(
+        copy.predict_proba(TEXTS), estimator.predict_proba(TEXTS)
+    )
     assert copy.n_epochs_ == 3
+
+
+def test_a_save_of_a_plain_fit_holds_no_optimizer(tmp_path):
+    plain, kept = model(max_epochs=1), model(max_epochs=1, warm_start=True)
+    sizes = []
+    for number, estimator in enumerate((plain, kept)):
+        save(estimator.fit(TEXTS, LABELS), tmp_path / str(number))
+        files = (tmp_path / str(number)).glob("net*")
+        sizes.append(sum(file.stat().st_size for file in files))
+    assert sizes[1] > 2 * sizes[0]
 
 
 def test_a_call_that_fails_leaves_the_training_as_it_was():

@@ -28,6 +28,7 @@ from sktransfer import (
     TextEncoder,
     TextRegressor,
     ZeroShotClassifier,
+    finetuning,
     load,
     load_backbone,
     persistence,
@@ -35,7 +36,19 @@ from sktransfer import (
 )
 from sktransfer._utils.names import FILES
 from sktransfer.exceptions import UntrustedTypeError
-from sktransfer.finetuning import Augmentation, EarlyStopping, Optimizer
+from sktransfer.finetuning import (
+    Augmentation,
+    ContrastiveLoss,
+    DomainLoss,
+    EarlyStopping,
+    FocalLoss,
+    Head,
+    HuberLoss,
+    LogLoss,
+    Optimizer,
+    QuantileLoss,
+    SquaredErrorLoss,
+)
 from sktransfer.persistence import _names
 
 PRIVATE = re.compile(rb"sktransfer(?:\.\w+)*\._\w*")
@@ -87,6 +100,34 @@ def tuned(cls, X, y, **params):
     return lambda: cls(backbone, **params).fit(X, y, **fit_params)
 
 
+# Objects of parameters, for each estimator that takes them.
+NESTED = {
+    TextClassifier: [
+        Head(),
+        LogLoss(),
+        FocalLoss(),
+        ContrastiveLoss(),
+        Optimizer(),
+        EarlyStopping(0.5),
+        DomainLoss("mmd"),
+    ],
+    ImageClassifier: [Augmentation()],
+    TextRegressor: [SquaredErrorLoss(), HuberLoss(), QuantileLoss()],
+}
+PARAMETER = {
+    "Head": "head",
+    "Optimizer": "optimizer",
+    "EarlyStopping": "early_stopping",
+    "DomainLoss": "domain_loss",
+    "Augmentation": "augment",
+}
+INPUT = {
+    TextClassifier: (TEXTS, LABELS),
+    ImageClassifier: (PIXELS, LABELS),
+    TextRegressor: (TEXTS, NUMBERS),
+}
+
+
 # A fitted one of every public estimator; of the fine-tuning ones, one for each way to
 # train, as the pickle has what it was trained with.
 FITTED = {
@@ -126,6 +167,15 @@ FITTED = {
         for loss in ("coral", "mmd", "dann", "cdan", "mcc")
     },
     "TextRegressor": tuned(TextRegressor, TEXTS, NUMBERS),
+    "TextRegressor, kept": tuned(TextRegressor, TEXTS, NUMBERS, warm_start=True),
+    "TextRegressor, scored": tuned(TextRegressor, TEXTS, NUMBERS, scoring="r2"),
+    **{
+        f"{kind.__name__}, {type(one).__name__}": tuned(
+            kind, *INPUT[kind], **{PARAMETER.get(type(one).__name__, "loss"): one}
+        )
+        for kind, objects in NESTED.items()
+        for one in objects
+    },
     "TableEncoder": lambda: TableEncoder(text_encoder=TextEncoder("tiny-bert")).fit(
         TABLE
     ),
@@ -166,12 +216,20 @@ FITTED = {
 }
 
 
+def test_every_object_of_parameters_is_in_the_list():
+    names = {type(one).__name__ for options in NESTED.values() for one in options}
+    estimators = ("Classifier", "Regressor")
+    public = {n for n in finetuning.__all__ if not n.endswith(estimators)}
+    assert names == public
+
+
 def test_the_list_has_every_public_estimator():
     public = {
         name
         for module, name in PUBLIC
         if inspect.isclass(getattr(importlib.import_module(module), name))
         and issubclass(getattr(importlib.import_module(module), name), (BaseEstimator,))
+        and module != "sktransfer.finetuning"  # objects of parameters: see NESTED
     }
     assert public == {name.partition(",")[0] for name in FITTED}
 
