@@ -66,11 +66,16 @@ def _is_image(cell):
         suffix = os.path.splitext(str(cell.get("path") or ""))[1]
         return not suffix or is_image_suffix(suffix)
     if isinstance(cell, str):
-        is_name = len(cell) <= LONGEST_PATH and "\n" not in cell
-        return is_name and not is_url(cell) and _has_image_suffix(cell)
+        return is_image_name(cell)
     if hasattr(cell, "__fspath__"):
         return _has_image_suffix(str(cell))
     return hasattr(cell, "convert") and hasattr(cell, "getbands")  # Pillow's
+
+
+def is_image_name(text):
+    """Whether a string looks like the name of an image file; no file is looked for."""
+    is_name = len(text) <= LONGEST_PATH and "\n" not in text
+    return is_name and not is_url(text) and _has_image_suffix(text)
 
 
 def _has_image_suffix(name):

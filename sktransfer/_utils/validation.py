@@ -48,6 +48,11 @@ def draw_seed(random_state):
     return int(check_random_state(random_state).randint(MAX_SEED))
 
 
+def seed_of(random_state):
+    """Return an int as it is, and draw one from any other `random_state`."""
+    return random_state if is_integer(random_state) else draw_seed(random_state)
+
+
 def check_rows(values, n_rows, name, caller):
     """Refuse what has not one entry per row of X.
 

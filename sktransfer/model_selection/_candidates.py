@@ -7,7 +7,7 @@ from .._cells.guess import guess_modality
 from ..backbones import Backbone, BackboneSpec, list_backbones, load_backbone
 from ..encoders import ImageEncoder, TextEncoder
 from ..exceptions import MissingDependencyError, WeightsNotFoundError
-from ._transferability import METHODS
+from ._transferability import GROUP_METHODS, METHODS
 
 ENCODERS: dict[Any, Any] = {"image": ImageEncoder, "text": TextEncoder}
 NOT_ENCODER_PARAMS = {"add_indicator", "backbone", "depth", "missing", "pooling"}
@@ -15,7 +15,9 @@ MISSING = ("drop", "raise")
 SINGLE = (str, Backbone, BackboneSpec, tuple)  # one candidate, and no list of them
 
 
-def check_options(method, modality, missing, encoder_params, n_timed, n_neighbors):
+def check_options(
+    method, modality, missing, encoder_params, n_timed, n_neighbors, groups
+):
     """Refuse what is not one of the options of `rank_backbones`."""
     for name, value, allowed in (
         ("method", method, METHODS),
@@ -26,6 +28,13 @@ def check_options(method, modality, missing, encoder_params, n_timed, n_neighbor
             raise ValueError(
                 f"rank_backbones: {name}={value!r} must be one of {allowed}."
             )
+    if groups is not None and method not in GROUP_METHODS:
+        raise ValueError(
+            f"rank_backbones: groups is not used by method={method!r}, which scores "
+            "all rows at once; it is by "
+            f"{' and '.join(f'method={name!r}' for name in GROUP_METHODS)}. Choose one "
+            "of these, or leave groups out."
+        )
     for name, value, least in (
         ("n_timed", n_timed, 0),
         ("n_neighbors", n_neighbors, 1),

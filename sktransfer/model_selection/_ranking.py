@@ -9,23 +9,33 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from .._cells.column import as_column, pick
-from .._utils.folds import among, make_folds
+from .._cells.copies import TEXT, number_by_content
+from .._utils.folds import among, apart, make_folds, together
 from .._utils.labels import check_groups, read_labels
 from .._utils.names import set_module
-from .._utils.types import ArrayLike, Cells, Splitter
-from .._utils.validation import is_null
+from .._utils.types import ArrayLike, Cells, RandomStateLike, Splitter
+from .._utils.validation import is_null, seed_of
 from ..backbones import Backbone, load_backbone
 from ..cache import FeatureCache
 from ..exceptions import UnreadableRowError
 from ._backbone_ranking import COLUMNS, BackboneRanking
 from ._candidates import ENCODERS, check_options, modality_of, triples_of
-from ._transferability import SCORE_NAMES, Target, as_target, h_score, knn, logme, probe
+from ._transferability import (
+    GROUP_METHODS,
+    SCORE_NAMES,
+    Target,
+    as_target,
+    h_score,
+    knn,
+    logme,
+    probe,
+)
 
 if TYPE_CHECKING:
     from ..backbones._registry import BackboneSpec
@@ -46,7 +56,7 @@ def rank_backbones(
     n_neighbors: int = 5,
     n_timed: int = 16,
     encoder_params: dict[str, Any] | None = None,
-    random_state: int = 0,
+    random_state: RandomStateLike = 0,
 ) -> BackboneRanking:
     """Rank networks by how well their features suit a target, without training them.
 
@@ -67,9 +77,10 @@ def rank_backbones(
         "logme" is the evidence of a Bayesian linear model [1]_, in nats a row;
         "hscore" the spread of the classes' means in the features' shrunk covariance
         [2]_ [3]_, for classes and labels; "knn" the leave-one-out score of the nearest
-        rows; "probe" that of a cross-validated linear model at its best penalty, which
-        costs most. The last two give accuracy, mean average precision of labels, or
-        R2.
+        rows; "probe" that of a cross-validated linear model, which costs most. Its
+        penalty is chosen in each training part, by folds of that part. The last two
+        give accuracy, mean average precision of labels, or R2, and keep copies of a
+        row apart: none is the other's neighbour or is tested by a model of the other.
     task : {"auto", "classes", "labels", "numbers"}, default="auto"
         "auto" reads whole numbers as classes, as scikit-learn does.
     modality : {"image", "text"}, default=None
@@ -79,11 +90,15 @@ def rank_backbones(
         images follow ``on_error`` of `encoder_params`.
     cv : int, splitter or iterable, default=5
         Folds of "probe", the same for all candidates; an int makes shuffled ones,
-        stratified by class. Positions of an iterable count the rows of `X`.
+        stratified by class. Positions of an iterable count the rows of `X`. With
+        splits of your own, training rows that share a copy or a group with a test row
+        are left out.
     groups : array-like of shape (n_samples,), default=None
-        Rows of a group stay in one fold of "probe".
+        Group of each row, such as a person or a shop. Rows of a group are not
+        neighbours in "knn" and stay in one fold of "probe". The other methods cannot
+        use groups and refuse them.
     n_neighbors : int, default=5
-        Of "knn".
+        Number of neighbours of "knn".
     n_timed : int, default=16
         Rows on which the speed of each candidate is measured, without the cache; 0
         measures nothing.
@@ -91,8 +106,8 @@ def rank_backbones(
         Further parameters of `ImageEncoder` or `TextEncoder`, such as ``source``,
         ``cache`` or ``device``. Without a cache of theirs, features are kept for the
         call.
-    random_state : int, default=0
-        Seed of the folds.
+    random_state : int, RandomState or None, default=0
+        Seed of the folds, which are the same for all candidates.
 
     Returns
     -------
@@ -102,8 +117,9 @@ def rank_backbones(
     Raises
     ------
     ValueError
-        If there is no candidate, if rows and targets differ in number, or a method
-        cannot do with the target.
+        If there is no candidate, if rows and targets differ in number, if a method
+        cannot do with the target or with groups, or if all rows are of one group or
+        copies of one another.
     MissingRowError
         If a cell is null and ``missing="raise"``.
 
@@ -134,18 +150,23 @@ def rank_backbones(
     if isinstance(candidates, Iterator):
         candidates = list(candidates)
     modality = modality or modality_of(candidates, column)
-    check_options(method, modality, missing, encoder_params, n_timed, n_neighbors)
+    check_options(
+        method, modality, missing, encoder_params, n_timed, n_neighbors, groups
+    )
     triples = triples_of(candidates, modality)
-    folds = None
-    if method == "probe":
-        folds = _folds(cv, target, groups, kept, len(column.cells), random_state)
-    scorer = _scorer(method, folds, n_neighbors)
     params = {"missing": "raise"} | (encoder_params or {})
     if params.get("cache", "auto") is None:
         params["cache"] = FeatureCache()
     cells = column.cells
     if len(kept) < len(cells):
         cells = pick(cells, kept)
+    scorer: Callable[..., float] = _AllRows(logme if method == "logme" else h_score)
+    if method in GROUP_METHODS:
+        source = params.get("source", "path") if modality == "image" else TEXT
+        copies = number_by_content(cells, source=source)
+        scorer = _NearestRows(n_neighbors, groups, copies)
+        if method == "probe":
+            scorer = _Probe(cv, target, groups, copies, kept, column, random_state)
     rows = []
     for backbone, depth, pooling in triples:
         encoder = ENCODERS[modality](backbone, depth=depth, pooling=pooling, **params)
@@ -185,7 +206,7 @@ def layer_profile(
     n_neighbors: int = 5,
     n_timed: int = 16,
     encoder_params: dict[str, Any] | None = None,
-    random_state: int = 0,
+    random_state: RandomStateLike = 0,
 ) -> BackboneRanking:
     """Score every depth of one network, from one pass over the rows.
 
@@ -275,33 +296,54 @@ def _read(X, y, groups, task, missing):
 # -- scoring ---------------------------------------------------------------------------
 
 
-def _folds(cv, target, groups, kept, n_rows, random_state):
-    """Return folds of the rows that take part, the same for all candidates."""
-    folds = make_folds(
-        cv,
-        target.values,
-        is_classes=target.task == "classes",
-        groups=groups,
-        random_state=random_state,
-        caller="rank_backbones",
-    )
-    is_given = isinstance(cv, Iterable) and not hasattr(cv, "split")
-    return among(folds, kept, n_rows) if is_given else folds  # those count rows of X
+class _AllRows:
+    """Scores features of rows that are taken to be independent."""
+
+    def __init__(self, formula):
+        self.formula = formula
+
+    def __call__(self, features, target, rows):
+        """Return the score of features of some rows."""
+        return self.formula(features, target)
 
 
-def _scorer(method, folds, n_neighbors):
-    """Return a function of features, a target, and which rows these are of how many."""
+class _NearestRows:
+    """Scores features by the nearest rows of other groups and other content."""
 
-    def score(features, target, rows, n_rows):
-        if method == "logme":
-            return logme(features, target)
-        if method == "hscore":
-            return h_score(features, target)
-        if method == "knn":
-            return knn(features, target, n_neighbors=n_neighbors)
-        return probe(features, target, folds=among(folds, rows, n_rows))
+    def __init__(self, n_neighbors, groups, copies):
+        self.n_neighbors = n_neighbors
+        self.apart = [copies] if groups is None else [copies, groups]
 
-    return score
+    def __call__(self, features, target, rows):
+        """Return the score of features of some rows."""
+        apart = [codes[rows] for codes in self.apart]
+        return knn(features, target, n_neighbors=self.n_neighbors, apart=apart)
+
+
+class _Probe:
+    """Scores features by a linear model, on the same folds for all candidates."""
+
+    def __init__(self, cv, target, groups, copies, kept, column, random_state):
+        self.units, self.n_rows = together(groups, copies), len(kept)
+        self.seed = seed_of(random_state)
+        folds = make_folds(
+            cv,
+            target.values,
+            is_classes=target.task == "classes",
+            groups=groups,
+            random_state=self.seed,
+            caller="rank_backbones",
+            units=self.units,
+        )
+        if isinstance(cv, Iterable) and not hasattr(cv, "split"):  # counts rows of X
+            folds = among(folds, kept, len(column.cells))
+        self.folds = apart(folds, self.units, "rank_backbones")
+
+    def __call__(self, features, target, rows):
+        """Return the score of features of some rows."""
+        units = None if self.units is None else self.units[rows]
+        folds = among(self.folds, rows, self.n_rows)
+        return probe(features, target, folds=folds, units=units, random_state=self.seed)
 
 
 def _row(encoder, cells, target, scorer, modality, n_timed):
@@ -323,7 +365,8 @@ def _row(encoder, cells, target, scorer, modality, n_timed):
             target = Target(target.task, values)
         else:
             target = Target(target.task, target.values[rows])
-    score = scorer(vectors[rows].astype(np.float64), target, rows, len(vectors))
+    features = vectors[rows].astype(np.float64)
+    score = scorer(features, target, rows)
     scored = time.perf_counter()
     backbone = load_backbone(encoder.backbone, modality=modality)
     depth = backbone.resolve_depth(encoder.depth)

@@ -13,15 +13,19 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import average_precision_score, r2_score
-from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.multiclass import type_of_target
 
+from .._utils.folds import make_folds
 from .._utils.labels import read_labels
 from .._utils.validation import plain
+from ._neighbors import nearest
+from ._standardized import Standardized
 
 METHODS = ("hscore", "knn", "logme", "probe")
 TASKS = ("auto", "classes", "labels", "numbers")
+GROUP_METHODS = ("knn", "probe")  # those that use groups
 PROBE_C = (0.001, 0.01, 0.1, 1.0)
+N_INNER = 3  # folds of a training part that choose among them
 SCORE_NAMES = {
     "classes": "accuracy",
     "labels": "mean average precision",
@@ -261,7 +265,7 @@ def h_score(features, target, *, shrinkage="auto"):
 # -- scores from predictions -----------------------------------------------------------
 
 
-def knn(features, target, *, n_neighbors):
+def knn(features, target, *, n_neighbors, apart=()):
     """Score of the nearest other rows, by cosine.
 
     Parameters
@@ -269,34 +273,51 @@ def knn(features, target, *, n_neighbors):
     features : ndarray of shape (n_samples, n_features)
     target : Target
     n_neighbors : int
+    apart : sequence of ndarray of shape (n_samples,)
+        Rows that agree in one of these, such as rows of a group or copies of a row, are
+        no neighbours of each other.
 
     Returns
     -------
     float
         Leave-one-out accuracy, mean average precision of labels, or R2.
+
+    Raises
+    ------
+    ValueError
+        If a row has no other that may be its neighbour.
     """
-    norms = np.linalg.norm(features, axis=1, keepdims=True)
-    unit = features / np.maximum(norms, np.finfo(float).tiny)
-    n_neighbors = min(n_neighbors, target.n_rows - 1)
-    # Asked about its own rows, it leaves each out of its own neighbours.
-    model = NearestNeighbors(n_neighbors=n_neighbors).fit(unit)
-    near = model.kneighbors(return_distance=False)
+    values = target.values
     if target.task == "classes":
-        votes = np.eye(target.values.max() + 1)[target.values][near].sum(axis=1)
-        # Of classes with as many votes that of the nearest row.
-        votes[np.arange(len(votes)), target.values[near[:, 0]]] += 0.5
-        return accuracy_of(votes.argmax(axis=1), target)
-    return accuracy_of(target.values[near].mean(axis=1), target)
+        values = np.eye(values.max() + 1)[values]
+    means = np.empty(values.shape)
+    n_neighbors = max(1, min(n_neighbors, target.n_rows - 1))
+    for rows, near, is_there in nearest(features, n_neighbors, apart):
+        votes = is_there.astype(np.float64)
+        if target.task == "classes":  # of classes with as many votes the nearest row's
+            votes[:, 0] += 0.5
+        votes /= votes.sum(axis=1, keepdims=True)
+        means[rows] = np.einsum("rk,rkc->rc", votes, values[near])
+    if target.task == "classes":
+        return accuracy_of(means.argmax(axis=1), target)
+    return accuracy_of(means, target)
 
 
-def probe(features, target, *, folds):
-    """Cross-validated score of a linear model, at its best penalty.
+def probe(features, target, *, folds, units=None, random_state=0):
+    """Cross-validated score of a linear model, whose penalty each training part gives.
+
+    The penalty of a fold is the one of `PROBE_C` that does best in folds of its
+    training part, so that no row has a say in the model that is tested on it.
 
     Parameters
     ----------
     features : ndarray of shape (n_samples, n_features)
     target : Target
     folds : list of (ndarray of int, ndarray of int)
+    units : ndarray of shape (n_samples,), default=None
+        Rows with the same number stay in one of the inner folds.
+    random_state : int, default=0
+        Seed of the inner folds.
 
     Returns
     -------
@@ -304,21 +325,43 @@ def probe(features, target, *, folds):
         Of the predictions of all folds together: accuracy, mean average precision of
         labels, or R2.
     """
-    outputs: dict[float, np.ndarray] = {}
-    for train, test in folds:
-        mean = features[train].mean(axis=0)
-        scale = features[train].std() or 1.0
-        fitted, unseen = (
-            (features[train] - mean) / scale,
-            (features[test] - mean) / scale,
-        )
-        for C in PROBE_C:
-            predicted = _linear(fitted, target.values[train], unseen, target.task, C)
-            if C not in outputs:
-                shape = (target.n_rows, *predicted.shape[1:])
-                outputs[C] = np.full(shape, np.nan)
-            outputs[C][test] = predicted
-    return max(accuracy_of(predicted, target) for predicted in outputs.values())
+    table = Standardized(features)
+    penalties = [
+        _penalty(table, target, fold[0], units, random_state) for fold in folds
+    ]
+    return _out_of_fold(table, target, folds, penalties)
+
+
+def _penalty(table, target, train, units, random_state):
+    """Return the penalty that does best in folds of these rows; of equals the most."""
+    own = None if units is None else units[train]
+    n_units = len(train) if own is None else len(np.unique(own))
+    if n_units < 2:
+        return PROBE_C[0]
+    folds = make_folds(
+        min(N_INNER, n_units),
+        target.values[train],
+        is_classes=target.task == "classes",
+        groups=None,
+        random_state=random_state,
+        caller="rank_backbones",
+        units=own,
+    )
+    folds = [tuple(train[part] for part in fold) for fold in folds]
+    scores = [_out_of_fold(table, target, folds, [C] * len(folds)) for C in PROBE_C]
+    return PROBE_C[int(np.nan_to_num(scores, nan=-np.inf).argmax())]
+
+
+def _out_of_fold(table, target, folds, penalties):
+    """Return the score of models of the training parts, each with its penalty."""
+    outputs = None
+    for (train, test), C in zip(folds, penalties, strict=True):
+        fitted, unseen = table.parts(train, test)
+        predicted = _linear(fitted, target.values[train], unseen, target.task, C)
+        if outputs is None:
+            outputs = np.full((target.n_rows, *predicted.shape[1:]), np.nan)
+        outputs[test] = predicted
+    return accuracy_of(outputs, target)
 
 
 def _linear(features, values, unseen, task, C):
@@ -353,7 +396,8 @@ def _logistic(features, values, C):
 def accuracy_of(predicted, target):
     """Return the accuracy, the mean average precision of labels, or R2.
 
-    Rows whose prediction is NaN are left out: not every splitter tests every row.
+    Rows whose prediction is NaN are left out: not every splitter tests every row. NaN
+    if no label varies.
     """
     values = target.values
     if np.asarray(predicted).dtype.kind == "f":
@@ -364,4 +408,6 @@ def accuracy_of(predicted, target):
     if target.task == "numbers":
         return float(r2_score(values, predicted))
     is_mixed = np.ptp(values, axis=0) > 0
+    if not is_mixed.any():
+        return np.nan
     return float(average_precision_score(values[:, is_mixed], predicted[:, is_mixed]))

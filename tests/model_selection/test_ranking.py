@@ -1,12 +1,14 @@
 """rank_backbones and layer_profile."""
 
 import dataclasses
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from PIL import Image
 from sklearn.model_selection import KFold
 
 from sktransfer import (
@@ -215,6 +217,102 @@ def test_groups_stay_together_in_the_probe():
     free = rank_backbones(texts, y, ["tiny-bert"], **options)[0]["score"]
     kept = rank_backbones(texts, y, ["tiny-bert"], groups=groups, **options)[0]["score"]
     assert free > kept + 0.2
+
+
+@pytest.mark.parametrize("method", ["knn", "probe"])
+def test_groups_stay_apart_whatever_the_splitter(method):
+    groups = np.repeat(np.arange(8), 5)
+    texts = [f"word{g} " * 8 + str(i) for i, g in enumerate(groups)]
+    y = np.random.default_rng(0).permutation(np.arange(8) % 2)[groups]
+    for cv in (4, KFold(4, shuffle=True, random_state=0)):
+        options = {"method": method, "cv": cv, "n_neighbors": 1, "n_timed": 0}
+        free = rank_backbones(texts, y, ["tiny-bert"], **options)[0]["score"]
+        kept = rank_backbones(texts, y, ["tiny-bert"], groups=groups, **options)
+        assert free > kept[0]["score"] + 0.2
+
+
+@pytest.mark.parametrize("method", ["logme", "hscore"])
+def test_groups_are_refused_where_they_are_not_used(method):
+    groups = np.arange(N) // 2
+    message = (
+        f"groups is not used by method='{method}'.*method='knn' and method='probe'"
+    )
+    with pytest.raises(ValueError, match=message):
+        rank_backbones(TEXTS, LABELS, ["tiny-bert"], method=method, groups=groups)
+    with pytest.raises(ValueError, match=message):
+        layer_profile(TEXTS, LABELS, "tiny-bert", method=method, groups=groups)
+
+
+def test_a_missing_group_is_an_error():
+    for groups in ([*"ab" * 11, "c", None], [*np.arange(23.0), np.nan]):
+        with pytest.raises(ValueError, match="missing value at row 23; every row"):
+            rank_backbones(TEXTS, LABELS, ["tiny-bert"], method="knn", groups=groups)
+
+
+@pytest.mark.parametrize("method", ["knn", "probe"])
+@pytest.mark.parametrize("cv", [3, KFold(3, shuffle=True, random_state=1), "rows"])
+def test_copies_of_a_text_do_not_tell_each_other_s_class(method, cv):
+    rng, scores = np.random.default_rng(0), []
+    for _ in range(4):
+        y = rng.permutation(np.arange(30) % 2)
+        texts = [f"number {i} of {rng.integers(999)}" for i in range(30)] * 3
+        if cv == "rows":
+            cv = list(KFold(3, shuffle=True, random_state=0).split(texts))
+        ranking = rank_backbones(
+            texts, np.tile(y, 3), ["tiny-bert"], method=method, cv=cv, n_neighbors=1
+        )
+        scores.append(ranking[0]["score"])
+    assert np.mean(scores) < 0.7
+
+
+@pytest.mark.parametrize("kind", ["paths", "bytes", "arrays", "mixed"])
+def test_copies_of_an_image_are_no_neighbours(kind, image_paths, tmp_path):
+    image_paths, copies = [Path(path) for path in image_paths], []
+    for i, path in enumerate(image_paths):
+        copies.append(tmp_path / f"copy{i}.jpg")
+        copies[-1].write_bytes(path.read_bytes())
+    content = {
+        "paths": lambda p: str(p),
+        "bytes": lambda p: p.read_bytes(),
+        "arrays": lambda p: np.asarray(Image.open(p).convert("RGB")),
+    }
+    first, second = content.get(kind, content["paths"]), content.get(kind, str)
+    if kind == "mixed":
+        second = content["bytes"]
+    cells = [first(p) for p in image_paths] + [second(p) for p in copies]
+    options = {"method": "knn", "n_neighbors": 1, "n_timed": 0, "task": "numbers"}
+    y = np.arange(6.0) ** 2
+    alone = rank_backbones(cells[:6], y, ["tiny-cnn"], **options)[0]["score"]
+    twice = rank_backbones(cells, np.tile(y, 2), ["tiny-cnn"], **options)[0]["score"]
+    assert twice == pytest.approx(alone)
+
+
+def test_copies_of_one_row_alone_cannot_be_scored():
+    texts, y = ["same"] * 10, [0, 1] * 5
+    with pytest.raises(
+        ValueError, match=r"cv=5 must be from 2.*distinct rows \(copies"
+    ):
+        rank_backbones(texts, y, ["tiny-bert"], method="probe")
+    thrice = [f"number {i}" for i in range(8)] * 3
+    with pytest.raises(ValueError, match="split 0 of cv leaves nothing to train on"):
+        rank_backbones(thrice, [0, 1] * 12, ["tiny-bert"], method="probe", cv=KFold(3))
+    with pytest.raises(ValueError, match="no neighbour for some rows"):
+        rank_backbones(texts, y, ["tiny-bert"], method="knn")
+
+
+def test_any_random_state_gives_all_candidates_the_same_folds(monkeypatch):
+    monkeypatch.setattr(np.random.mtrand, "_rand", np.random.RandomState(3))
+    candidates = ["tiny-bert", BackboneSpec("tiny-bert")]
+    for random_state in (None, np.random.RandomState(0)):
+        ranking = rank_backbones(
+            TEXTS,
+            np.random.default_rng(1).permutation(LABELS),
+            candidates,
+            method="probe",
+            n_timed=0,
+            random_state=random_state,
+        )
+        assert ranking[0]["score"] == ranking[1]["score"]
 
 
 def test_installed_leaves_out_what_is_not_at_hand(monkeypatch):

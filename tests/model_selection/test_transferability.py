@@ -7,7 +7,12 @@ from scipy.stats import multivariate_normal
 from sklearn.covariance import ledoit_wolf
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
-from sklearn.model_selection import LeaveOneOut, StratifiedKFold, cross_val_predict
+from sklearn.model_selection import (
+    GroupKFold,
+    LeaveOneOut,
+    StratifiedKFold,
+    cross_val_predict,
+)
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.preprocessing import Normalizer
 
@@ -158,20 +163,104 @@ def test_knn_is_leave_one_out():
     assert knn(F, target, n_neighbors=1000) < 0.2  # all others: the mean
 
 
-def test_the_probe_is_the_best_of_its_penalties():
-    F, target, y = data(60, 10)
+@pytest.mark.parametrize("shape", [(60, 10), (60, 90)])
+def test_the_probe_takes_for_each_fold_the_penalty_that_its_training_part_prefers(
+    shape,
+):
+    F, target, y = data(*shape)
     folds = list(StratifiedKFold(3).split(F, y))
+
+    def hits(train, test, C):
+        mean, scale = F[train].mean(axis=0), F[train].std()
+        model = LogisticRegression(C=C, max_iter=3000, tol=1e-8)
+        model.fit((F[train] - mean) / scale, y[train])
+        return (model.predict((F[test] - mean) / scale) == y[test]).sum()
+
+    total, chosen = 0, []
+    for train, test in folds:
+        inner = StratifiedKFold(3, shuffle=True, random_state=7)
+        parts = [(train[a], train[b]) for a, b in inner.split(F[train], y[train])]
+        scores = [sum(hits(*part, C) for part in parts) for C in PROBE_C]
+        chosen.append(PROBE_C[int(np.argmax(scores))])
+        total += hits(train, test, chosen[-1])
+    got = probe(F, target, folds=folds, random_state=7)
+    assert got == pytest.approx(total / len(y), abs=1.5 / len(y))
+
+
+def test_the_probe_of_a_shuffled_target_is_at_chance():
+    rng = np.random.default_rng(0)
     scores = []
-    for C in PROBE_C:
+    for seed in range(30):
+        F = rng.normal(size=(80, 40))
+        y = rng.permutation(np.arange(80) % 2)
+        folds = list(StratifiedKFold(5, shuffle=True, random_state=seed).split(F, y))
+        target = as_target(y, task="auto", caller="test")
+        scores.append(probe(F, target, folds=folds, random_state=seed))
+    assert abs(np.mean(scores) - 0.5) < 0.025
+
+
+@pytest.mark.parametrize("task", ["classes", "labels", "numbers"])
+def test_rows_that_belong_together_share_an_inner_fold(monkeypatch, task):
+    from sktransfer.model_selection import _transferability
+
+    F, target, _ = data(60, 10, task)
+    units, parts = np.arange(60) // 3, []
+    make = _transferability.make_folds
+
+    def watched(*args, **options):
+        folds = make(*args, **options)
+        parts.extend((options["units"], fold) for fold in folds)
+        return folds
+
+    monkeypatch.setattr(_transferability, "make_folds", watched)
+    folds = list(GroupKFold(4).split(F, groups=units))
+    assert np.isfinite(probe(F, target, folds=folds, units=units))
+    assert len(parts) == 4 * 3
+    assert all(not set(own[a]) & set(own[b]) for own, (a, b) in parts)
+
+
+def test_the_probe_bears_training_parts_of_one_row_and_of_one_class():
+    F, target, _ = data(6, 4)
+    alone = [(np.array([i]), np.array([j])) for i, j in ((0, 1), (1, 0), (2, 3))]
+    assert 0 <= probe(F, target, folds=alone) <= 1
+    y = np.array([0, 0, 0, 1, 1, 1])
+    target = as_target(y, task="auto", caller="test")
+    folds = [(np.arange(3), np.arange(3, 6)), (np.arange(3, 6), np.arange(3))]
+    assert probe(F, target, folds=folds) == 0
+
+
+def test_a_row_is_no_neighbour_of_what_it_must_be_apart_from():
+    rng = np.random.default_rng(0)
+    F = rng.normal(size=(60, 8))
+    y, groups = rng.integers(0, 3, 60), rng.integers(0, 12, 60)
+    copies = np.r_[np.arange(50), np.arange(10)]
+    target = as_target(y, task="auto", caller="test")
+    unit = Normalizer().fit_transform(F)
+    for apart in ([groups], [copies], [groups, copies]):
         hits = 0
-        for train, test in folds:
-            mean, scale = F[train].mean(axis=0), F[train].std()
-            model = LogisticRegression(C=C, max_iter=300)
-            model.fit((F[train] - mean) / scale, y[train])
-            hits += (model.predict((F[test] - mean) / scale) == y[test]).sum()
-        scores.append(hits / len(y))
-    assert probe(F, target, folds=folds) == pytest.approx(max(scores))
-    assert len(set(scores)) > 1
+        for row in range(60):
+            others = [
+                i
+                for i in range(60)
+                if i != row and all(codes[i] != codes[row] for codes in apart)
+            ]
+            model = KNeighborsClassifier(1).fit(unit[others], y[others])
+            hits += model.predict(unit[[row]])[0] == y[row]
+        assert knn(F, target, n_neighbors=1, apart=apart) == pytest.approx(hits / 60)
+
+
+def test_few_possible_neighbours_are_all_that_there_are(monkeypatch):
+    from sktransfer.model_selection import _neighbors
+
+    F, target, y = data(12, 4, "numbers")
+    groups = np.r_[np.zeros(9), np.ones(3)]
+    others = [y[groups != g].mean() for g in groups]
+    want = accuracy_of(np.array(others)[:, None], target)
+    assert knn(F, target, n_neighbors=10, apart=[groups]) == pytest.approx(want)
+    monkeypatch.setattr(_neighbors, "CHUNK", 20)
+    assert knn(F, target, n_neighbors=10, apart=[groups]) == pytest.approx(want)
+    with pytest.raises(ValueError, match="no neighbour for some rows: every other row"):
+        knn(F, target, n_neighbors=2, apart=[np.zeros(12)])
 
 
 @pytest.mark.parametrize("task", ["labels", "numbers"])
