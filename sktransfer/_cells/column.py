@@ -50,7 +50,7 @@ def as_column(X, *, caller, cells, allow_arrays=False):
 
     Parameters
     ----------
-    X : list, tuple, 1-D array, Series, one-column frame, pandas or Arrow array
+    X : list, tuple, 1-D array, Series, Index, one-column frame, pandas or Arrow array
         pandas, polars and pyarrow objects are recognised by their methods, so
         none of these packages is imported.
     caller : str
@@ -99,6 +99,8 @@ def _dispatch(X, caller, cells, allow_arrays):
     if hasattr(X, "to_list") and hasattr(X, "dtype"):  # pandas or polars Series
         return _series(X, getattr(X, "index", None), X.name)
     if hasattr(X, "dtype") and hasattr(X, "isna"):  # pandas Categorical, StringArray
+        if X.ndim != 1:
+            raise ValueError(f"{expected}; got a pandas array of shape {X.shape}.")
         return Column(list(X), None, None)
     hint = (
         "wrap a single item in a list"

@@ -7,10 +7,7 @@ import math
 import numbers
 
 import numpy as np
-from sklearn.utils import (  # noqa: F401  (re-exported)
-    _safe_indexing as take_rows,
-)
-from sklearn.utils import check_random_state
+from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._param_validation import (  # noqa: F401  (re-exported)
     HasMethods,
     Hidden,
@@ -31,6 +28,33 @@ SAMPLE_DOMAIN = (
 )
 NULL_TYPE_NAMES = ("NAType", "NaTType")
 MAX_SEED = 2**31 - 1
+
+
+def indexable(X):
+    """Return `X` as something of which scikit-learn can take rows.
+
+    It cannot of pandas' arrays, such as ``series.array``, and of an Index.
+    """
+    is_pandas_array = hasattr(X, "isna") and not hasattr(X, "iloc")
+    return np.asarray(X, dtype=object) if is_pandas_array else X
+
+
+def take_rows(X, rows):
+    """Return some rows of whatever an estimator takes.
+
+    Parameters
+    ----------
+    X : list, array, sparse matrix, Series, frame, Arrow array or pandas array
+    rows : ndarray of int or bool
+
+    Returns
+    -------
+    Of the same kind; of a pandas array, an array of objects.
+    """
+    if hasattr(X, "to_pylist"):  # pyarrow, which older scikit-learn does not know
+        rows = np.asarray(rows)
+        return X.take(np.flatnonzero(rows) if rows.dtype == bool else rows)
+    return _safe_indexing(indexable(X), rows)
 
 
 def draw_seed(random_state):

@@ -220,7 +220,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         outputs = np.empty((n_rows, len(self._suffixes)))
         for train, test in folds:
             model = self._fitted(X, y, sample_weight, groups, train)
-            outputs[test] = self._outputs(model, _rows(X, test))
+            outputs[test] = self._outputs(model, take_rows(X, test))
         return outputs if beside is None else np.hstack([outputs, beside])
 
     def transform(self, X: Cells) -> np.ndarray:
@@ -362,7 +362,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
             given["sample_weight"] = sample_weight[rows]
         if groups is not None and has_fit_parameter(self.estimator, "groups"):
             given["groups"] = groups[rows]
-        return clone(self.estimator).fit(_rows(X, rows), y[rows], **given)
+        return clone(self.estimator).fit(take_rows(X, rows), y[rows], **given)
 
     def _outputs(self, model, X):
         classes = getattr(self, "classes_", None)
@@ -400,12 +400,6 @@ def _encoder_of(estimator, frozen):
         "expected None, a transformer, or 'auto' with one of the fine-tuning "
         "estimators."
     )
-
-
-def _rows(X, rows):
-    if hasattr(X, "to_pylist"):  # pyarrow
-        return X.take(rows)
-    return take_rows(X, rows)
 
 
 def _name_of(X):

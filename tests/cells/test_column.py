@@ -31,6 +31,11 @@ def column(X, **kwargs):
         pd.Series(TEXTS, dtype=object),
         pd.Categorical(TEXTS),
         pd.array(TEXTS, dtype="string"),
+        pd.array(TEXTS, dtype="str"),
+        pd.array(TEXTS, dtype=pd.ArrowDtype(pa.string())),
+        pd.Series(TEXTS).values,  # noqa: PD011  (an ArrowStringArray)
+        pd.Series(TEXTS, dtype=object).array,
+        pd.arrays.SparseArray(np.array(TEXTS, dtype=object), fill_value="x"),
         pd.Index(TEXTS),
         pd.DataFrame({"x": TEXTS}),
         pl.Series(TEXTS),
@@ -72,6 +77,11 @@ def test_names_are_kept_and_labels_only_where_they_say_something():
         (np.zeros((3, 2)), ValueError, r"shape \(3, 2\), dtype float64"),
         (np.array([TEXTS, TEXTS]), ValueError, r"shape \(2, 3\)"),
         (np.array([b"ab\0"]), ValueError, "cuts trailing zero bytes"),
+        (
+            pd.arrays.NumpyExtensionArray(np.array([TEXTS, TEXTS], dtype=object)),
+            ValueError,
+            r"a pandas array of shape \(2, 3\)",
+        ),
     ],
     ids=lambda x: x if isinstance(x, str) else "",
 )

@@ -217,8 +217,12 @@ def test_sample_weights_reach_the_estimator():
         lambda cells: pl.Series("text", cells),
         pa.array,
         lambda cells: pd.DataFrame({"text": cells}),
+        pd.array,
+        lambda cells: pd.Series(cells).values,  # noqa: PD011
+        pd.Categorical,
+        pd.Index,
     ],
-    ids=["array", "pandas", "polars", "arrow", "frame"],
+    ids="array pandas polars arrow frame pandas-array values category index".split(),
 )
 def test_columns_of_every_kind(make):
     want = TargetAwareEncoder(tuned(), cv=2, random_state=0)
