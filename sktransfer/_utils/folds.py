@@ -83,7 +83,8 @@ def make_folds(cv, y, *, is_classes, groups, random_state, caller, units=None):
         with warnings.catch_warnings():
             # Where the splitter ignores them, `apart` does not.
             warnings.filterwarnings("ignore", message="The groups parameter is ignored")
-            return list(splitter.split(rows, y, groups))
+            folds = list(splitter.split(rows, y, groups))
+        return [(_positions(train), _positions(test)) for train, test in folds]
     units = groups if units is None else units
     n_units = len(y) if units is None else len(np.unique(units))
     if not 2 <= cv <= n_units:
@@ -105,6 +106,11 @@ def make_folds(cv, y, *, is_classes, groups, random_state, caller, units=None):
         if all(len(test) for _, test in folds):  # few units may leave one empty
             break
     return folds
+
+
+def _positions(side):
+    side = np.asarray(side)
+    return np.flatnonzero(side) if side.dtype == bool else side
 
 
 def _name_of(units, groups):
@@ -141,7 +147,7 @@ def apart(folds, units, caller):
         return folds
     parted = []
     for number, (train, test) in enumerate(folds):
-        rows = np.asarray(train)[~np.isin(units[train], units[test])]
+        rows = train[~np.isin(units[train], units[test])]
         if len(rows) == 0 < len(train):
             raise ValueError(
                 f"{caller}: split {number} of cv leaves nothing to train on: each of "

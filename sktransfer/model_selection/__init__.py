@@ -6,7 +6,8 @@ some numbers of labels.
 """
 
 from ._backbone_ranking import BackboneRanking
-from ._label_efficiency import LabelEfficiencyCurves, label_efficiency_curve
+from ._label_efficiency import label_efficiency_curve
+from ._label_efficiency_curves import LabelEfficiencyCurves
 from ._ranking import layer_profile, rank_backbones
 
 __all__ = [

@@ -3,166 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import stats
 from sklearn.model_selection import cross_validate
 from sklearn.utils.multiclass import type_of_target
 
-from .._utils.folds import make_folds
+from .._utils.folds import apart, make_folds
 from .._utils.labels import check_groups, read_labels
 from .._utils.names import set_module
-from .._utils.row_table import RowTable
-from .._utils.types import ArrayLike, Cells, Estimator, Splitter
-from .._utils.validation import is_integer, n_rows_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from ..inspection import LabelEfficiencyDisplay
-
-
-@set_module("sktransfer.model_selection")
-class LabelEfficiencyCurves(RowTable):
-    """Scores at some numbers of labels per class: a sequence of dicts, and a table.
-
-    Made by `label_efficiency_curve`.
-
-    Parameters
-    ----------
-    rows : list of dict
-        With the keys of a table row, below.
-    score_name : str, default="score"
-        Name of the score, for figures.
-
-    Notes
-    -----
-    A row has these keys:
-
-    ``estimator`` (str), ``labels_per_class`` (int), ``n_labels`` (float)
-        Name, and how many rows it was fitted on, in the mean over the splits: fewer
-        than asked for where classes have fewer.
-    ``score``, ``low``, ``high`` (float)
-        Mean over the splits, and the ends of its interval.
-    ``fit_seconds`` (float)
-        Median over the splits.
-    ``scores`` (list of float)
-        Of each split.
-
-    Examples
-    --------
-    >>> from sktransfer.model_selection import LabelEfficiencyCurves
-    >>> point = {"estimator": "probe", "labels_per_class": 5, "score": 0.8}
-    >>> curves = LabelEfficiencyCurves([point], score_name="accuracy")
-    >>> curves.names, curves.of("probe")[0]["score"]
-    (['probe'], 0.8)
-    """
-
-    def __init__(
-        self, rows: list[dict[str, Any]], *, score_name: str = "score"
-    ) -> None:
-        super().__init__(rows)
-        self.score_name = score_name
-
-    def __repr__(self) -> str:
-        """Show a table."""
-        lines = ["{:>9} {:>7} {:>15} {:>8}  {}".format(*HEAD)]
-        for row in self._rows:
-            lines.append(
-                f"{row['labels_per_class']:9d} {row['score']:7.3f} "
-                f"{row['low']:7.3f}-{row['high']:.3f}   {row['fit_seconds']:7.2f}  "
-                f"{row['estimator']}"
-            )
-        return "\n".join(lines)
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the estimators, in order."""
-        return list(dict.fromkeys(row["estimator"] for row in self._rows))
-
-    def of(self, name: str) -> list[dict[str, Any]]:
-        """Return the rows of one estimator, fewest labels first.
-
-        Parameters
-        ----------
-        name : str
-            One of `names`.
-
-        Returns
-        -------
-        list of dict
-
-        Raises
-        ------
-        KeyError
-            If there is none of that name.
-        """
-        rows = [row for row in self._rows if row["estimator"] == name]
-        if not rows:
-            raise KeyError(f"There is no estimator {name!r}; there are {self.names}.")
-        return rows
-
-    def to_reach(self, score: float) -> dict[str, Any]:
-        """Return what each estimator needs to reach a score.
-
-        Between two points the score is taken to grow with the logarithm of the labels,
-        and so are the seconds. A dip below the score after it was reached is not looked
-        at.
-
-        Parameters
-        ----------
-        score : float
-
-        Returns
-        -------
-        dict of str to dict
-            ``labels_per_class`` and ``fit_seconds`` by estimator; infinite for one that
-            did not get there.
-        """
-        return {name: _reached(self.of(name), score) for name in self.names}
-
-    def plot(self, *, ax: Axes | None = None, **options: Any) -> LabelEfficiencyDisplay:
-        """Draw score against labels per class.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            None makes a figure.
-        **options
-            As matplotlib's ``plot`` takes them.
-
-        Returns
-        -------
-        LabelEfficiencyDisplay
-        """
-        from ..inspection import LabelEfficiencyDisplay
-
-        return LabelEfficiencyDisplay.from_curves(self, ax=ax, **options)
-
-
-HEAD = ("per class", "score", "interval", "fit in s", "estimator")
-
-
-def _reached(rows, score):
-    before = None
-    for row in rows:
-        if row["score"] >= score:
-            if before is None:
-                share, before = 1.0, row
-            else:
-                gap = row["score"] - before["score"]
-                share = (score - before["score"]) / gap
-            ends = [
-                np.array([one["labels_per_class"], max(one["fit_seconds"], 1e-9)])
-                for one in (before, row)
-            ]
-            found = np.exp((1 - share) * np.log(ends[0]) + share * np.log(ends[1]))
-            return dict(
-                zip(("labels_per_class", "fit_seconds"), found.tolist(), strict=True)
-            )
-        before = row
-    return {"labels_per_class": np.inf, "fit_seconds": np.inf}
+from .._utils.types import ArrayLike, Cells, Estimator, RandomStateLike, Splitter
+from .._utils.validation import (
+    check_rows,
+    check_sample_domain,
+    indexable,
+    is_integer,
+    n_rows_of,
+    seed_of,
+    shorten,
+)
+from ._label_efficiency_curves import LabelEfficiencyCurves
 
 
 @set_module("sktransfer.model_selection")
@@ -177,7 +38,8 @@ def label_efficiency_curve(
     scoring: str | Callable[..., Any] = "accuracy",
     confidence: float = 0.95,
     n_jobs: int | None = None,
-    random_state: int = 0,
+    random_state: RandomStateLike = 0,
+    params: Mapping[str, Any] | None = None,
 ) -> LabelEfficiencyCurves:
     """Score estimators that see few labels of each class.
 
@@ -199,7 +61,9 @@ def label_efficiency_curve(
         Splits into rows to draw from and rows to score on. An int makes stratified
         shuffled folds, with whole groups where there are groups.
     groups : array-like of shape (n_samples,), default=None
-        Rows of a group are never on both sides.
+        Group of each row. Rows of a group are never on both sides: from the training
+        parts of a splitter that ignores groups, rows of a tested group are left out.
+        The estimators' `fit` gets groups only if `params` has them.
     scoring : str or callable, default="accuracy"
         As scikit-learn takes it.
     confidence : float, default=0.95
@@ -207,8 +71,15 @@ def label_efficiency_curve(
         draws of labels; splits share rows, so it is a little too narrow.
     n_jobs : int, default=None
         Fits at a time.
-    random_state : int, default=0
-        Seed of the folds and the draws.
+    random_state : int, RandomState or None, default=0
+        Seed of the folds and the draws, which are the same for all estimators.
+    params : dict, default=None
+        Further arguments of the estimators' `fit`, such as ``{"sample_weight": w}``; of
+        those with one entry per row, each fit gets the entries of its rows. With
+        metadata routing they go where they are requested. A ``"sample_domain"`` marks
+        rows without labels: labels are drawn among rows with at least 0, and all other
+        rows of a training part join each draw. ``"groups"`` here are those of the folds
+        too, unless `groups` is given.
 
     Returns
     -------
@@ -217,8 +88,8 @@ def label_efficiency_curve(
     Raises
     ------
     ValueError
-        If `y` is not one class a row, if a training part lacks a class, or if no class
-        has as many rows as asked for.
+        If `y` is not one class a row, if a training part lacks a class, if no class
+        has as many rows as asked for, or if metadata has not one entry per row.
 
     See Also
     --------
@@ -264,44 +135,52 @@ def label_efficiency_curve(
     if not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence!r} must be between 0 and 1.")
     sizes = _sizes(labels_per_class)
+    params, known_groups, is_labelled = _checked(params, len(labels))
+    groups = check_groups(groups, len(labels), "label_efficiency_curve")
+    groups = known_groups if groups is None else groups
+    seed = seed_of(random_state)
     folds = make_folds(
         cv,
         labels,
         is_classes=True,
-        groups=check_groups(groups, len(labels), "label_efficiency_curve"),
-        random_state=random_state,
+        groups=groups,
+        random_state=seed,
         caller="label_efficiency_curve",
     )
+    folds = apart(folds, groups, "label_efficiency_curve")
     if len(folds) < 2:
         raise ValueError(
             "label_efficiency_curve: cv gave 1 split; an interval needs at least 2."
         )
-    splits = [
-        (rows, test)
-        for number, (train, test) in enumerate(folds)
-        for rows in _draws(labels, train, sizes, [random_state, number])
-    ]
+    splits, n_labels = [], []
+    classes = np.unique(labels[is_labelled])
+    for number, (train, test) in enumerate(folds):
+        is_drawn = is_labelled[train]
+        draws = _draws(labels, train[is_drawn], classes, sizes, [seed, number])
+        for rows in draws:
+            splits.append((np.sort(np.append(rows, train[~is_drawn])), test))
+            n_labels.append(len(rows))
     table = []
     for name, estimator in named.items():
         found = cross_validate(
             estimator,
-            X,
+            indexable(X),
             labels,
             cv=splits,
             scoring=scoring,
             n_jobs=n_jobs,
+            params=params or None,
             error_score="raise",
         )
         scores = found["test_score"].reshape(len(folds), len(sizes))
         seconds = found["fit_time"].reshape(scores.shape)
         for i, size in enumerate(sizes):
             low, high = _interval(scores[:, i], confidence)
-            drawn = [len(rows) for rows, _ in splits[i :: len(sizes)]]
             table.append(
                 {
                     "estimator": name,
                     "labels_per_class": size,
-                    "n_labels": float(np.mean(drawn)),
+                    "n_labels": float(np.mean(n_labels[i :: len(sizes)])),
                     "score": float(scores[:, i].mean()),
                     "low": low,
                     "high": high,
@@ -328,6 +207,30 @@ def _named(estimators):
     return estimators
 
 
+def _checked(params, n_rows):
+    """Return what fits get, the groups among it, and which rows have labels."""
+    if params is not None and not isinstance(params, Mapping):
+        raise TypeError(
+            f"label_efficiency_curve: params={shorten(params)} must be a dict of "
+            "arguments of fit, such as {'sample_weight': weights}."
+        )
+    caller = "label_efficiency_curve"
+    checked, groups, is_labelled = {}, None, np.ones(n_rows, dtype=bool)
+    for name, value in (params or {}).items():
+        kind = name.rpartition("__")[2]  # of a step of a pipeline
+        if value is None:
+            continue
+        if kind == "sample_domain":
+            value = check_sample_domain(value, n_rows, caller)
+            is_labelled &= value >= 0
+        elif kind == "groups":
+            value = groups = check_groups(value, n_rows, caller)
+        elif kind == "sample_weight":
+            value = check_rows(np.asarray(value), n_rows, name, caller)
+        checked[name] = indexable(value)
+    return checked, groups, is_labelled
+
+
 def _sizes(labels_per_class):
     sizes = list(labels_per_class)
     if not sizes or not all(is_integer(size) and size > 0 for size in sizes):
@@ -338,11 +241,11 @@ def _sizes(labels_per_class):
     return sorted({int(size) for size in sizes})
 
 
-def _draws(y, train, sizes, seed):
+def _draws(y, train, classes, sizes, seed):
     """Return rows of a training part at each size, the smaller out of the larger."""
-    order = np.random.default_rng(seed).permutation(np.asarray(train))
-    classes, codes = np.unique(y, return_inverse=True)
-    counts = np.bincount(codes[order], minlength=len(classes))
+    order = np.random.default_rng(seed).permutation(train)
+    codes = np.searchsorted(classes, y[order])
+    counts = np.bincount(codes, minlength=len(classes))
     if counts.min() == 0:
         raise ValueError(
             "label_efficiency_curve: a training part has no row of the class "
@@ -354,7 +257,7 @@ def _draws(y, train, sizes, seed):
             f"class has {counts.max()} rows in a training part; set labels_per_class "
             "to at most so many."
         )
-    by_class = order[np.argsort(codes[order], kind="stable")]
+    by_class = order[np.argsort(codes, kind="stable")]
     starts = np.cumsum(counts) - counts
     place = np.arange(len(by_class)) - np.repeat(starts, counts)
     return [np.sort(by_class[place < size]) for size in sizes]

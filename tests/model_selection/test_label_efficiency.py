@@ -3,12 +3,16 @@
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from scipy import stats
+from sklearn import config_context
 from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.metrics import accuracy_score, make_scorer
+from sklearn.model_selection import KFold, StratifiedShuffleSplit
 from sklearn.pipeline import make_pipeline
 
 from sktransfer import TextEncoder, cache_info, clear_cache
@@ -120,6 +124,161 @@ def test_a_small_class_gives_what_it_has(seen):
     assert {np.sum(np.array(y) == "plus") for _, y in seen.fits} == {5}
 
 
+class Given(DummyClassifier):
+    """Keeps what each fit is given beside its rows."""
+
+    fits = []  # noqa: RUF012
+
+    def fit(self, X, y, **given):
+        Given.fits.append((list(X), given))
+        return super().fit(np.zeros((len(y), 1)), y)
+
+    def predict(self, X):
+        return super().predict(np.zeros((len(X), 1)))
+
+
+@pytest.fixture
+def given():
+    Given.fits = []
+    return Given
+
+
+def test_any_random_state_gives_all_estimators_the_same_draws(seen, monkeypatch):
+    monkeypatch.setattr(np.random.mtrand, "_rand", np.random.RandomState(3))
+
+    def drawn(random_state):
+        seen.fits = []
+        label_efficiency_curve(
+            {"a": seen(), "b": seen()},
+            TEXTS,
+            LABELS,
+            labels_per_class=[2],
+            cv=2,
+            random_state=random_state,
+        )
+        assert seen.fits[:2] == seen.fits[2:]
+        return seen.fits
+
+    assert drawn(None) != drawn(None)
+    state = np.random.RandomState(0)
+    first = drawn(state)
+    assert first != drawn(state)  # it goes on
+    assert first == drawn(np.random.RandomState(0))
+    with pytest.raises(ValueError, match="cannot be used to seed"):
+        drawn("today")
+
+
+@pytest.mark.parametrize(
+    "make", [list, tuple, np.array, pd.Series, pd.array, pl.Series, pa.array]
+)
+def test_metadata_of_rows_is_cut_with_the_rows(given, make):
+    numbers = np.arange(60.0)
+    label_efficiency_curve(
+        given(),
+        TEXTS,
+        LABELS,
+        labels_per_class=[1, 4],
+        cv=2,
+        params={"sample_weight": make(numbers), "own": numbers * 2, "flag": "x"},
+    )
+    assert len(given.fits) == 4
+    for rows, more in given.fits:
+        places = [TEXTS.index(text) for text in rows]
+        np.testing.assert_array_equal(more["sample_weight"], places)
+        np.testing.assert_array_equal(more["own"], 2 * np.array(places))
+        assert more["flag"] == "x"
+
+
+def test_weights_reach_a_step_and_a_step_that_asks_for_them():
+    weight = np.where(np.arange(60) % 2, 1.0, 1e-9)
+    # Rows of no weight have the classes the wrong way round.
+    y = np.where((LABELS == "plus") ^ (np.arange(60) % 2 == 0), "a", "b")
+
+    def scores(model, **options):
+        curves = label_efficiency_curve(
+            model, TEXTS, y, labels_per_class=[8], cv=2, **options
+        )
+        return curves[0]["scores"]
+
+    plain = scores(words())
+    weighted = scores(words(), params={"logisticregression__sample_weight": weight})
+    assert weighted != plain
+    with config_context(enable_metadata_routing=True):
+        model = words()
+        model[-1].set_fit_request(sample_weight=True)
+        scorer = make_scorer(accuracy_score).set_score_request(sample_weight=False)
+        routed = scores(model, scoring=scorer, params={"sample_weight": weight})
+    assert routed == weighted
+
+
+def test_rows_of_another_domain_join_each_draw_and_are_no_labels(given):
+    domain = np.where(np.arange(60) < 30, 0, -1)
+    y = np.where(domain < 0, "unknown", LABELS)
+    folds = KFold(2, shuffle=True, random_state=0).split(TEXTS)
+    curves = label_efficiency_curve(
+        given(),
+        TEXTS,
+        y,
+        labels_per_class=[1, 2],
+        cv=folds,
+        params={"sample_domain": domain},
+    )
+    assert [row["n_labels"] for row in curves] == [3, 6]
+    for i, (rows, more) in enumerate(given.fits):
+        assert (more["sample_domain"] >= 0).sum() == [3, 6][i % 2]
+        assert (more["sample_domain"] < 0).sum() > 5
+        assert len(rows) == len(more["sample_domain"])
+
+
+@pytest.mark.parametrize("cv", [2, KFold(2, shuffle=True, random_state=0)])
+@pytest.mark.parametrize("how", ["groups", "params", "both"])
+def test_groups_are_never_on_both_sides(given, cv, how):
+    groups = np.repeat(np.arange(20), 3)
+    sides, score = [], given.score
+
+    def watched(self, X, y):
+        sides.append((given.fits[-1], list(X)))
+        return score(self, X, y)
+
+    given.score = watched
+    try:
+        label_efficiency_curve(
+            given(),
+            TEXTS,
+            LABELS,
+            labels_per_class=[3],
+            cv=cv,
+            scoring=None,
+            groups=groups if how != "params" else None,
+            params={"groups": groups} if how != "groups" else None,
+        )
+    finally:
+        del given.score
+    assert len(sides) == 2
+    of = dict(zip(TEXTS, groups, strict=True))
+    for (rows, more), tested in sides:
+        assert not {of[text] for text in rows} & {of[text] for text in tested}
+        assert ("groups" in more) == (how != "groups")
+
+
+def test_splits_may_be_masks(seen):
+    side = np.arange(60) < 30
+    curves = label_efficiency_curve(
+        seen(), TEXTS, LABELS, labels_per_class=[3], cv=[(side, ~side), (~side, side)]
+    )
+    assert curves[0]["n_labels"] == 9
+
+
+@pytest.mark.parametrize(
+    "make", [pd.array, pd.Categorical, pd.Index, lambda cells: pd.Series(cells).values]
+)
+def test_pandas_arrays_are_rows(make):
+    options = {"labels_per_class": [2], "cv": 2}
+    want = label_efficiency_curve(words(), TEXTS, LABELS, **options)[0]["scores"]
+    got = label_efficiency_curve(words(), make(TEXTS), make(LABELS), **options)
+    assert got[0]["scores"] == want
+
+
 def made(scores, seconds=(1.0, 10.0, 100.0)):
     return LabelEfficiencyCurves(
         [
@@ -180,6 +339,24 @@ def test_tables_and_the_figure_show_all_points():
         ({"scoring": ["accuracy"]}, ValueError, "must be one scorer"),
         ({"y": pd.array(["a", None] * 30)}, ValueError, "y contains NaN, None"),
         ({"confidence": 95}, ValueError, "between 0 and 1"),
+        ({"params": [1]}, TypeError, r"params=\[1\] must be a dict"),
+        (
+            {"params": {"sample_weight": [1.0]}},
+            ValueError,
+            r"X has 60 rows and sample_weight has the shape \(1,\)",
+        ),
+        (
+            {"params": {"sample_domain": [1]}},
+            ValueError,
+            r"sample_domain of shape \(1,\)",
+        ),
+        ({"groups": [*"ab" * 29, "c", None]}, ValueError, "missing value at row 59"),
+        (
+            {"params": {"groups": [*"ab" * 29, "c", np.nan]}},
+            ValueError,
+            "missing value at row 59",
+        ),
+        ({"groups": ["a"] * 60}, ValueError, "from 2 to the number of groups, 1"),
         ({"cv": 100}, ValueError, "from 2 to the number of rows"),
         ({"cv": [(np.arange(30), np.arange(30, 60))]}, ValueError, "1 split"),
         (
