@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from .._utils.names import set_module
-from ._axes import axes_of
+from ._axes import axes_of, end_at_bounds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ..model_selection import BackboneRanking
 
+UNBOUNDED = ("LogME", "H-score")
 COST_LABELS = {
-    "milliseconds": "milliseconds a row",
+    "milliseconds": "milliseconds per row",
     "megabytes": "weights in MB",
     "n_features": "features",
 }
@@ -140,14 +141,15 @@ class BackboneRankingDisplay:
             Itself.
         """
         ax = axes_of(ax, type(self).__name__)
+        is_alone = not ax.has_data()
         if self.costs is None:
             places = np.arange(len(self.labels))
-            ax.plot(places, self.scores, **{"marker": "o"} | options)
+            (line,) = ax.plot(places, self.scores, **{"marker": "o"} | options)
             ax.set_xticks(places, self.labels, rotation=45, ha="right")
         else:
             # Names lie on each other where candidates are alike; numbers are short.
             style = {"marker": "o", "linestyle": "none"}
-            ax.plot(self.costs, self.scores, **style | options)
+            (line,) = ax.plot(self.costs, self.scores, **style | options)
             points = zip(self.labels, self.costs, self.scores, strict=True)
             for number, (label, cost, score) in enumerate(points, 1):
                 ax.plot([], [], linestyle="none", label=f"{number}: {label}")
@@ -167,6 +169,8 @@ class BackboneRankingDisplay:
                 handletextpad=0,
                 fontsize="small",
             )
+        if is_alone and not self.score_name.startswith(UNBOUNDED):
+            end_at_bounds(ax, self.scores, line, self.score_name)
         ax.set_xlabel(self.cost_name)
         ax.set_ylabel(self.score_name)
         self.figure_, self.ax_ = ax.figure, ax

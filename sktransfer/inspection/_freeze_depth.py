@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import clone
 
 from .._utils.names import set_module
-from ._axes import axes_of
+from .._utils.validation import plain
+from ..backbones import load_backbone
+from ..exceptions import SKTransferError
+from ._axes import axes_of, end_at_bounds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,10 +26,12 @@ class FreezeDepthDisplay:
     Parameters
     ----------
     depths : list of int or str
-        Values of ``freeze_depth``, those that freeze most first.
+        Values of ``freeze_depth``, those that freeze most first. Of several that freeze
+        the same blocks of the network, the one that comes first in the search.
     scores, errors : ndarray of shape (n_depths,)
         Mean test score of the best candidate at each depth, and its standard deviation
-        over the folds.
+        over the folds. Of a halving search, candidates of the last iteration that the
+        depth has reached.
     fit_times : ndarray of shape (n_depths,)
         Mean fit time of that candidate, in seconds.
     score_name : str, default="score"
@@ -68,7 +74,8 @@ class FreezeDepthDisplay:
         search: Any,
         *,
         param: str | None = None,
-        score_name: str = "score",
+        metric: str | None = None,
+        score_name: str | None = None,
         ax: Axes | None = None,
         plot: bool = True,
         **options: Any,
@@ -81,8 +88,11 @@ class FreezeDepthDisplay:
         param : str, default=None
             The searched parameter; None takes the one whose name ends in
             ``freeze_depth``.
-        score_name : str, default="score"
-            Label of the axis.
+        metric : str, default=None
+            The metric to draw, of a search that scored several; None takes the one
+            named by its ``refit``.
+        score_name : str, default=None
+            Label of the axis; None takes the name of the metric, if it has one.
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes a figure.
         plot : bool, default=True
@@ -97,7 +107,8 @@ class FreezeDepthDisplay:
         Raises
         ------
         ValueError
-            If the search did not vary a freeze depth.
+            If the search did not vary a freeze depth, or if it scored several metrics
+            and none is chosen.
         """
         results = getattr(search, "cv_results_", None)
         if results is None:
@@ -112,20 +123,14 @@ class FreezeDepthDisplay:
                 f"The search did not vary {param or 'freeze_depth'!r}; it varied "
                 f"{names}."
             )
-        values = list(results[f"param_{param}"])
-        best: dict[Any, int] = {}
-        for i, value in enumerate(values):
-            score = results["mean_test_score"][i]
-            if value not in best or score > results["mean_test_score"][best[value]]:
-                best[value] = i
-        depths = sorted(best, key=_frozen_share)
-        rows = [best[depth] for depth in depths]
+        metric = _metric(search, results, metric)
+        depths, rows = _best_by_depth(search, param, results, f"mean_test_{metric}")
         display = cls(
             depths,
-            results["mean_test_score"][rows],
-            results["std_test_score"][rows],
-            results["mean_fit_time"][rows],
-            score_name=score_name,
+            np.asarray(results[f"mean_test_{metric}"])[rows],
+            np.asarray(results[f"std_test_{metric}"])[rows],
+            np.asarray(results["mean_fit_time"])[rows],
+            score_name=score_name or _name_of(search, metric),
         )
         return display.plot(ax=ax, **options) if plot else display
 
@@ -145,9 +150,12 @@ class FreezeDepthDisplay:
             Itself.
         """
         ax = axes_of(ax, type(self).__name__)
+        is_alone = not ax.has_data()
         places = np.arange(len(self.depths))
         style: dict[str, Any] = {"marker": "o", "capsize": 3, "color": "C0"}
-        ax.errorbar(places, self.scores, self.errors, **style | options)
+        drawn = ax.errorbar(places, self.scores, self.errors, **style | options)
+        if is_alone:
+            end_at_bounds(ax, self.scores, drawn.lines[0], self.score_name)
         ax.set_xticks(places, [str(depth) for depth in self.depths])
         ax.set_xlabel("freeze_depth (frozen most to least)")
         ax.set_ylabel(f"{self.score_name} (bars: standard deviation over folds)")
@@ -161,8 +169,87 @@ class FreezeDepthDisplay:
         return self
 
 
+def _metric(search, results, metric):
+    """Return the name of the metric, as it stands in the results."""
+    start = "mean_test_"
+    known = [name.removeprefix(start) for name in results if name.startswith(start)]
+    if metric is None:
+        refit = getattr(search, "refit", None)
+        metric = refit if isinstance(refit, str) and refit in known else "score"
+        if metric not in known:
+            raise ValueError(
+                f"The search scored {known}, and its refit={refit!r} names none of "
+                "them; choose one with metric=."
+            )
+    elif metric not in known:
+        if known == ["score"] and metric == _name_of(search, "score"):
+            return "score"
+        raise ValueError(f"metric={metric!r} was not scored; the search has {known}.")
+    return metric
+
+
+def _name_of(search, metric):
+    """Return what to call a metric: a single one has its name in the search only."""
+    scoring = getattr(search, "scoring", None)
+    return scoring if metric == "score" and isinstance(scoring, str) else metric
+
+
+def _best_by_depth(search, param, results, key):
+    """Return each depth once, the most frozen first, and its best candidate."""
+    values = [_said(value) for value in results[f"param_{param}"]]
+    resolved = _resolved(search, param, results)
+    if resolved is None:  # no network to ask
+        places = {i: _frozen_share(v) for i, v in enumerate(values) if v is not None}
+        keys = {i: values[i] for i in places}
+    else:
+        values = [value for value, _, _ in resolved]
+        n_networks = len({names for _, _, names in resolved})
+        places = {i: (-k / len(names),) for i, (_, k, names) in enumerate(resolved)}
+        # Of several networks only what was said can be compared.
+        keys = {i: resolved[i][0 if n_networks > 1 else 1] for i in places}
+    scores = np.nan_to_num(np.asarray(results[key], dtype=float), nan=-np.inf)
+    rounds = results.get("iter", np.zeros(len(scores)))
+    found: dict[Any, list[int]] = {}
+    for i, depth in keys.items():
+        found.setdefault(depth, []).append(i)
+    groups = sorted(found.values(), key=lambda rows: min(places[i] for i in rows))
+    best = [max(rows, key=lambda i: (rounds[i], scores[i])) for rows in groups]
+    return [values[rows[0]] for rows in groups], best
+
+
+def _said(value):
+    """Return a value of the search; None where the candidate did not set it."""
+    return None if value is np.ma.masked else plain(value)
+
+
+def _resolved(search, param, results):
+    """Return what each candidate says, its frozen blocks and the names of all blocks.
+
+    None if the search or its networks are not at hand, such as in a table of results.
+    """
+    if not hasattr(search, "estimator") or "params" not in results:
+        return None
+    step = param.rpartition("__")[0]
+    found = []
+    for params in results["params"]:
+        model = clone(search.estimator).set_params(**clone(params, safe=False))
+        model = model.get_params()[step] if step else model
+        if not hasattr(model, "_depth_of"):  # not one of the fine-tuning estimators
+            return None
+        try:
+            backbone = load_backbone(model.backbone, modality=model._modality)
+            depth = model._depth_of(backbone)
+        except SKTransferError:
+            return None
+        found.append((plain(model.freeze_depth), depth, backbone.block_names))
+    return found
+
+
 def _frozen_share(depth):
-    """Sort "all" first, then -1, -2, ..., then names and counts, and 0 last."""
+    """Sort "all" first, then -1, -2, ..., then names and counts, and 0 last.
+
+    For depths of an unknown network.
+    """
     if depth == "all":
         return (0, 0)
     if isinstance(depth, str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._utils.names import set_module
-from ._axes import axes_of
+from ._axes import axes_of, end_at_bounds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,6 +98,7 @@ class LabelEfficiencyDisplay:
             Itself.
         """
         ax = axes_of(ax, type(self).__name__)
+        is_alone = not ax.has_data()
         sizes = sorted({p["labels_per_class"] for c in self.curves.values() for p in c})
         for name, points in self.curves.items():
             places, scores, lows, highs = (
@@ -110,6 +111,10 @@ class LabelEfficiencyDisplay:
             ax.fill_between(
                 places, lows, highs, color=line.get_color(), alpha=0.18, linewidth=0
             )
+        if is_alone:
+            scores = [p["score"] for points in self.curves.values() for p in points]
+            for line in ax.lines:
+                end_at_bounds(ax, scores, line, self.score_name)
         ax.set_xscale("log")
         ax.set_xticks(sizes, [str(size) for size in sizes])
         ax.set_xticks([], minor=True)
