@@ -14,8 +14,6 @@ from sklearn.utils import get_tags
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from .._extraction.estimator import ImageColumn, TextColumn
-from .._utils.folds import make_folds
 from .._utils.labels import check_groups, read_labels
 from .._utils.names import set_module
 from .._utils.pca import fit_pca
@@ -37,8 +35,9 @@ from .._utils.validation import (
     n_rows_of,
     take_rows,
 )
-from ..encoders import ImageEncoder, TextEncoder
-from ._outputs import outputs_of
+from ._folds import out_of_fold
+from ._frozen import encoder_of
+from ._outputs import outputs_of, saying_nothing
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -62,8 +61,12 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         Takes what `fit` is given: one of the fine-tuning estimators, or any
         scikit-learn estimator, such as a pipeline that starts with an encoder.
     cv : int, splitter or iterable, default=5
-        Folds. An int makes shuffled ones: stratified for classes, of whole groups
-        where `fit_transform` gets groups. Each row must be tested once.
+        Folds. An int makes shuffled ones, stratified for classes. Copies of a row
+        (equal texts or numbers, images of equal bytes or pixels) are never on both
+        sides, nor are rows of a group: an int keeps them in one fold, and with any
+        other `cv` training rows that belong to a test row are left out. Each row must
+        be tested once. Only splits that go forward in time, such as
+        ``TimeSeriesSplit``, may leave out the earliest rows.
     output : {"auto", "logits", "proba", "predictions"}, default="auto"
         What becomes of a row. "logits" are the ``decision_function``, or logarithms of
         probabilities, and for three classes or more their mean is subtracted: one
@@ -99,6 +102,11 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
 
     Notes
     -----
+    Rows before the first test fold of a ``TimeSeriesSplit`` get an output that says
+    nothing: 0 for "logits", equal probabilities for "proba", and NaN for "predictions",
+    because any number would be a claim about the target there. They cannot leak: none
+    of these depends on `y`.
+
     ``fit(X, y).transform(X)`` is not ``fit_transform(X, y)``: the former is what the
     model says of its own training rows, and a next step that learns from it trusts it
     too much. A pipeline calls `fit_transform`, so it is right by itself. It costs
@@ -167,7 +175,8 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         -------
         self
         """
-        self._fit_all(X, y, sample_weight, groups)
+        y, sample_weight, groups, seed = self._read(X, y, sample_weight, groups)
+        self._fit_all(X, y, sample_weight, groups, seed)
         return self
 
     def fit_transform(
@@ -186,7 +195,8 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
         groups : array-like of shape (n_samples,), default=None
-            Rows of a group stay in one fold. The estimator's `fit` gets them too, if it
+            Rows of a group are never on both sides of a fold, and groups that share a
+            copy of a row count as one. The estimator's `fit` gets the groups too, if it
             takes them.
 
         Returns
@@ -196,28 +206,23 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the folds do not test each row once.
+            If the folds do not test each row once, or if there are fewer rows that
+            differ (or groups) than folds.
         """
-        y, groups, seed, beside = self._fit_all(X, y, sample_weight, groups)
-        n_rows = len(y)
-        folds = make_folds(
+        y, sample_weight, groups, seed = self._read(X, y, sample_weight, groups)
+        folds, untested = out_of_fold(
             self.cv,
+            X,
             y,
+            estimator=self.estimator,
             is_classes=self._is_classes,
             groups=groups,
-            random_state=seed,
-            caller="TargetAwareEncoder",
+            seed=seed,
         )
-        counts = np.zeros(n_rows, dtype=int)
-        for _, test in folds:
-            counts[test] += 1
-        if (counts != 1).any():
-            row = int(np.flatnonzero(counts != 1)[0])
-            raise ValueError(
-                f"TargetAwareEncoder: row {row} is in {counts[row]} test folds of cv; "
-                "expected 1. Use a splitter that tests each row once, such as KFold."
-            )
-        outputs = np.empty((n_rows, len(self._suffixes)))
+        beside = self._fit_all(X, y, sample_weight, groups, seed)
+        outputs = np.empty((len(y), len(self._suffixes)))
+        classes = getattr(self, "classes_", None)
+        outputs[untested] = saying_nothing(self.output_, outputs.shape[1], classes)
         for train, test in folds:
             model = self._fitted(X, y, sample_weight, groups, train)
             outputs[test] = self._outputs(model, take_rows(X, test))
@@ -283,8 +288,8 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
 
     # -- the work --------------------------------------------------------------------
 
-    def _fit_all(self, X, y, sample_weight, groups):
-        """Fit to all rows; return the target, groups, a seed, what is beside."""
+    def _read(self, X, y, sample_weight, groups):
+        """Check what comes in; return the target, weights, groups and a seed."""
         self._validate_params()
         if y is None:
             raise ValueError(
@@ -296,8 +301,12 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
             sample_weight = np.asarray(sample_weight)
             check_rows(sample_weight, n_rows, "sample_weight", name)
         groups = check_groups(groups, n_rows, name)
-        seed = draw_seed(self.random_state)
         self._learn_outputs(y)
+        return y, sample_weight, groups, draw_seed(self.random_state)
+
+    def _fit_all(self, X, y, sample_weight, groups, seed):
+        """Fit to all rows; return what is beside the outputs."""
+        n_rows = len(y)
         rows = np.arange(n_rows)
         self.estimator_ = self._fitted(X, y, sample_weight, groups, rows)
         self._stem = _name_of(X) or type(self).__name__.lower()
@@ -307,7 +316,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         self.n_features_out_ = len(self._suffixes)
         if beside is not None:
             self.n_features_out_ += beside.shape[1]
-        return y, groups, seed, beside
+        return beside
 
     classes_: np.ndarray
     _suffixes: list[str]
@@ -375,31 +384,13 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
             return None
         first = self.frozen
         if isinstance(first, str):
-            first = _encoder_of(self.estimator, first)
+            first = encoder_of(self.estimator, first)
         features = clone(first)
         vectors = dense(features.fit_transform(X))
         n_components = min(self.n_components, len(vectors), vectors.shape[1])
         pca, beside = fit_pca(n_components, vectors, seed)
         self.frozen_ = Pipeline([("features", features), ("pca", pca)])
         return beside
-
-
-def _encoder_of(estimator, frozen):
-    """Return the encoder of the network that a fine-tuning estimator starts from."""
-    for column, kind in ((ImageColumn, ImageEncoder), (TextColumn, TextEncoder)):
-        if frozen == "auto" and isinstance(estimator, column):
-            params = estimator.get_params(deep=False)  # type: ignore[union-attr]
-            shared = set(kind().get_params()) & set(params) - {"batch_size", "verbose"}
-            params = {name: params[name] for name in shared}
-            for policy in ("missing", "on_error"):
-                if params.get(policy) == "prior":
-                    params[policy] = "mean"
-            return kind(**params)
-    raise ValueError(
-        f"TargetAwareEncoder: frozen={frozen!r} with {type(estimator).__name__}; "
-        "expected None, a transformer, or 'auto' with one of the fine-tuning "
-        "estimators."
-    )
 
 
 def _name_of(X):

@@ -64,6 +64,19 @@ def outputs_of(model, X, *, output, classes):
     return _all_classes(model, outputs, classes, is_share=output == "proba")
 
 
+def saying_nothing(output, n_columns, classes):
+    """Return the output of a row that no model may speak of.
+
+    It must not depend on `y`: log-odds of 0, equal probabilities, and NaN where a
+    prediction has the unit of the target, in which no number says nothing.
+    """
+    if output == "predictions":
+        return np.nan
+    if output == "logits":
+        return 0.0
+    return 0.5 if classes is None or n_columns == 1 else 1 / n_columns
+
+
 def _certain(label, output, classes):
     """Return the columns of a row that is of a class for certain."""
     share = (classes == label).astype(np.float64)
