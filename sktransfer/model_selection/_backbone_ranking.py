@@ -127,8 +127,8 @@ class BackboneRanking(RowTable):
         Parameters
         ----------
         cost : {"milliseconds", "megabytes", "n_features"}, default="milliseconds"
-            Of one row through the network, of the weights, or the width. The depths of
-            one network are drawn in order instead.
+            Cost of a candidate: time per row through the network, size of the weights,
+            or width. The depths of one network are drawn in order instead.
         ax : matplotlib Axes, default=None
             None makes a figure.
         **options

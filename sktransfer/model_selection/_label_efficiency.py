@@ -67,8 +67,8 @@ def label_efficiency_curve(
     scoring : str or callable, default="accuracy"
         As scikit-learn takes it.
     confidence : float, default=0.95
-        Of the interval of the mean over the splits, by Student's t. It is about the
-        draws of labels; splits share rows, so it is a little too narrow.
+        Level of the interval of the mean over the splits, by Student's t. It reflects
+        the draws of labels; splits share rows, so it is a little too narrow.
     n_jobs : int, default=None
         Fits at a time.
     random_state : int, RandomState or None, default=0

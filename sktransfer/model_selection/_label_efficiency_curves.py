@@ -40,7 +40,7 @@ class LabelEfficiencyCurves(RowTable):
     ``fit_seconds`` (float)
         Median over the splits.
     ``scores`` (list of float)
-        Of each split.
+        Score of each split.
 
     Examples
     --------

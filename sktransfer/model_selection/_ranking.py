@@ -84,9 +84,9 @@ def rank_backbones(
     task : {"auto", "classes", "labels", "numbers"}, default="auto"
         "auto" reads whole numbers as classes, as scikit-learn does.
     modality : {"image", "text"}, default=None
-        What `X` holds. None asks the candidates, and else the cells.
+        Kind of the cells in `X`. None asks the candidates, and else the cells.
     missing : {"drop", "raise"}, default="drop"
-        Whether rows whose cell is null take no part, or are an error. Unreadable
+        Policy for rows whose cell is null: they take no part, or raise. Unreadable
         images follow ``on_error`` of `encoder_params`.
     cv : int, splitter or iterable, default=5
         Folds of "probe", the same for all candidates; an int makes shuffled ones,

@@ -322,8 +322,8 @@ def probe(features, target, *, folds, units=None, random_state=0):
     Returns
     -------
     float
-        Of the predictions of all folds together: accuracy, mean average precision of
-        labels, or R2.
+        Score of the predictions of all folds together: accuracy, mean average
+        precision of labels, or R2.
     """
     table = Standardized(features)
     penalties = [

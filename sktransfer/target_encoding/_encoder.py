@@ -68,7 +68,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         be tested once. Only splits that go forward in time, such as
         ``TimeSeriesSplit``, may leave out the earliest rows.
     output : {"auto", "logits", "proba", "predictions"}, default="auto"
-        What becomes of a row. "logits" are the ``decision_function``, or logarithms of
+        Output for each row. "logits" are the ``decision_function``, or logarithms of
         probabilities, and for three classes or more their mean is subtracted: one
         column for two classes, else one for each. "proba" are probabilities, in the
         same columns; "predictions" what ``predict`` gives, which must be numbers.
@@ -80,14 +80,14 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
     n_components : int, default=30
         Columns of the frozen features; fewer where there are fewer rows or features.
     random_state : int, RandomState or None, default=None
-        Of the folds and the PCA.
+        Seed of the folds and the PCA.
 
     Attributes
     ----------
     estimator_ : classifier or regressor
         Fitted to all rows.
     classes_ : ndarray of shape (n_classes,)
-        Of a classifier of one class a row.
+        Classes, where there is one class per row.
     output_ : str
         The output in use.
     n_features_out_ : int

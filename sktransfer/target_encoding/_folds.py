@@ -20,7 +20,7 @@ def out_of_fold(cv, X, y, *, estimator, is_classes, groups, seed):
     estimator : classifier or regressor
         It says what a string in `X` is.
     is_classes : bool
-        Whether `y` is one class per row.
+        True if `y` is one class per row.
     groups : ndarray of shape (n_samples,) or None
     seed : int
 
