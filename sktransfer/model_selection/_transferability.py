@@ -390,6 +390,8 @@ def _linear(features, values, unseen, task, C):
 def _logistic(features, values, C):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        # In a part of a training part, of few rows; of all rows it would be said.
+        warnings.filterwarnings("ignore", message="The number of unique classes is")
         return LogisticRegression(C=C, max_iter=300).fit(features, values)
 
 

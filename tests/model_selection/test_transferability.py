@@ -223,6 +223,9 @@ def test_the_probe_bears_training_parts_of_one_row_and_of_one_class():
     F, target, _ = data(6, 4)
     alone = [(np.array([i]), np.array([j])) for i, j in ((0, 1), (1, 0), (2, 3))]
     assert 0 <= probe(F, target, folds=alone) <= 1
+    many = as_target(np.tile(np.arange(20), 2), task="auto", caller="test")
+    folds = list(StratifiedKFold(2).split(np.zeros(40), many.values))
+    assert 0 <= probe(data(40, 4)[0], many, folds=folds) <= 1
     y = np.array([0, 0, 0, 1, 1, 1])
     target = as_target(y, task="auto", caller="test")
     folds = [(np.arange(3), np.arange(3, 6)), (np.arange(3, 6), np.arange(3))]
