@@ -5,11 +5,10 @@ import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from sklearn.exceptions import DataConversionWarning
 
 from .._extraction.runners import ActivationRunner, InputRunner
+from .._utils.folds import apart, together
 from .._utils.labels import read_labels
 from .._utils.validation import check_rows, check_sample_domain, plain, shorten
 from ..cache._default import resolve_cache
@@ -302,11 +301,11 @@ def split(used, encoded, first, groups, codec, share, seed, caller):
     caller : str
     """
     if hasattr(share, "split"):
-        return _split_by(share, used, encoded, groups, caller)
+        return _split_by(share, used, encoded, groups, together(groups, first), caller)
     from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
     if groups is not None:
-        within = _together(groups[used], first[used])
+        within = together(groups[used], first[used])
         _check_set_aside(len(np.unique(within)), "group", share, caller)
         splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
         parts = next(splitter.split(used, groups=within))
@@ -329,20 +328,11 @@ def split(used, encoded, first, groups, codec, share, seed, caller):
     return used[~is_aside], used[is_aside]
 
 
-def _together(groups, first):
-    """Return a number for each row; rows that share a group or a content share it."""
-    _, group = np.unique(groups, return_inverse=True)
-    _, content = np.unique(first, return_inverse=True)
-    n_groups = group.max() + 1
-    size = n_groups + content.max() + 1
-    graph = coo_array(
-        (np.ones(len(group)), (group, n_groups + content)), shape=(size, size)
-    )
-    return connected_components(graph, directed=False)[1][group]
+def _split_by(splitter, used, encoded, groups, units, caller):
+    """Return the first split of a splitter of scikit-learn's, of rows that are used.
 
-
-def _split_by(splitter, used, encoded, groups, caller):
-    """Return the first split of a splitter of scikit-learn's, of rows that are used."""
+    Rows that belong together with a row to watch are not trained on.
+    """
     y = encoded if encoded.ndim == 1 or encoded.shape[1] > 1 else encoded[:, 0]
     found = next(iter(splitter.split(np.zeros((len(y), 1)), y, groups)), None)
     empty = np.empty(0, int)
@@ -353,7 +343,7 @@ def _split_by(splitter, used, encoded, groups, caller):
             f"{splitter!r} has {len(parts[0])} rows to train on and {len(parts[1])} "
             "rows to watch, of those that can be used; expected some of both."
         )
-    return tuple(parts)
+    return apart([tuple(parts)], units, caller)[0]
 
 
 def _check_set_aside(n, kind, share, caller):

@@ -251,6 +251,18 @@ def test_copies_of_a_row_are_never_on_both_sides(kind, with_groups, cache):
             assert not set(groups[train]) & set(groups[aside])
 
 
+def test_a_splitter_that_parts_copies_leaves_them_out_of_the_training():
+    seen = []
+    splitter = PredefinedSplit([-1] * 20 + [0] * 4)
+    texts = [*TEXTS[:20], TEXTS[0], TEXTS[1], *TEXTS[22:]]
+    model(early_stopping=EarlyStopping(splitter), callbacks=[Aside(seen)]).fit(
+        texts, LABELS
+    )
+    train, aside = seen[0]
+    assert train.tolist() == list(range(2, 20))
+    assert aside.tolist() == [20, 21, 22, 23]
+
+
 def test_copies_alone_cannot_be_set_aside():
     fitted = TextRegressor("tiny-bert", early_stopping=True, random_state=0)
     with pytest.raises(ValueError, match="of 1 different row none would be left"):
