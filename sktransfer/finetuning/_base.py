@@ -58,7 +58,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
     history_: list[dict[str, Any]]
     _warns_of_columns = False
 
-    def _learn_codec(self, y, weight):
+    def _learn_codec(self, y, weight, classes):
         raise NotImplementedError
 
     # -- fitting -----------------------------------------------------------------------
@@ -159,7 +159,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
             check_can_go_on(self, request, recipe)
             codec, state = self._codec, self._state.copy()
         else:
-            codec = self._learn_codec(y if classes is None else classes, weight[used])
+            codec = self._learn_codec(y, weight[used], classes)
             if names is not None and codec.task == "labels":
                 codec.classes = names
             state = TrainingState(draw_seed(self.random_state))

@@ -38,8 +38,22 @@ class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
     }
     _warns_of_columns = True
 
-    def _learn_codec(self, y, weight):
-        return ClassCodec.learn(y, type(self).__name__)
+    def _learn_codec(self, y, weight, classes):
+        name = type(self).__name__
+        if classes is None:
+            return ClassCodec.learn(y, name)
+        if y.ndim == 1:
+            return ClassCodec.learn(classes, name)
+        codec = ClassCodec.learn(y, name)
+        names = np.asarray(classes)
+        if names.shape != (codec.n_outputs,):
+            raise ValueError(
+                f"{name}: classes has the shape {names.shape}, and y has "
+                f"{codec.n_outputs} labels per row; expected one name for each, or "
+                "None."
+            )
+        codec.classes = names
+        return codec
 
     def _set_fitted(self, column, plan, net, n_epochs, history, used):
         super()._set_fitted(column, plan, net, n_epochs, history, used)
@@ -64,7 +78,9 @@ class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
         X : list, 1-D array, Series, one-column frame or Arrow array of n_samples cells
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
         classes : array-like, default=None
-            All classes that will come, at the first call; None takes those of `y`.
+            All classes that will come, at the first call; None takes those of `y`, and
+            others that come later are an error. For several labels per row, their
+            names.
         sample_weight : array-like of shape (n_samples,), default=None
         sample_domain : array-like of shape (n_samples,), default=None
             As for `fit`; `domain_loss` has its whole weight from the start.
@@ -131,7 +147,7 @@ class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
 class BaseRegressor(LabelScore, RegressorMixin, BaseFineTuner):
     """Numbers, one or several per row."""
 
-    def _learn_codec(self, y, weight):
+    def _learn_codec(self, y, weight, classes):
         return NumberCodec.learn(y, weight, type(self).__name__)
 
     def partial_fit(

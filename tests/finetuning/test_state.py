@@ -255,6 +255,21 @@ def test_rows_set_aside_are_the_same_in_every_call():
     assert aside[0] == aside[1]
 
 
+def test_classes_of_several_labels_are_their_names():
+    Y = np.c_[LABELS, 1 - LABELS, np.ones(12, int)]
+    estimator = model().partial_fit(TEXTS, Y, classes=["a", "b", "c"])
+    assert estimator.classes_.tolist() == ["a", "b", "c"]
+    assert estimator.partial_fit(TEXTS, Y).predict(TEXTS).shape == (12, 3)
+    with pytest.raises(ValueError, match=r"classes has the shape \(2,\), and y has 3"):
+        model().partial_fit(TEXTS, Y, classes=["a", "b"])
+
+
+def test_classes_that_come_later_are_an_error_that_says_what_to_do():
+    estimator = model().partial_fit(TEXTS, LABELS)
+    with pytest.raises(ValueError, match="Pass all of them as classes= to the first"):
+        estimator.partial_fit(TEXTS, LABELS + 1)
+
+
 def test_seeds_of_calls_differ_and_follow_from_the_first():
     one, other = TrainingState(5), TrainingState(5)
     seeds = [one.next_seed() for _ in range(20)]
