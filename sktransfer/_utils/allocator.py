@@ -212,8 +212,10 @@ def _take(size, shape, dtype):
     return whole.reshape(shape)  # of which `whole` is the base, as of all views of it
 
 
-def _give_back(watch):
+def _give_back(watch, is_finalizing=sys.is_finalizing):
     """Free the slot of an array that has gone."""
+    if is_finalizing():  # modules are being emptied, and memory goes with the process
+        return
     block, number = watch.block, watch.number
     block.map.madvise(mmap.MADV_DONTNEED, number * block.size, block.size)
     del block.watches[number]

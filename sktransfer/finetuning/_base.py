@@ -172,6 +172,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
             start=starts_at(recipe.head.kind, recipe.head.init, codec.task),
             is_contrastive=isinstance(recipe.loss, ContrastiveLoss),
             has_mean=recipe.loss.has_mean,
+            is_partial=is_partial,
         )
         asked = recipe.asked()
         settings = settle(asked, case)

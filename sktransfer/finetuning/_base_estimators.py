@@ -70,8 +70,9 @@ class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
     ) -> Self:
         """Train for one epoch on some rows, from where the last call ended.
 
-        The learning rate is constant. The optimizer, the order of the rows, random
-        changes of images, the scale of weights and balanced classes go on over calls.
+        The learning rate falls with the inverse square root of the steps of all calls.
+        The optimizer, the order of the rows, random changes of images, the scale of
+        weights and balanced classes go on over calls.
 
         Parameters
         ----------
@@ -160,9 +161,9 @@ class BaseRegressor(LabelScore, RegressorMixin, BaseFineTuner):
     ) -> Self:
         """Train for one epoch on some rows, from where the last call ended.
 
-        The scale of `y` is that of the first call; the learning rate is constant. The
-        optimizer, the order of the rows, random changes of images and the scale of
-        weights go on over calls.
+        The scale of `y` is that of the first call. The learning rate falls with the
+        inverse square root of the steps of all calls. The optimizer, the order of the
+        rows, random changes of images and the scale of weights go on over calls.
 
         Parameters
         ----------

@@ -33,7 +33,6 @@ def make_net(
     valid,
     *,
     optimizer,
-    lr_schedule,
     stopping,
     scoring,
     codec,
@@ -47,7 +46,8 @@ def make_net(
     probe=None,
     domain=None,
     domain_loss_weight=1.0,
-    is_ramped=True,
+    is_partial=False,
+    n_steps_before=0,
     loader=RowsLoader,
     n_batches=None,
 ):
@@ -55,14 +55,18 @@ def make_net(
 
     `stopping`, an `EarlyStopping` or None, watches `valid`; `probe` is a state of the
     head that it takes for the start. With `BetweenDomains` as `domain` it is a
-    `DomainNet`. `loader` makes the batches, and with `n_batches` so many an epoch.
+    `DomainNet`. `loader` makes the batches, and with `n_batches` so many an epoch. With
+    `is_partial` it is one call of many, with `n_steps_before` behind it.
     """
     own = [("unscale", Unscale()), ("keep_last_good", KeepLastGood())]
     if optimizer.gradient_clip_value is not None:
         own.append(("gradient_clipping", Clip(optimizer.gradient_clip_value)))
     n_steps = max_epochs * (n_batches or len(loader(dataset, batch_size)))
-    if lr_schedule != "constant":
-        schedule = Schedule(lr_schedule, n_steps)
+    kind = optimizer.lr_schedule
+    if kind != "constant":
+        if is_partial:  # nobody knows how many calls there will be
+            kind = "inverse-sqrt"
+        schedule = Schedule(kind, n_steps, n_steps_before)
         own.append(
             (
                 "lr_schedule",
@@ -113,7 +117,7 @@ def make_net(
             "callbacks": [*own, *(callbacks or [])],
             "iterator_train": DomainLoader,
             "domain_loss_weight": domain_loss_weight,
-            "n_ramp_steps": n_steps if is_ramped else None,
+            "n_ramp_steps": None if is_partial else n_steps,
         }
     net = net(
         module,

@@ -5,6 +5,7 @@ import math
 from .._utils.names import on_disk
 
 WARMUP = {"cosine": 0.1, "one-cycle": 0.3}  # share of all steps
+SLOW_STEPS = 10  # after which the rate of "inverse-sqrt" begins to fall
 
 
 def parameter_groups(
@@ -115,19 +116,24 @@ class Schedule:
 
     Parameters
     ----------
-    kind : {"constant", "cosine", "one-cycle"}
+    kind : {"constant", "cosine", "one-cycle", "inverse-sqrt"}
         "cosine" warms up over a tenth of the steps and falls to 0; "one-cycle" rises
-        along a cosine from 1/25 over three tenths, and falls to 0.
+        along a cosine from 1/25 over three tenths, and falls to 0. "inverse-sqrt" falls
+        with the inverse square root of the steps, to a half after 30, without an end.
     n_steps : int
+    n_before : int, default=0
+        Steps of calls before, which "inverse-sqrt" counts.
     """
 
-    def __init__(self, kind, n_steps):
-        self.kind, self.n_steps = kind, n_steps
+    def __init__(self, kind, n_steps, n_before=0):
+        self.kind, self.n_steps, self.n_before = kind, n_steps, n_before
 
     def __call__(self, step):
         """Return the factor at a step, from 0."""
         if self.kind == "constant":
             return 1.0
+        if self.kind == "inverse-sqrt":
+            return 1 / math.sqrt(1 + (self.n_before + step) / SLOW_STEPS)
         n_warmup = max(1.0, WARMUP[self.kind] * self.n_steps)
         if step < n_warmup:
             share = (step + 1) / (n_warmup + 1)

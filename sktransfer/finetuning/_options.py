@@ -183,8 +183,9 @@ class Optimizer(Options):
     weight_decay : float, default=0.01
         Decay of weights; not of biases and norms.
     lr_schedule : {"cosine", "one-cycle", "constant"}, default="cosine"
-        Course of the learning rate; "cosine" warms up over a tenth of the steps. It is
-        constant in `partial_fit`.
+        Course of the learning rate; "cosine" warms up over a tenth of the steps. In
+        `partial_fit`, which has no end, both fall with the inverse square root of the
+        steps of all calls.
     gradient_clip_value : float or None, default=1.0
         Greatest norm of the gradient.
     average : bool or "auto", default="auto"

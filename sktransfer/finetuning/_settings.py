@@ -22,6 +22,7 @@ RIDGE_C = {"text": 0.001, "image": 0.01}
 BLOCK_LR = {"text": 2e-4, "image": 3e-4}
 NEW_HEAD_LR = 3e-3  # of a head that starts at random, however the blocks learn
 CONTRASTIVE_LR = 3e-4
+PARTIAL_HEAD_SCALE = 5  # of a head that was fitted to the first of many chunks
 # Rows that are trained against the mean of their own class soon stand on it, and a head
 # that was fitted is soon past its best where nothing else trains.
 SMALL_LR_SCALE = 0.25
@@ -51,6 +52,8 @@ class Case(NamedTuple):
     is_contrastive : bool
     has_mean : bool
         Whether the loss is least at a mean.
+    is_partial : bool
+        Whether the fit is one call of many, whose head started at the first rows.
     """
 
     modality: str
@@ -60,6 +63,7 @@ class Case(NamedTuple):
     start: str
     is_contrastive: bool
     has_mean: bool
+    is_partial: bool
 
 
 class Settings(NamedTuple):
@@ -120,8 +124,9 @@ def _block_lr(case):
 
 
 def _lr(case, found):
-    is_new = case.start == "random" and not case.is_contrastive
-    return NEW_HEAD_LR if is_new else _block_lr(case)
+    if case.start == "random" and not case.is_contrastive:
+        return NEW_HEAD_LR
+    return _block_lr(case) * (PARTIAL_HEAD_SCALE if case.is_partial else 1)
 
 
 def _backbone_lr_scale(case, found):

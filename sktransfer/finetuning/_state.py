@@ -23,8 +23,8 @@ class TrainingState:
 
     Attributes
     ----------
-    n_calls : int
-        Calls that were begun.
+    n_calls, n_steps : int
+        Calls that were begun, and steps of the optimizer in them.
     weight_sum, n_rows : float, int
         Weights of all rows before they are scaled, and the number of rows.
     counts : ndarray or None
@@ -39,7 +39,7 @@ class TrainingState:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self.n_calls = 0
+        self.n_calls = self.n_steps = 0
         self.weight_sum, self.n_rows = 0.0, 0
         self.counts: np.ndarray | None = None
         self.prior_sum: Any = 0.0

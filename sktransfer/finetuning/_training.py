@@ -100,7 +100,7 @@ class Plan(NamedTuple):
     net : FineTuneNet or None
         The net to go on from.
     is_partial : bool
-        One call of many, at a constant learning rate.
+        One call of many, whose learning rate falls over all of them.
     """
 
     recipe: Recipe
@@ -183,7 +183,6 @@ def _by_outputs(plan, module, dataset, valid):
         probe=probe,
         domain=domain,
         domain_loss_weight=1.0 if domain is None else recipe.domain_loss.weight,
-        is_ramped=not plan.is_partial,
     )
     if start is not None:
         net.module_.average_with(start)
@@ -252,7 +251,8 @@ def _run_net(plan, module, loss, dataset, valid, *, domain=None, **options):
         dataset,
         valid,
         optimizer=recipe.optimizer,
-        lr_schedule="constant" if plan.is_partial else recipe.optimizer.lr_schedule,
+        is_partial=plan.is_partial,
+        n_steps_before=plan.state.n_steps,
         stopping=recipe.stopping,
         scoring=recipe.scoring,
         codec=plan.codec,
@@ -269,6 +269,9 @@ def _run_net(plan, module, loss, dataset, valid, *, domain=None, **options):
     if plan.state.optimizer is not None:
         continue_from(net.optimizer_, plan.state.optimizer)
     n_epochs = train_net(net, dataset, settings.max_epochs, recipe.caller)
+    plan.state.n_steps += sum(
+        row["train_batch_count"] for row in net.history[:n_epochs]
+    )
     plan.state.optimizer = net.optimizer_.state_dict() if recipe.is_kept else None
     return net, n_epochs
 

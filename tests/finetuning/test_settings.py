@@ -38,6 +38,7 @@ USUAL = Case(
     start="probe",
     is_contrastive=False,
     has_mean=False,
+    is_partial=False,
 )
 
 

@@ -153,6 +153,29 @@ def test_the_optimizer_goes_on(way):
     assert Steps.steps == [0, 3, 6]
 
 
+def test_the_rate_of_calls_falls_over_all_of_them():
+    estimator = model(batch_size=4)  # 3 steps a call
+    rates = []
+    for _ in range(12):
+        estimator.partial_fit(TEXTS, LABELS)
+        rates += [row["event_lr"] for row in estimator.history_[-1]["batches"]]
+    assert estimator._state.n_steps == len(rates) == 36
+    assert rates == sorted(rates, reverse=True)
+    assert rates[30] == pytest.approx(rates[0] / 2)
+    constant = model(optimizer=Optimizer(lr_schedule="constant"))
+    for _ in range(2):
+        constant.partial_fit(TEXTS, LABELS)
+    assert "event_lr" not in constant.history_[-1]["batches"][0]
+
+
+def test_the_head_of_many_calls_learns_faster_than_the_blocks():
+    estimator = model().partial_fit(TEXTS, LABELS)
+    assert estimator.settings_["optimizer__backbone_lr_scale"] == pytest.approx(0.2)
+    whole = model().fit(TEXTS, LABELS)
+    scale = estimator.settings_["optimizer__backbone_lr_scale"]
+    assert estimator.settings_["lr"] * scale == pytest.approx(whole.settings_["lr"])
+
+
 def test_rates_may_change_between_calls_and_moments_stay():
     estimator = model(warm_start=True, max_epochs=1).fit(TEXTS, LABELS)
     estimator.set_params(lr=0.5, optimizer__weight_decay=0.25).fit(TEXTS, LABELS)

@@ -269,3 +269,13 @@ def test_malloc_is_left_alone_where_the_user_has_set_it(libc, monkeypatch, varia
 def test_settings_of_other_things_than_malloc_do_not_count():
     environment = {"GLIBC_TUNABLES": "glibc.pthread.rseq=0", "MALLOCATE": "1"}
     assert not allocator.has_settings(environment)
+
+
+def test_a_program_that_ends_with_rows_in_memory_says_nothing():
+    program = (
+        "from sktransfer import FeatureCache, TextClassifier\n"
+        "model = TextClassifier('tiny-bert', cache=FeatureCache(), max_epochs=1)\n"
+        "model.fit(['word ' * 200 + str(i) for i in range(8)], [0, 1] * 4)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
