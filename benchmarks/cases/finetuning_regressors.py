@@ -160,7 +160,7 @@ def _elpv():
 
 
 def table(result):
-    rows = [["set, rows", "draws", "RidgeCV", "default", "difference (95 %)", "fit"]]
+    rows = [["set, rows", "draws", "RidgeCV", "default", "difference (95 %)"]]
     for name, cell in result["figures"].items():
         gains = differences(cell)
         low, high = interval(gains)
@@ -171,7 +171,6 @@ def table(result):
                 f"{statistics.fmean(cell[rival(cell)]):.3f}",
                 f"{statistics.fmean(cell['default']):.3f}",
                 f"{statistics.fmean(gains):+.3f} ({low:+.3f} to {high:+.3f})",
-                f"{statistics.fmean(cell['seconds']):.0f} s",
             ]
         )
     return rows
