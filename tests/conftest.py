@@ -89,10 +89,16 @@ def global_state_as_found(fresh_cache):
 
 @pytest.fixture(autouse=True)
 def registry_as_found(monkeypatch):
-    """Forget the backbones that a test registers."""
+    """Forget the backbones that a test registers, and networks loaded under a name."""
     from sktransfer.backbones import _registry
 
-    monkeypatch.setattr(_registry, "_entries", dict(_registry._entries))
+    before = _registry._entries
+    monkeypatch.setattr(_registry, "_entries", dict(before))
+    yield
+    now = _registry._entries
+    changed = {name for name in now if now[name] is not before.get(name)}
+    for key in [key for key in _registry._loaded if key[0].name in changed]:
+        del _registry._loaded[key]
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class Request(NamedTuple):
         Engine that computes pooled vectors; activations are torch's in any case.
     """
 
-    backbone: object
+    backbone: Any
     preprocess: object
     depth: int
     pooling: str

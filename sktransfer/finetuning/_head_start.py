@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
 SCALES = (1.0, 100.0)  # that cosines of prototypes may get
-START_SCALE = 30.0  # and at most at the start of a training, which has to learn of them
+START_SHARE = 0.99
 
 
 def start_from_probe(
@@ -23,6 +23,7 @@ def start_from_probe(
     label_weights=None,
     best_constants=None,
     is_again=False,
+    is_start=False,
 ):
     """Set a linear head to what a linear model learns on the features.
 
@@ -46,8 +47,9 @@ def start_from_probe(
     best_constants : callable, default=None
         ``best_constants(residuals, weights)`` says what a loss adds to a model of the
         mean.
-    is_again : bool, default=False
-        Ignored: a linear model is fitted alike before and after a training.
+    is_again, is_start : bool, default=False
+        Ignored: a linear model is fitted alike before and after a training, and `C`
+        holds it back before.
 
     References
     ----------
@@ -136,8 +138,14 @@ def set_prototypes(head, features, targets, weights, *, is_again=False, **probe)
         head[-1].scale.fill_(scale)
 
 
-def set_cosines(head, features, targets, weights, *, is_again=False, **probe):
+def set_cosines(
+    head, features, targets, weights, *, is_again=False, is_start=False, **probe
+):
     """Set the directions of a cosine head, which are trained, to the class means.
+
+    The best scale separates the rows that it is trained on, and leaves the blocks
+    nothing to learn. At the start of their training it is at most the one under which
+    a row that stands on its mean, with the others opposite, has `START_SHARE` [1]_.
 
     Parameters
     ----------
@@ -145,15 +153,27 @@ def set_cosines(head, features, targets, weights, *, is_again=False, **probe):
         From ``make_head("cosine", ...)``; changed in place.
     features, targets, weights, is_again
         As for `set_prototypes`.
+    is_start : bool, default=False
+        Whether blocks are trained next.
     **probe
         Options of a linear model; means need none.
+
+    References
+    ----------
+    .. [1] H. Wang et al., "CosFace: Large Margin Cosine Loss for Deep Face
+       Recognition", CVPR 2018, https://arxiv.org/abs/1801.09414
     """
+    n_classes = len(head[-1].weight)
     directions, scale = class_means(
-        standardize(head, features, weights), targets, weights, len(head[-1].weight)
+        standardize(head, features, weights), targets, weights, n_classes
     )
     _copy(head[-1].weight, directions)
-    if scale is not None:
-        _copy(head[-1].scale, np.array(min(scale, START_SCALE)))
+    if scale is None:
+        return
+    if is_start and n_classes > 1:
+        odds = (n_classes - 1) * START_SHARE / (1 - START_SHARE)
+        scale = min(scale, (1 - 1 / n_classes) * np.log(odds))
+    _copy(head[-1].scale, np.array(scale))
 
 
 def _copy(tensor, array):

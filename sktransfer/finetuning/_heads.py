@@ -48,9 +48,9 @@ class HeadSpec(NamedTuple):
     make : callable
         ``make(n_features, n_outputs)`` returns its last layer.
     fit : callable or None, default=None
-        ``fit(head, features, targets, weights, *, task, C, is_again)`` sets it to what
-        suits features, in place; `is_again` after the blocks were trained against it.
-        None leaves it at random.
+        ``fit(head, features, targets, weights, *, task, C, is_again, is_start, ...)``
+        sets it to what suits features, in place; `is_again` after the blocks were
+        trained against it, `is_start` before they are. None leaves it at random.
     is_trained : bool, default=True
         False for one that is fitted before the blocks are trained, and again after.
     needs_classes : bool, default=False

@@ -118,6 +118,11 @@ class Plan(NamedTuple):
     net: Any
     is_partial: bool
 
+    @property
+    def trains_blocks(self) -> bool:
+        """Whether blocks are trained, and not the head alone."""
+        return self.request.depth < len(self.request.backbone.blocks)
+
 
 def train(plan):
     """Train on rows whose activations are there.
@@ -164,7 +169,7 @@ def _by_outputs(plan, module, dataset, valid):
     is_fitted = not HEADS[recipe.head.kind].is_trained  # before and after the training
     is_probe = plan.start == "probe" and plan.net is None
     probe = start = None
-    if is_probe and valid is not None and plan.frozen_C != plan.settings.C:
+    if is_probe and valid is not None and plan.trains_blocks:
         probe = _fit_probe(plan, module, dataset)
     elif is_probe or is_fitted:
         _fit_head(plan, module, dataset)
@@ -224,7 +229,7 @@ def _by_pairs(plan, module, dataset, valid):
     )
     module.head = head
     hand_back()  # what training used; the features of all rows come next
-    _fit_head(plan, module, dataset)
+    _fit_head(plan, module, dataset, is_start=False)
     history = list(net.history)
     return _idle_net(plan, module, row_loss(plan), history), n_epochs, history
 
@@ -366,7 +371,7 @@ def _fit_probe(plan, module, dataset):
     found = _features(plan, module, dataset)
     best = copy.deepcopy(module.head)
     again = [part.copy() for part in found]  # as fitting changes the features
-    _set_head(plan, best, again, C=plan.frozen_C)
+    _set_head(plan, best, again, C=plan.frozen_C, is_start=False)
     _set_head(plan, module.head, found)
     return best.state_dict()
 
@@ -383,6 +388,7 @@ def _set_head(plan, head, found, **options):
         "C": plan.settings.C,
         "label_weights": plan.label_weights,
         "best_constants": plan.recipe.loss._best_constants,
+        "is_start": plan.trains_blocks,
     } | options
     fit = HEADS[plan.recipe.head.kind].fit
     assert fit is not None  # the start of the head was chosen by that

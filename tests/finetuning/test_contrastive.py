@@ -324,6 +324,37 @@ def test_numbers_have_no_prototypes_and_no_contrast():
 # -- prototypes --------------------------------------------------------------------
 
 
+def test_a_cosine_head_starts_at_class_means_and_is_held_back_before_blocks_train():
+    starts = {
+        depth: texts_model(head="cosine", freeze_depth=depth, max_epochs=0).fit(
+            TEXTS, LABELS
+        )
+        for depth in ("all", -1)
+    }
+    heads = {depth: model.net_.module_.head[-1] for depth, model in starts.items()}
+    prototypes = texts_model(head="prototype", freeze_depth="all").fit(TEXTS, LABELS)
+    means = prototypes.net_.module_.head[-1]
+    for head in heads.values():
+        torch.testing.assert_close(head.weight, means.directions)
+    torch.testing.assert_close(heads["all"].scale, means.scale)
+    bound = np.log(0.99 / 0.01) / 2  # of two classes
+    assert heads[-1].scale.item() == pytest.approx(min(bound, means.scale.item()))
+    assert heads["all"].scale > bound
+
+
+def test_a_cosine_head_after_contrastive_training_has_the_best_scale():
+    model = contrastive(head="cosine").fit(TEXTS, LABELS)
+    assert model.net_.module_.head[-1].scale > np.log(0.99 / 0.01) / 2
+
+
+def test_a_cosine_head_of_several_labels_starts_at_random():
+    Y = np.c_[LABELS, 1 - LABELS]
+    model = texts_model(head="cosine").fit(TEXTS, Y)
+    assert model.settings_["lr"] == 3e-3
+    with pytest.raises(ValueError, match="head='cosine' cannot be fitted to this y"):
+        texts_model(head=Head("cosine", init="probe")).fit(TEXTS, Y)
+
+
 @pytest.mark.parametrize("kind", ["texts", "pictures"])
 def test_frozen_prototypes_are_nearest_class_means_without_training(kind):
     if kind == "texts":
