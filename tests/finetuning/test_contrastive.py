@@ -18,6 +18,7 @@ from sktransfer import (
     load,
     save,
 )
+from sktransfer._utils.devices import seeded
 from sktransfer.finetuning import (
     ContrastiveLoss,
     EarlyStopping,
@@ -32,7 +33,7 @@ from sktransfer.finetuning._contrastive import (
     batches_of_an_epoch,
 )
 from sktransfer.finetuning._head_start import set_prototypes
-from sktransfer.finetuning._heads import make_head
+from sktransfer.finetuning._heads import HEADS, make_head
 
 WORDS = ["good bad is", "poor fine so", "nice it awful"]
 LABELS = np.array(["plus", "minus", "none"] * 4)
@@ -337,19 +338,31 @@ def test_a_cosine_head_starts_at_class_means_and_is_held_back_before_blocks_trai
     for head in heads.values():
         torch.testing.assert_close(head.weight, means.directions)
     torch.testing.assert_close(heads["all"].scale, means.scale)
-    bound = np.log(0.99 / 0.01) / 2  # of two classes
-    assert heads[-1].scale.item() == pytest.approx(min(bound, means.scale.item()))
-    assert heads["all"].scale > bound
 
 
-def test_a_cosine_head_after_contrastive_training_has_the_best_scale():
-    model = contrastive(head="cosine").fit(TEXTS, LABELS)
-    assert model.net_.module_.head[-1].scale > np.log(0.99 / 0.01) / 2
+@pytest.mark.parametrize("n_classes", [2, 10])
+def test_the_scale_of_a_cosine_head_leaves_blocks_something_to_learn(n_classes):
+    y = np.repeat(np.arange(n_classes), 6)
+    rows = np.eye(n_classes, 16)[y] + 0.01 * np.random.default_rng(0).normal(
+        size=(len(y), 16)
+    )
+    scales = []
+    for is_start in (False, True):
+        with seeded(0):
+            head = make_head("cosine", 16, n_classes, 0.0)
+        options = {"task": "classes", "C": 1.0, "is_start": is_start}
+        HEADS["cosine"].fit(head, rows.copy(), y, np.ones(len(y)), **options)
+        scales.append(head[-1].scale.item())
+    # A row on its mean, with the others as far as they can be, has 0.99.
+    others = np.exp(-scales[1] / (n_classes - 1)) * (n_classes - 1)
+    share = np.exp(scales[1]) / (np.exp(scales[1]) + others)
+    assert share == pytest.approx(0.99, abs=1e-3)
+    assert scales[0] > 2 * scales[1]
 
 
 def test_a_cosine_head_of_several_labels_starts_at_random():
-    Y = np.c_[LABELS, 1 - LABELS]
-    model = texts_model(head="cosine").fit(TEXTS, Y)
+    Y = np.eye(12, 2, dtype=int)
+    model = texts_model(head="cosine", lr="auto").fit(TEXTS, Y)
     assert model.settings_["lr"] == 3e-3
     with pytest.raises(ValueError, match="head='cosine' cannot be fitted to this y"):
         texts_model(head=Head("cosine", init="probe")).fit(TEXTS, Y)
