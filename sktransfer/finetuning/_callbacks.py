@@ -144,7 +144,7 @@ class StopEarly(EarlyStopping):
         State of the head that the start is measured with, and goes back to. None is the
         head that the training starts with.
     scores : Scores, default=None
-        What scores the start, where a metric is watched and not the loss.
+        Scores the start, where a metric is watched and not the loss.
     metric : str, default=None
         Its name there.
     """
@@ -222,7 +222,7 @@ class StopEarly(EarlyStopping):
 
 
 def has_stopped(callback):
-    """Whether it is an early stopping that ended a training."""
+    """Return True for an early stopping that ended a training."""
     return isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience
 
 

@@ -168,7 +168,7 @@ def check_can_go_on(fitted, request, recipe):
     fitted : BaseFineTuner
         Estimator after a fit, whose parameters may have changed since.
     request : Request
-        What its parameters ask for now.
+        Network, cut and pooling that its parameters ask for now.
     recipe : Recipe
 
     Raises

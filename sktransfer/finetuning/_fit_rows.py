@@ -37,7 +37,7 @@ class Part(NamedTuple):
 
 
 class Views(NamedTuple):
-    """What is read of a column for a fit.
+    """Rows of a column, as a fit reads them.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Reading(NamedTuple):
 
     @property
     def is_on_the_fly(self):
-        """Whether every epoch makes views anew, from inputs."""
+        """True if every epoch makes views anew, from inputs."""
         return self.augmentation is not None and self.augmentation.views is None
 
     def runner(self, request=None, scan=None):

@@ -154,7 +154,7 @@ def set_cosines(
     features, targets, weights, is_again
         As for `set_prototypes`.
     is_start : bool, default=False
-        Whether blocks are trained next.
+        True where blocks are trained next.
     **probe
         Options of a linear model; means need none.
 
@@ -189,7 +189,7 @@ def class_means(features, targets, weights, n_classes, *, is_scaled=True):
     Returns
     -------
     directions : ndarray of shape (n_classes, n_features)
-        Of length 1; 0 for a class without rows.
+        Vectors of length 1; 0 for a class without rows.
     scale : float or None
         None where every row is the only one of its class, or without `is_scaled`.
     """

@@ -66,7 +66,7 @@ class HeadSpec(NamedTuple):
     fits_classes_only: bool = False
 
     def can_be_fitted(self, task: str) -> bool:
-        """Whether `fit` can set it for targets of a task."""
+        """Return True if `fit` can set it for targets of a task."""
         return self.fit is not None and (
             task == "classes" or not (self.needs_classes or self.fits_classes_only)
         )

@@ -27,7 +27,7 @@ class LossOptions(Options):
     tasks : frozenset of {"classes", "labels", "numbers"}
         Targets that it is for.
     has_mean : bool
-        Whether a model of the mean, such as a ridge regression, is near its optimum.
+        True if a model of the mean, such as a ridge regression, is near its optimum.
     """
 
     tasks: ClassVar[frozenset[str]] = REGRESSION

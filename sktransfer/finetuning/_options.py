@@ -50,8 +50,8 @@ class WithOptions(BaseEstimator):
         Parameters
         ----------
         deep : bool, default=True
-            Whether to list the parameters of nested objects, also of those that a
-            string stands for.
+            Lists the parameters of nested objects too, also of those that a string
+            stands for.
 
         Returns
         -------
@@ -189,9 +189,8 @@ class Optimizer(Options):
     gradient_clip_value : float or None, default=1.0
         Greatest norm of the gradient.
     average : bool or "auto", default="auto"
-        Whether a fit ends with the mean of its weights at the start and at the end
-        [1]_, where the head starts fitted. "auto" does so for numbers under a squared
-        error.
+        Ends a fit with the mean of its weights at the start and at the end [1]_, where
+        the head starts fitted. "auto" does so for numbers under a squared error.
 
     References
     ----------

@@ -28,7 +28,7 @@ from ._options import (
 
 
 def is_name(value: Any, table: Any) -> bool:
-    """Whether a value is the name of an entry."""
+    """Return True if a value is the name of an entry."""
     return isinstance(value, str) and value in table
 
 

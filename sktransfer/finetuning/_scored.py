@@ -19,7 +19,7 @@ def scorers_of(scoring, monitor):
     scoring : str, callable, list of them, or None
         The parameter of the estimator.
     monitor : str or callable
-        What early stopping watches; "loss" is no scorer.
+        Score that early stopping watches; "loss" is no scorer.
 
     Raises
     ------

@@ -51,9 +51,9 @@ class Case(NamedTuple):
         of the classes, which are not trained.
     is_contrastive : bool
     has_mean : bool
-        Whether the loss is least at a mean.
+        True if the loss is least at a mean.
     is_partial : bool
-        Whether the fit is one call of many, whose head started at the first rows.
+        True for one call of many, whose head started at the first rows.
     """
 
     modality: str

@@ -34,7 +34,7 @@ class TrainingState:
     optimizer : dict or None
         State of the optimizer, by position of the parameter.
     domain : dict or None
-        What the loss between domains has learned, with its kind.
+        Weights of the loss between domains, with its kind.
     """
 
     def __init__(self, seed: int) -> None:

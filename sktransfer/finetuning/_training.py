@@ -39,7 +39,7 @@ class Recipe(NamedTuple):
     scoring : dict of str to scorer
         Metrics by epoch.
     is_kept : bool
-        Whether another call may go on with the training.
+        True if another call may go on with the training.
     """
 
     caller: str
@@ -120,7 +120,7 @@ class Plan(NamedTuple):
 
     @property
     def trains_blocks(self) -> bool:
-        """Whether blocks are trained, and not the head alone."""
+        """True if blocks are trained, and not the head alone."""
         return self.request.depth < len(self.request.backbone.blocks)
 
 
