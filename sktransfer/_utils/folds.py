@@ -65,7 +65,7 @@ def make_folds(cv, y, *, is_classes, groups, random_state, caller, units=None):
     caller : str
         For messages.
     units : ndarray of shape (n_samples,), default=None
-        What `together` returned. A splitter knows nothing of them, and may ignore
+        Numbers from `together`. A splitter knows nothing of them, and may ignore
         groups: callers pass its folds through `apart`.
 
     Returns
@@ -130,7 +130,7 @@ def apart(folds, units, caller):
     ----------
     folds : list of (ndarray of int, ndarray of int)
     units : ndarray of shape (n_samples,) or None
-        What `together` returned.
+        Numbers from `together`.
     caller : str
         For messages.
 
