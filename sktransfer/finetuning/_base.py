@@ -19,6 +19,7 @@ from .._utils.validation import draw_seed, is_integer
 from ..backbones import Backbone, State, load_backbone
 from ..cache._default import resolve_cache
 from . import _fit_rows as fit_rows
+from . import _splits as splits
 from ._activations import Forward
 from ._checks import check_can_go_on, check_recipe, why_target_rows
 from ._fit_rows import Part, Reading
@@ -141,10 +142,6 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
         caller = type(self).__name__
         column = self._column(X)
         n_rows = len(column.cells)
-        if y is None:
-            raise ValueError(
-                f"{caller} requires y to be passed, but the target y is None."
-            )
         # First everything that can be refused without looking at a cell.
         weight = fit_rows.row_weights(sample_weight, n_rows, caller)
         groups = check_groups(groups, n_rows, caller)
@@ -158,9 +155,10 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
         if is_resumed:
             check_can_go_on(self, request, recipe)
             codec, state = self._codec, self._state.copy()
+            codec.check_classes(classes, caller)
         else:
             codec = self._learn_codec(y, weight[used], classes)
-            if names is not None and codec.task == "labels":
+            if names is not None and classes is None and codec.task == "labels":
                 codec.classes = names
             state = TrainingState(draw_seed(self.random_state))
         codec.check_weight(self.class_weight, caller)
@@ -171,17 +169,18 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
             n_trained=len(request.backbone.blocks) - request.depth,
             start=starts_at(recipe.head.kind, recipe.head.init, codec.task),
             is_contrastive=isinstance(recipe.loss, ContrastiveLoss),
-            has_mean=recipe.loss.has_mean,
+            may_average=recipe.loss.has_mean
+            and not (recipe.stopping or is_resumed or is_partial),
             is_partial=is_partial,
         )
         asked = recipe.asked()
         settings = settle(asked, case)
         check_recipe(recipe, request, codec, settings, is_partial=is_partial)
-        valid = fit_rows.watched_column(self._column, watched, codec, caller)
+        valid = fit_rows.watched_column(self._column, watched, column, codec, caller)
         # Arrays below have an entry for every row of X, so that row numbers mean the
         # same from here to the loader; entries of rows that take no part are never
         # read.
-        known = codec.encode(y)
+        known = codec.encode(y, names)
         encoded = np.zeros((n_rows, *known.shape[1:]), known.dtype)
         encoded[used] = known
         # Rows of weight 0 and, without a domain loss, target rows do not run at all.
@@ -194,10 +193,15 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
                 target_rows, found.bad, column, caller, "target rows"
             )
         if not is_resumed and classes is None:
-            fit_rows.check_classes_left(codec, encoded, used, "can be read", caller)
+            splits.check_classes_left(codec, encoded, used, "can be read", caller)
         # Balanced classes and the scale of weights are those of all calls together.
+        given = weight[used].copy()
         counts = state.count(codec.counts_of(encoded[used]))
         weight[used] *= codec.row_weights(encoded[used], counts, self.class_weight)
+        if not is_resumed and not weight[used].any():
+            raise ValueError(
+                f"{caller}: class_weight={self.class_weight!r} gives every row 0."
+            )
         scale = state.scale_of(weight[used])
         weight /= scale
         train_part = Part(found.views, encoded, weight, used)
@@ -206,7 +210,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
             of_class = codec.row_weights(valid.targets, counts, self.class_weight)
             valid = valid._replace(weights=valid.weights * of_class / scale)
         elif recipe.stopping is not None and not is_partial:
-            rows, aside = fit_rows.split(
+            rows, aside = splits.split(
                 used,
                 encoded,
                 found.first,
@@ -219,7 +223,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
             train_part = train_part._replace(rows=rows)
             valid = Part(found.views[:1], encoded, weight, aside)
         if not is_resumed and not is_partial:
-            fit_rows.check_classes_left(
+            splits.check_classes_left(
                 codec,
                 encoded,
                 train_part.rows,
@@ -246,7 +250,12 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
         pages = kept_pages if request.device.type == "cpu" else contextlib.nullcontext
         with turn(request.device), seeded(plan.seed, request.device), pages():
             net, n_epochs, history = train(plan)
-        self._set_fitted(column, plan, net, n_epochs, history, used)
+        # The prior of `missing="prior"` is that of all calls of partial_fit together.
+        prior = state.prior_of(
+            codec.mean_of(encoded[used], given), given.sum(), is_new=not is_partial
+        )
+        self._prior = codec.outputs_of(prior)
+        self._set_fitted(column, plan, net, n_epochs, history)
         return self
 
     def _recipe(self, is_partial):
@@ -268,7 +277,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
             stopping=stopping,
             augmentation=None if self.augment is None else self._options("augment"),
             batch_norm=self.batch_norm,
-            scoring=scorers_of(self.scoring, monitor),
+            scoring=scorers_of(self.scoring, monitor, type(self).__name__),
             callbacks=list(self.callbacks or []),
             precision=self.precision,
             verbose=self.verbose,
@@ -307,7 +316,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
             self.freeze_depth, parameter="freeze_depth", minimum=0
         )
 
-    def _set_fitted(self, column, plan, net, n_epochs, history, used):
+    def _set_fitted(self, column, plan, net, n_epochs, history):
         """Set what was learned; nothing here can fail."""
         is_resumed = plan.net is not None
         self.n_features_in_ = 1
@@ -318,14 +327,6 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
         self._codec = plan.codec
         self._fingerprint = plan.request.backbone.fingerprint
         self._tuned = None
-        encoded, weight = plan.train.targets[used], plan.train.weights[used]
-        # The prior of `missing="prior"` is that of all calls of partial_fit together.
-        prior = plan.state.prior_of(
-            plan.codec.mean_of(encoded, weight),
-            weight.sum(),
-            is_new=not plan.is_partial,
-        )
-        self._prior = plan.codec.outputs_of(prior)
         self._state = plan.state
         self.freeze_depth_ = _frozen_name(plan.request)
         self.settings_ = {

@@ -55,8 +55,8 @@ class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
         codec.classes = names
         return codec
 
-    def _set_fitted(self, column, plan, net, n_epochs, history, used):
-        super()._set_fitted(column, plan, net, n_epochs, history, used)
+    def _set_fitted(self, column, plan, net, n_epochs, history):
+        super()._set_fitted(column, plan, net, n_epochs, history)
         self.classes_ = plan.codec.classes
 
     def partial_fit(
@@ -72,7 +72,7 @@ class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
 
         The learning rate falls with the inverse square root of the steps of all calls.
         The optimizer, the order of the rows, random changes of images, the scale of
-        weights and balanced classes go on over calls.
+        weights and balanced classes go on over calls. No rows are set aside.
 
         Parameters
         ----------
@@ -163,7 +163,8 @@ class BaseRegressor(LabelScore, RegressorMixin, BaseFineTuner):
 
         The scale of `y` is that of the first call. The learning rate falls with the
         inverse square root of the steps of all calls. The optimizer, the order of the
-        rows, random changes of images and the scale of weights go on over calls.
+        rows, random changes of images and the scale of weights go on over calls. No
+        rows are set aside.
 
         Parameters
         ----------

@@ -3,6 +3,7 @@
 import copy
 import math
 import sys
+import warnings
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from skorch.callbacks import (
     EarlyStopping,
     GradientNormClipping,
 )
-from skorch.utils import to_numpy, to_tensor
+from skorch.utils import to_tensor
 
 from .._utils.names import on_disk
 from ..exceptions import NonFiniteLossError
@@ -97,6 +98,7 @@ class Scores(Callback):
 
     def __init__(self, scorers, codec):
         self.scorers, self.codec = scorers, codec
+        self.failed_: set[str] = set()
 
     def on_epoch_begin(self, net, **kwargs):
         """Start to collect outputs."""
@@ -115,16 +117,30 @@ class Scores(Callback):
         self.seen_ = {"train": [], "valid": []}
 
     def score(self, seen):
-        """Return the scores of batches of outputs and targets."""
+        """Return the scores of batches of outputs and targets.
+
+        A score that these rows do not have is NaN, with a warning.
+        """
         outputs, targets = (
-            np.concatenate([to_numpy(part) for part in parts])
+            torch.cat([part.detach().cpu() for part in parts])
             for parts in zip(*seen, strict=True)
         )
-        scored = Scored(self.codec, outputs.astype(np.float32))
-        X, y = np.empty((len(targets), 0)), self.codec.labels_of(targets)
-        return {
-            name: float(score(scored, X, y)) for name, score in self.scorers.items()
-        }
+        scored = Scored(self.codec, outputs.float().numpy())
+        y = self.codec.labels_of(targets.numpy())
+        X, found = np.empty((len(y), 0)), {}
+        for name, scorer in self.scorers.items():
+            try:
+                found[name] = float(scorer(scored, X, y))
+            except ValueError as err:
+                found[name] = math.nan
+                if name not in self.failed_:
+                    self.failed_.add(name)
+                    warnings.warn(
+                        f"{name} cannot be computed for {len(y)} rows, and is NaN: "
+                        f"{err}",
+                        stacklevel=2,
+                    )
+        return found
 
 
 @on_disk
@@ -210,6 +226,11 @@ class StopEarly(EarlyStopping):
         if of_rows is not None and self.metric is None:
             y = to_tensor((batch[1], batch[0][SAMPLE_WEIGHT]), device=net.device)
             self.rows_ += of_rows(y_pred, *y).tolist()
+
+    def _calc_new_threshold(self, score):
+        # skorch's is relative to the score, and of a negative one on the wrong side.
+        step = self.threshold * abs(score)
+        return score - step if self.lower_is_better else score + step
 
     def _is_score_improved(self, score):
         if not super()._is_score_improved(score):

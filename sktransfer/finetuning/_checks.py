@@ -5,7 +5,7 @@ import numpy as np
 from .._utils.choices import Choices, any_of
 from ._domain_losses import DOMAIN_LOSSES
 from ._heads import HEADS
-from ._losses import LOSSES, ContrastiveLoss, OwnLoss
+from ._losses import LOSSES, ContrastiveLoss, LossOptions, OwnLoss
 from ._optim import optimizer_class
 
 
@@ -24,6 +24,11 @@ def check_recipe(recipe, request, codec, settings, *, is_partial):
     ValueError
     """
     _check_loss(recipe, codec)
+    if recipe.stopping is not None and recipe.optimizer.average is True:
+        raise ValueError(
+            f"{recipe.caller}: optimizer__average=True ends with other weights than "
+            "early_stopping watches. Set one of them to False."
+        )
     optimizer_class(recipe.optimizer)  # or an error
     _check_domains(recipe, request, codec)
     if isinstance(recipe.loss, ContrastiveLoss):
@@ -44,6 +49,18 @@ def check_recipe(recipe, request, codec, settings, *, is_partial):
             "training."
         )
     n_trained = len(request.backbone.blocks) - request.depth
+    if not isinstance(recipe.loss, ContrastiveLoss) and not n_trained:
+        for name, value in (
+            ("early_stopping", recipe.stopping),
+            ("scoring", recipe.scoring),
+            ("callbacks", recipe.callbacks),
+        ):
+            if value:
+                raise ValueError(
+                    f"{recipe.caller}: {name} watches a training, and {chosen} with "
+                    f"freeze_depth={recipe.freeze_depth!r} has none. Leave it out, or "
+                    "use a smaller freeze_depth."
+                )
     if isinstance(recipe.loss, ContrastiveLoss):
         _check_contrastive(recipe, settings, n_trained)
     elif recipe.domain_loss is not None and not n_trained:
@@ -57,10 +74,11 @@ def check_recipe(recipe, request, codec, settings, *, is_partial):
 
 def _check_loss(recipe, codec):
     if isinstance(recipe.loss, OwnLoss) and isinstance(recipe.loss.module, type):
-        name = recipe.loss.module.__name__
+        kind = recipe.loss.module
+        arguments = "" if issubclass(kind, LossOptions) else "reduction='none'"
         raise ValueError(
-            f"{recipe.caller}: loss={name} is a class; expected an instance, such as "
-            f"{name}(reduction='none')."
+            f"{recipe.caller}: loss={kind.__name__} is a class; expected an instance, "
+            f"such as {kind.__name__}({arguments})."
         )
     if codec.task in recipe.loss.tasks:
         return
@@ -138,8 +156,8 @@ def _check_contrastive(recipe, settings, n_trained):
             recipe.batch_norm != "target",
             "another one",
         ),
-        ("scoring", recipe.scoring, not recipe.scoring, "None"),
         ("early_stopping__monitor", monitor, monitor == "loss", "'loss'"),
+        ("scoring", list(recipe.scoring), not recipe.scoring, "None"),
     ):
         if not is_taken:
             raise ValueError(
@@ -155,8 +173,8 @@ def check_pairs(recipe, targets):
         raise ValueError(
             f"{recipe.caller}: loss='contrastive' compares rows of one "
             f"class, and each of these {len(targets)} rows is the only one of its "
-            "class. Use head='prototype' with freeze_depth='all', or without "
-            "early_stopping."
+            "class. Use head='prototype' with freeze_depth='all', or give more rows "
+            "of a class."
         )
 
 

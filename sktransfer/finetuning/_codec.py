@@ -1,5 +1,7 @@
 """From what the caller calls a target to what a loss takes, and back."""
 
+from numbers import Real
+
 import numpy as np
 from sklearn.utils.multiclass import type_of_target
 
@@ -56,22 +58,45 @@ class ClassCodec:
             )
         return cls(classes, False)
 
-    def encode(self, y):
+    def encode(self, y, names=None):
         """Return class indices, or indicators.
+
+        Parameters
+        ----------
+        y : ndarray
+            Labels of rows.
+        names : ndarray of object, default=None
+            Names of its columns.
 
         Raises
         ------
         ValueError
-            If there is a class that was not learned.
+            If there is a class that was not learned, or if columns are others.
         """
         if self.is_multilabel:
             y = dense(y)
-            if y.shape[1] != self.n_outputs:
+            if y.ndim != 2 or y.shape[1] != self.n_outputs:
+                n_labels = y.shape[1] if y.ndim == 2 else "no"
                 raise ValueError(
-                    f"y has {y.shape[1]} labels; fit saw {self.n_outputs}."
+                    f"y has {n_labels} labels per row; the first y had "
+                    f"{self.n_outputs}."
+                )
+            known = self.classes
+            if names is not None and known.dtype == object and list(names) != [*known]:
+                raise ValueError(
+                    f"y has the columns {shorten(list(names))}; the first y had "
+                    f"{shorten([*known])}. Bring them into that order."
+                )
+            if not np.isin(y, (0, 1)).all():
+                raise ValueError(
+                    f"a y of several columns must hold 0 and 1; got {np.unique(y)[:5]}."
                 )
             return y.astype(np.float32)
         y = np.asarray(y)
+        if y.ndim != 1:
+            raise ValueError(
+                f"y has the shape {y.shape}; the first y had one class per row."
+            )
         unseen = np.setdiff1d(np.unique(y), self.classes)
         if len(unseen):
             raise ValueError(
@@ -96,8 +121,10 @@ class ClassCodec:
         """
         if class_weight is None or isinstance(class_weight, str):
             return
+        dicts = class_weight if isinstance(class_weight, list) else [class_weight]
         if isinstance(class_weight, list):
-            if not self.is_multilabel or len(class_weight) != self.n_outputs:
+            is_for_each = self.is_multilabel and len(class_weight) == self.n_outputs
+            if not is_for_each or not all(isinstance(one, dict) for one in dicts):
                 raise ValueError(
                     f"{name}: class_weight is a list of {len(class_weight)}; expected "
                     "a dict of classes, or for several labels per row a list of a dict "
@@ -113,12 +140,33 @@ class ClassCodec:
                 f"{name}: class_weight has weights for {shorten(keys)}, and y has "
                 f"{shorten(known)}. Leave them out, or correct them."
             )
-        dicts = class_weight if isinstance(class_weight, list) else [class_weight]
-        wrong = {k: v for one in dicts for k, v in one.items() if not 0 <= v < np.inf}
+        wrong = {
+            key: value
+            for one in dicts
+            for key, value in one.items()
+            if not isinstance(value, Real) or not 0 <= float(value) < np.inf
+        }
         if wrong:
             raise ValueError(
                 f"{name}: class_weight={class_weight!r} must have finite weights of at "
                 f"least 0; got {wrong}."
+            )
+
+    def check_classes(self, classes, name):
+        """Refuse other classes at a later call than at the first.
+
+        Raises
+        ------
+        ValueError
+        """
+        if classes is None:
+            return
+        asked = [plain(label) for label in np.asarray(classes).tolist()]
+        known = [plain(label) for label in self.classes.tolist()]
+        if set(asked) != set(known):
+            raise ValueError(
+                f"{name}: classes={shorten(asked)} is not what the first call had, "
+                f"{shorten(known)}. Leave it out, or fit again."
             )
 
     def row_weights(self, encoded, counts, class_weight):
@@ -251,11 +299,13 @@ class NumberCodec:
             )
         return cls(mean, scale, y.ndim == 1)
 
-    def encode(self, y):
+    def encode(self, y, names=None):
         """Return scaled numbers ``(n_samples, n_outputs)``."""
-        y = _as_numbers(y, "partial_fit").reshape(len(y), -1)
+        y = _as_numbers(y, "A later y").reshape(len(y), -1)
         if y.shape[1] != self.n_outputs:
-            raise ValueError(f"y has {y.shape[1]} columns; fit saw {self.n_outputs}.")
+            raise ValueError(
+                f"y has {y.shape[1]} columns; the first y had {self.n_outputs}."
+            )
         return ((y - self.mean) / self.scale).astype(np.float32)
 
     def counts_of(self, encoded):
@@ -263,6 +313,9 @@ class NumberCodec:
         return np.array([len(encoded)])
 
     def check_weight(self, class_weight, name):
+        """Take None."""
+
+    def check_classes(self, classes, name):
         """Take None."""
 
     def row_weights(self, encoded, counts, class_weight):
@@ -290,6 +343,8 @@ class NumberCodec:
     def choose(self, outputs):
         """Return the outputs: scaled numbers."""
         return outputs
+
+    proba = choose
 
 
 def _as_numbers(y, name):

@@ -1,6 +1,5 @@
-"""Which rows a fit trains on and which it watches, and their activations."""
+"""Which rows a fit trains on, and their activations."""
 
-import math
 import warnings
 from typing import Any, NamedTuple
 
@@ -8,9 +7,8 @@ import numpy as np
 from sklearn.exceptions import DataConversionWarning
 
 from .._extraction.runners import ActivationRunner, InputRunner
-from .._utils.folds import apart, together
-from .._utils.labels import read_labels
-from .._utils.validation import check_rows, check_sample_domain, plain, shorten
+from .._utils.labels import label_names, read_labels
+from .._utils.validation import check_rows, check_sample_domain
 from ..cache._default import resolve_cache
 from ..cache._feature_cache import DEFAULT_MEMORY_BUDGET
 from ..cache._memory import new_scan
@@ -219,6 +217,8 @@ def labelled(y, used, n_rows, caller, *, warns=False):
 
     Theirs may be None, NaN or of another kind.
     """
+    if y is None:
+        raise ValueError(f"{caller} requires y to be passed, but the target y is None.")
     y = read_labels(y, n_rows, caller, rows=used)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
@@ -232,7 +232,7 @@ def labelled(y, used, n_rows, caller, *, warns=False):
     return y
 
 
-def watched_column(read, watched, codec, caller):
+def watched_column(read, watched, trained, codec, caller):
     """Return column, targets, weights and rows of a validation set; None without one.
 
     Parameters
@@ -241,6 +241,8 @@ def watched_column(read, watched, codec, caller):
         ``read(X)`` returns a `Column`.
     watched : (X, y, sample_weight)
         The set, as `fit` got it.
+    trained : Column
+        Column of the rows to train on, whose name has to be the same.
     codec : ClassCodec or NumberCodec
     caller : str
     """
@@ -254,13 +256,21 @@ def watched_column(read, watched, codec, caller):
         return None
     column = read(X)
     n_rows = len(column.cells)
+    names = [c.name for c in (column, trained) if c.is_frame and c.name is not None]
+    if len(set(names)) > 1:
+        raise ValueError(
+            f"{caller}: X_val has the column {names[0]!r}, and X has {names[1]!r}."
+        )
     if y is None:
         raise ValueError(f"{caller}: X_val needs y_val, the targets of its rows.")
     weight = row_weights(sample_weight, n_rows, caller, "sample_weight_val")
     used = np.flatnonzero(weight > 0)
     if len(used) == 0:
         raise ValueError(f"{caller}: X_val has no row with a weight above 0.")
-    known = codec.encode(labelled(y, used, n_rows, caller))
+    try:
+        known = codec.encode(labelled(y, used, n_rows, caller), label_names(y))
+    except ValueError as err:
+        raise ValueError(f"{caller}: y_val does not fit X_val and y. {err}") from err
     encoded = np.zeros((n_rows, *known.shape[1:]), known.dtype)
     encoded[used] = known
     return column, encoded, weight, used
@@ -280,121 +290,3 @@ def watched_part(reading, valid, caller):
     found = reading.views(column, used, is_first_only=True)
     used = without(used, found.bad, column, caller, "rows of X_val")
     return Part(found.views, encoded, weight, used)
-
-
-def split(used, encoded, first, groups, codec, share, seed, caller):
-    """Return the rows to train on, and those that early stopping watches.
-
-    Rows of the same content stay together, and so do rows of a group.
-
-    Parameters
-    ----------
-    used : ndarray of int
-        Rows to be split.
-    encoded, first : ndarray of shape (n_rows,)
-        Targets, and `Views.first`.
-    groups : ndarray of shape (n_rows,) or None
-    codec : ClassCodec or NumberCodec
-    share : float or splitter
-        `EarlyStopping.validation_fraction`.
-    seed : int
-    caller : str
-    """
-    if hasattr(share, "split"):
-        return _split_by(share, used, encoded, groups, together(groups, first), caller)
-    from sklearn.model_selection import GroupShuffleSplit, train_test_split
-
-    if groups is not None:
-        within = together(groups[used], first[used])
-        _check_set_aside(len(np.unique(within)), "group", share, caller)
-        splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
-        parts = next(splitter.split(used, groups=within))
-        return tuple(used[part] for part in parts)
-    distinct = used[np.unique(first[used], return_index=True)[1]]
-    distinct.sort()
-    _check_set_aside(len(distinct), "row", share, caller)
-    is_classes = encoded.ndim == 1
-    if is_classes:
-        _check_stratified(encoded[distinct], codec, share, caller)
-    parts = train_test_split(
-        distinct,
-        test_size=share,
-        random_state=seed,
-        stratify=encoded[distinct] if is_classes else None,
-    )
-    if len(distinct) == len(used):
-        return tuple(parts)
-    is_aside = np.isin(first[used], first[parts[1]])
-    return used[~is_aside], used[is_aside]
-
-
-def _split_by(splitter, used, encoded, groups, units, caller):
-    """Return the first split of a splitter of scikit-learn's, of rows that are used.
-
-    Rows that belong together with a row to watch are not trained on.
-    """
-    y = encoded if encoded.ndim == 1 or encoded.shape[1] > 1 else encoded[:, 0]
-    found = next(iter(splitter.split(np.zeros((len(y), 1)), y, groups)), None)
-    empty = np.empty(0, int)
-    parts = [np.intersect1d(part, used) for part in found or (empty, empty)]
-    if not all(len(part) for part in parts):
-        raise ValueError(
-            f"{caller}: the first split of early_stopping__validation_fraction="
-            f"{splitter!r} has {len(parts[0])} rows to train on and {len(parts[1])} "
-            "rows to watch, of those that can be used; expected some of both."
-        )
-    return apart([tuple(parts)], units, caller)[0]
-
-
-def _check_set_aside(n, kind, share, caller):
-    if n < 2 or math.ceil(share * n) == n:
-        raise ValueError(
-            f"{caller}: early_stopping sets {kind}s aside "
-            f"(validation_fraction={share}), and of {n} different "
-            f"{kind}{'s' * (n != 1)} none would be left to train on. Give more, or "
-            "set early_stopping=False."
-        )
-
-
-def _check_stratified(encoded, codec, share, caller):
-    """Refuse rows of which no part has every class."""
-    counts = np.bincount(encoded, minlength=len(codec.classes))
-    rare = [plain(c) for c in codec.classes[counts == 1]]
-    if rare:
-        raise ValueError(
-            f"{caller}: early_stopping sets rows of each class "
-            f"aside, and {shorten(rare)} have one row only. Give them more "
-            "rows, or set early_stopping=False."
-        )
-    n_rows, n_classes = len(encoded), np.count_nonzero(counts)
-    n_aside = math.ceil(share * n_rows)
-    if min(n_aside, n_rows - n_aside) >= n_classes:
-        return
-    # Each class has two rows or more, so that half of them is enough.
-    needed = n_classes / n_rows
-    if n_aside < n_classes:
-        advice = f"{math.ceil(1000 * needed) / 1000:.3g} or more"
-    else:
-        advice = f"{math.floor(1000 * (1 - needed)) / 1000:.3g} or less"
-    raise ValueError(
-        f"{caller}: early_stopping sets rows of each class "
-        f"aside. With validation_fraction={share}, of "
-        f"{n_rows} rows {n_aside} are set aside and {n_rows - n_aside} "
-        f"trained on, and there are {n_classes} classes. Set "
-        f"early_stopping__validation_fraction to {advice}, or set "
-        "early_stopping=False."
-    )
-
-
-def check_classes_left(codec, encoded, rows, what, caller):
-    """Refuse a class that nothing would be learned of."""
-    if codec.task != "classes":
-        return
-    counts = np.bincount(encoded[rows], minlength=codec.n_outputs)
-    lost = [plain(label) for label in codec.classes[counts == 0]]
-    if lost:
-        raise ValueError(
-            f"{caller}: no row of the class{'es' if len(lost) > 1 else ''} "
-            f"{shorten(lost)} {what}, of which nothing could be learned. Repair such "
-            "rows, or leave out the class."
-        )

@@ -206,7 +206,8 @@ def train_net(net, dataset, max_epochs, name):
 def _advice(name, when):
     return (
         f"{name}: the loss or a weight was not finite {when}. Use a smaller lr (or "
-        "backbone_lr_scale), gradient_clip_value=1.0, or precision='float32'."
+        "optimizer__backbone_lr_scale), optimizer__gradient_clip_value=1.0, or "
+        "precision='float32'."
     )
 
 

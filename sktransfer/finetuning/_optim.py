@@ -1,11 +1,13 @@
 """Who learns how fast: parameter groups, and the course of the learning rate."""
 
+import copy
 import math
 
 from .._utils.names import on_disk
 
 WARMUP = {"cosine": 0.1, "one-cycle": 0.3}  # share of all steps
-SLOW_STEPS = 10  # after which the rate of "inverse-sqrt" begins to fall
+SLOW_STEPS = 10  # in which the rate of "inverse-sqrt" rises, before it falls
+CHANGING = ("lr", "weight_decay")  # arguments of an optimizer
 
 
 def parameter_groups(
@@ -82,32 +84,69 @@ def optimizer_class(optimizer):
     return kind
 
 
-def continue_from(optimizer, state):
-    """Give an optimizer the moments of another one, if it has the same parameters.
+def moments_of(optimizer, scaler=None):
+    """Return what an optimizer goes on with, by parameter; None if it is spoilt.
 
-    Rates and decay stay its own: they are parameters, which may have changed.
+    Returns
+    -------
+    dict or None
+        ``made_by``, the class and its arguments; ``moments``, by the name of a group
+        and the place of a parameter there; and ``scaler``, the state of a scaler of
+        gradients or None.
+    """
+    moments = {}
+    for group in optimizer.param_groups:
+        for place, parameter in enumerate(group["params"]):
+            values = optimizer.state.get(parameter, {})
+            for value in values.values():
+                if hasattr(value, "isfinite") and not value.isfinite().all():
+                    return None
+            if values:
+                moments[f"{group['name']}.{place}"] = dict(values)
+    return {
+        "made_by": _made_by(optimizer),
+        "moments": moments,
+        "scaler": None if scaler is None else scaler.state_dict(),
+    }
+
+
+def continue_from(optimizer, state, scaler=None):
+    """Give an optimizer moments of an equal one, for parameters that both have.
+
+    Rates and decay stay its own: they are parameters, which may have changed. An
+    optimizer of another class or with other arguments starts anew.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
-        Changed in place.
+        Changed in place; its moments are copies.
     state : dict
-        From ``state_dict`` of the other one.
+        From `moments_of` of the other one.
+    scaler : torch.amp.GradScaler, default=None
+        Changed in place.
     """
-    own = optimizer.state_dict()
-    sizes = [
-        [len(group["params"]) for group in groups["param_groups"]]
-        for groups in (own, state)
-    ]
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    fits = sizes[0] == sizes[1] and all(
-        0 <= i < len(parameters) and value.shape == parameters[i].shape
-        for i, values in state["state"].items()
-        for value in values.values()
-        if getattr(value, "ndim", 0)
-    )
-    if fits:
-        optimizer.load_state_dict(own | {"state": state["state"]})
+    if state["made_by"] != _made_by(optimizer):
+        return
+    own, index, found = optimizer.state_dict(), 0, {}
+    for group in optimizer.param_groups:
+        for place, parameter in enumerate(group["params"]):
+            values = state["moments"].get(f"{group['name']}.{place}")
+            if values and all(
+                value.shape == parameter.shape
+                for value in values.values()
+                if getattr(value, "ndim", 0)
+            ):
+                found[index] = copy.deepcopy(values)
+            index += 1
+    optimizer.load_state_dict(own | {"state": found})
+    if scaler is not None and state["scaler"]:
+        scaler.load_state_dict(state["scaler"])
+
+
+def _made_by(optimizer):
+    """Return a class and its arguments, without those that may change between calls."""
+    kept = {k: v for k, v in optimizer.defaults.items() if k not in CHANGING}
+    return f"{type(optimizer).__module__}.{type(optimizer).__qualname__}: {kept}"
 
 
 @on_disk
@@ -118,8 +157,9 @@ class Schedule:
     ----------
     kind : {"constant", "cosine", "one-cycle", "inverse-sqrt"}
         "cosine" warms up over a tenth of the steps and falls to 0; "one-cycle" rises
-        along a cosine from 1/25 over three tenths, and falls to 0. "inverse-sqrt" falls
-        with the inverse square root of the steps, to a half after 30, without an end.
+        along a cosine from 1/25 over three tenths, and falls to 0. "inverse-sqrt" rises
+        over 10 steps and falls with the inverse square root of them, to a half after
+        40, without an end.
     n_steps : int
     n_before : int, default=0
         Steps of calls before, which "inverse-sqrt" counts.
@@ -133,7 +173,8 @@ class Schedule:
         if self.kind == "constant":
             return 1.0
         if self.kind == "inverse-sqrt":
-            return 1 / math.sqrt(1 + (self.n_before + step) / SLOW_STEPS)
+            number = (self.n_before + step + 1) / SLOW_STEPS
+            return min(number, 1 / math.sqrt(number))
         n_warmup = max(1.0, WARMUP[self.kind] * self.n_steps)
         if step < n_warmup:
             share = (step + 1) / (n_warmup + 1)

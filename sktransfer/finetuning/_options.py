@@ -13,8 +13,8 @@ from .._utils.names import set_module
 from .._utils.validation import HasMethods, Interval, StrOptions
 from ._domain_losses import DOMAIN_LOSSES
 from ._heads import HEADS
+from ._settings import AUTO
 
-AUTO = "auto"
 AUTOMATIC = StrOptions({AUTO})
 FRACTION = Interval(Real, 0, 1, closed="neither")
 POSITIVE = Interval(Real, 0, None, closed="neither")
@@ -82,11 +82,10 @@ class WithOptions(BaseEstimator):
         -------
         self
         """
+        whole = {}  # set at the end, when nothing has to be refused
         for name in self._shortcuts:
-            if name in params:
-                setattr(self, name, params.pop(name))
             nested = sorted(key for key in params if key.startswith(f"{name}__"))
-            value = getattr(self, name)
+            value = params.get(name, getattr(self, name, None))
             if not nested or isinstance(value, Options):
                 continue
             options = self._shortcuts[name](value)
@@ -95,8 +94,11 @@ class WithOptions(BaseEstimator):
                     f"{type(self).__name__}: {nested[0]} cannot be set while "
                     f"{name}={value!r}. Set {name} first, or in the same call."
                 )
-            setattr(self, name, options)
-        return super().set_params(**params)
+            whole[name] = options
+        plain = {name for name in self._shortcuts if name in params}
+        for name in plain | whole.keys():
+            setattr(self, name, whole.get(name, params.get(name)))
+        return super().set_params(**{k: v for k, v in params.items() if k not in plain})
 
     def _validate_params(self):
         super()._validate_params()
@@ -190,7 +192,8 @@ class Optimizer(Options):
         Greatest norm of the gradient.
     average : bool or "auto", default="auto"
         Ends a fit with the mean of its weights at the start and at the end [1]_, where
-        the head starts fitted. "auto" does so for numbers under a squared error.
+        the head starts fitted and no fit came before. "auto" does so for numbers under
+        a squared error, and not with early stopping, which has watched other weights.
 
     References
     ----------
@@ -246,16 +249,16 @@ class EarlyStopping(Options):
     A training ends when the score has not become better for some epochs, and goes back
     to the best epoch. The start counts as an epoch: where the head starts fitted, it is
     the linear model of the frozen features. By its loss, an epoch is better than the
-    start only by more than one standard error of the difference of the rows.
+    start only by more than one standard error of the difference of the rows. Of a
+    metric, it is better by more than 1 in 10,000.
 
     Parameters
     ----------
     validation_fraction : float or cross-validation splitter, default=0.1
         Share of the rows that is set aside, drawn by class for classes and by `groups`
         where `fit` gets them; or an object whose ``split(X, y, groups)`` gives rows to
-        train on and rows to watch, of which the first split is used:
-        ``PredefinedSplit(test_fold)``, ``TimeSeriesSplit(2)``. Ignored where `fit` gets
-        `X_val`.
+        train on and rows to watch, of which the first split is used, such as
+        ``PredefinedSplit(test_fold)``. Ignored where `fit` gets `X_val`.
     monitor : str or callable, default="loss"
         "loss" is the loss that is trained, or a name or function of scikit-learn's
         scorers such as "accuracy", of which more is better.

@@ -68,7 +68,7 @@ SHORTCUTS: dict[str, Callable[[Any], Options | None]] = {
     "head": lambda kind: Head(kind) if is_name(kind, HEADS) else None,
     "loss": lambda kind: LOSSES[kind]() if is_name(kind, LOSSES) else None,
     "optimizer": lambda kind: (
-        Optimizer(kind) if kind == "adamw" or isinstance(kind, type) else None
+        Optimizer(kind) if kind == "adamw" or callable(kind) else None
     ),
     "domain_loss": lambda kind: (
         DomainLoss(kind) if is_name(kind, DOMAIN_LOSSES) else None

@@ -115,9 +115,16 @@ class RowLoss(nn.Module):
         Raises
         ------
         ValueError
-            If the module gives something else than a loss for each row.
+            If the module fails, or gives something else than a loss for each row.
         """
-        losses = self.of_outputs(outputs, y)
+        try:
+            losses = self.of_outputs(outputs, y)
+        except (IndexError, RuntimeError, TypeError, ValueError) as err:
+            raise ValueError(
+                f"loss={self.of_outputs!r} failed for outputs of shape "
+                f"{tuple(outputs.shape)} and targets of shape {tuple(y.shape)}, "
+                f"{y.dtype}: {err}"
+            ) from err
         if not isinstance(losses, torch.Tensor) or losses.shape[:1] != weight.shape:
             got = tuple(losses.shape) if hasattr(losses, "shape") else type(losses)
             raise ValueError(

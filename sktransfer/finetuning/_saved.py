@@ -4,7 +4,8 @@ import copy
 
 import torch
 
-OPTIMIZER, DOMAIN = "optimizer.", "domain_loss."  # of names of tensors
+# Beginnings of names of tensors that are not the net's.
+OPTIMIZER, DOMAIN, LOSS = PREFIXES = "optimizer.", "domain_loss.", "loss."
 
 
 def describe_net(estimator):
@@ -39,16 +40,19 @@ def describe_net(estimator):
     }
     state = estimator._state
     if state.optimizer is not None:
-        groups = state.optimizer["param_groups"]
-        record["optimizer"] = [len(group["params"]) for group in groups]
-        for index, values in state.optimizer["state"].items():
-            for name, value in values.items():
+        record["optimizer"] = {
+            key: state.optimizer[key] for key in ("made_by", "scaler")
+        }
+        for name, values in state.optimizer["moments"].items():
+            for key, value in values.items():
                 if isinstance(value, torch.Tensor):
-                    tensors[f"{OPTIMIZER}{index}.{name}"] = value.detach().cpu()
+                    tensors[f"{OPTIMIZER}{name}.{key}"] = value.detach().cpu()
     if state.domain is not None:
         record["domain_loss"] = state.domain["kind"]
         for name, value in state.domain["weights"].items():
             tensors[DOMAIN + name] = value.detach().cpu()
+    for name, value in (state.loss or {}).items():
+        tensors[LOSS + name] = value.detach().cpu()
     return record, tensors
 
 
@@ -120,20 +124,21 @@ def rebuild_net(estimator, backbone, record, tensors, device):
 
 
 def _complete(state, record, tensors):
-    """Give a state what its optimizer and its domain loss kept."""
+    """Give a state what its optimizer and its losses kept."""
     if "optimizer" in record:
         moments: dict = {}
         for name, value in _with_prefix(tensors, OPTIMIZER).items():
-            index, _, key = name.partition(".")
-            moments.setdefault(int(index), {})[key] = value
-        sizes = [int(size) for size in record["optimizer"]]
+            parameter, _, key = name.rpartition(".")
+            moments.setdefault(parameter, {})[key] = value
         state.optimizer = {
-            "state": moments,
-            "param_groups": [{"params": [0] * size} for size in sizes],
+            "made_by": str(record["optimizer"]["made_by"]),
+            "moments": moments,
+            "scaler": record["optimizer"]["scaler"],
         }
     if "domain_loss" in record:
         weights = _with_prefix(tensors, DOMAIN)
         state.domain = {"kind": record["domain_loss"], "weights": weights}
+    state.loss = _with_prefix(tensors, LOSS) or None
 
 
 def _with_prefix(tensors, prefix):
@@ -141,5 +146,5 @@ def _with_prefix(tensors, prefix):
     if prefix:
         found = {name for name in tensors if name.startswith(prefix)}
     else:
-        found = {n for n in tensors if not n.startswith((OPTIMIZER, DOMAIN))}
+        found = {name for name in tensors if not name.startswith(PREFIXES)}
     return {name.removeprefix(prefix): tensors[name] for name in sorted(found)}

@@ -1,7 +1,10 @@
 """Metrics by epoch: their names, and outputs as the estimator that scorers ask."""
 
 from sklearn.base import BaseEstimator
-from sklearn.metrics import get_scorer
+from sklearn.metrics import check_scoring, get_scorer
+from sklearn.utils.metaestimators import available_if
+
+TAKEN = ("loss", "batch_count")
 
 
 def name_of(scoring):
@@ -11,7 +14,7 @@ def name_of(scoring):
     return getattr(scoring, "__name__", None) or repr(scoring)
 
 
-def scorers_of(scoring, monitor):
+def scorers_of(scoring, monitor, caller):
     """Return the scorers of a fit by name.
 
     Parameters
@@ -20,18 +23,36 @@ def scorers_of(scoring, monitor):
         The parameter of the estimator.
     monitor : str or callable
         Score that early stopping watches; "loss" is no scorer.
+    caller : str
+        Class name for messages.
 
     Raises
     ------
     ValueError
-        If scikit-learn has no scorer of such a name.
+        If scikit-learn has no scorer of such a name, if a function is a metric and no
+        scorer, or if two have one name.
     """
-    named = list(scoring) if isinstance(scoring, (list, tuple)) else [scoring]
+    named = [] if scoring is None else scoring
+    named = list(named) if isinstance(named, (list, tuple)) else [named]
+    if monitor != "loss":
+        named.append(monitor)
+    asked: dict = {}
+    for one in named:
+        name = name_of(one)
+        if name in TAKEN or asked.setdefault(name, one) != one:
+            raise ValueError(
+                f"{caller}: scoring has the name {name!r} twice, or it is one of "
+                f"{TAKEN}, which the history has already. Give functions names of "
+                "their own."
+            )
     return {
-        name_of(one): get_scorer(one)
-        for one in (*named, monitor)
-        if one not in (None, "loss")
+        name: get_scorer(one) if isinstance(one, str) else check_scoring(Scored(), one)
+        for name, one in asked.items()
     }
+
+
+def _has_classes(scored):
+    return scored.codec.task != "numbers"
 
 
 class Scored(BaseEstimator):
@@ -43,7 +64,7 @@ class Scored(BaseEstimator):
     outputs : ndarray of shape (n_samples, n_outputs)
     """
 
-    def __init__(self, codec, outputs):
+    def __init__(self, codec=None, outputs=None):
         self.codec, self.outputs = codec, outputs
 
     @property
@@ -59,10 +80,12 @@ class Scored(BaseEstimator):
         """Return labels or numbers, in the units of `y`."""
         return self.codec.decode(self.outputs)
 
+    @available_if(_has_classes)
     def predict_proba(self, X):
         """Return probabilities."""
         return self.codec.proba(self.outputs)
 
+    @available_if(_has_classes)
     def decision_function(self, X):
         """Return the outputs before the softmax; one column of two classes."""
         return self.codec.decision(self.outputs)

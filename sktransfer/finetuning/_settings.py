@@ -1,4 +1,4 @@
-"""What "auto" stands for: settings by rows, network, head and objective.
+"""What "auto" stands for: settings by rows, network, head and loss.
 
 ``python -m benchmarks.run finetuning_defaults`` compares them with others on training
 parts, and ``finetuning_gain`` with a training loop that was tuned.
@@ -50,8 +50,9 @@ class Case(NamedTuple):
         Start of the head: a model of the frozen features, random weights, or the means
         of the classes, which are not trained.
     is_contrastive : bool
-    has_mean : bool
-        True if the loss is least at a mean.
+    may_average : bool
+        True where the mean of the weights at the start and at the end suits the loss,
+        and nobody watches the epochs.
     is_partial : bool
         True for one call of many, whose head started at the first rows.
     """
@@ -62,7 +63,7 @@ class Case(NamedTuple):
     n_trained: int
     start: str
     is_contrastive: bool
-    has_mean: bool
+    may_average: bool
     is_partial: bool
 
 
@@ -149,7 +150,7 @@ def _max_epochs(case, found):
 
 
 def _average(case, found):
-    return case.has_mean
+    return case.may_average and case.start == "probe"
 
 
 def _label_smoothing(case, found):

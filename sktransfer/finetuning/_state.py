@@ -32,7 +32,9 @@ class TrainingState:
     prior_sum, prior_weight : ndarray or float, float
         Weighted sum of the encoded targets since the last fit, and of the weights.
     optimizer : dict or None
-        State of the optimizer, by position of the parameter.
+        State of the optimizer, from `moments_of`.
+    loss : dict or None
+        Weights of a loss that learns some.
     domain : dict or None
         Weights of the loss between domains, with its kind.
     """
@@ -45,6 +47,7 @@ class TrainingState:
         self.prior_sum: Any = 0.0
         self.prior_weight = 0.0
         self.optimizer: dict[str, Any] | None = None
+        self.loss: dict[str, Any] | None = None
         self.domain: dict[str, Any] | None = None
 
     def copy(self) -> TrainingState:
@@ -70,7 +73,7 @@ class TrainingState:
         """
         self.weight_sum += float(weight.sum())
         self.n_rows += len(weight)
-        return self.weight_sum / self.n_rows
+        return self.weight_sum / self.n_rows if self.weight_sum else 1.0
 
     def count(self, counts: np.ndarray) -> np.ndarray:
         """Count rows of each class or label, and return those of all calls."""
@@ -86,15 +89,15 @@ class TrainingState:
         return np.asarray(self.prior_sum / self.prior_weight)
 
     def without_tensors(self) -> TrainingState:
-        """Return a copy without the optimizer's and the domain loss's weights."""
+        """Return a copy without the weights of the optimizer and of losses."""
         copy = self.copy()
-        copy.optimizer = copy.domain = None
+        copy.optimizer = copy.loss = copy.domain = None
         return copy
 
     def __getstate__(self) -> dict[str, Any]:
         """Bring tensors to the CPU, which every machine has."""
         state = dict(self.__dict__)
-        for name in ("optimizer", "domain"):
+        for name in ("optimizer", "loss", "domain"):
             state[name] = _on_cpu(state[name])
         return state
 

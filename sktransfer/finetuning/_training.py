@@ -157,9 +157,17 @@ def train(plan):
 
 def row_loss(plan):
     """Return the loss of rows with labels."""
+    from torch import nn
+
     from ._row_losses import RowLoss
 
     of_outputs = plan.recipe.loss._make(plan.codec.task, plan.settings.label_smoothing)
+    if plan.state.loss is not None and isinstance(of_outputs, nn.Module):
+        own = of_outputs.state_dict()
+        if {k: v.shape for k, v in own.items()} == {
+            k: v.shape for k, v in plan.state.loss.items()
+        }:
+            of_outputs.load_state_dict(plan.state.loss)
     return RowLoss(of_outputs, plan.label_weights)
 
 
@@ -172,7 +180,7 @@ def _by_outputs(plan, module, dataset, valid):
     if is_probe and valid is not None and plan.trains_blocks:
         probe = _fit_probe(plan, module, dataset)
     elif is_probe or is_fitted:
-        _fit_head(plan, module, dataset)
+        _fit_head(plan, module, dataset, is_again=plan.net is not None)
     if plan.settings.average and is_probe and not plan.is_partial:
         start = copy.deepcopy(module.state_dict())
     domain = _between_domains(plan)
@@ -189,6 +197,8 @@ def _by_outputs(plan, module, dataset, valid):
         domain=domain,
         domain_loss_weight=1.0 if domain is None else recipe.domain_loss.weight,
     )
+    learned: dict = getattr(loss.of_outputs, "state_dict", dict)()
+    plan.state.loss = learned if recipe.is_kept and learned else None
     if start is not None:
         net.module_.average_with(start)
     if is_fitted:
@@ -237,7 +247,7 @@ def _by_pairs(plan, module, dataset, valid):
 def _run_net(plan, module, loss, dataset, valid, *, domain=None, **options):
     """Make a net of the module and train it; return it and its whole epochs."""
     from ._make_net import make_net, train_net
-    from ._optim import continue_from, parameter_groups
+    from ._optim import continue_from, moments_of, parameter_groups
 
     recipe, settings = plan.recipe, plan.settings
     groups = parameter_groups(
@@ -272,12 +282,14 @@ def _run_net(plan, module, loss, dataset, valid, *, domain=None, **options):
         **options,
     )
     if plan.state.optimizer is not None:
-        continue_from(net.optimizer_, plan.state.optimizer)
+        continue_from(net.optimizer_, plan.state.optimizer, net.scaler)
     n_epochs = train_net(net, dataset, settings.max_epochs, recipe.caller)
     plan.state.n_steps += sum(
         row["train_batch_count"] for row in net.history[:n_epochs]
     )
-    plan.state.optimizer = net.optimizer_.state_dict() if recipe.is_kept else None
+    plan.state.optimizer = None
+    if recipe.is_kept:
+        plan.state.optimizer = moments_of(net.optimizer_, net.scaler)
     return net, n_epochs
 
 

@@ -27,7 +27,7 @@ from sktransfer.finetuning import (
     EarlyStopping,
     Head,
     Optimizer,
-    _fit_rows,
+    _splits,
 )
 from sktransfer.finetuning import _domain_losses as losses
 from sktransfer.finetuning._batches import RowsDataset
@@ -442,9 +442,9 @@ def test_the_head_alone_learns_from_mcc():
 
 def test_rows_set_aside_are_source_rows(monkeypatch):
     model = images_model(domain_loss="mcc", early_stopping=True)
-    seen, split = [], _fit_rows.split
+    seen, split = [], _splits.split
     spy = lambda *args: seen.append(split(*args)) or seen[-1]  # noqa: E731
-    monkeypatch.setattr(_fit_rows, "split", spy)
+    monkeypatch.setattr(_splits, "split", spy)
     fit(model, pictures())
     assert sorted(np.concatenate(seen[0])) == SOURCE.tolist()
     assert np.isfinite(model.history_[-1]["valid_loss"])

@@ -177,7 +177,9 @@ def test_what_a_module_learns_is_trained_on_a_copy():
     ("loss", "message"),
     [
         (nn.MSELoss(), r"gave \(\) for outputs of shape .*Take reduction='none'"),
-        (nn.MSELoss, "loss=MSELoss is a class; expected an instance"),
+        (nn.MSELoss, r"loss=MSELoss is a class; .* MSELoss\(reduction='none'\)"),
+        (HuberLoss, r"loss=HuberLoss is a class; .* HuberLoss\(\)"),
+        (nn.CosineEmbeddingLoss(), "failed for outputs of shape .* and targets of"),
         (LogLoss(), "does not suit y, which has numbers. Use 'squared_error'"),
         (FocalLoss(), "does not suit y, which has numbers"),
         (lambda outputs, y: 1.0, "expected one loss per row"),
@@ -267,6 +269,8 @@ def test_labels_that_are_named_have_weights_by_name():
         ([{0: 1.0}], list("ab") * 6, "class_weight is a list of 1; expected a dict"),
         ([{0: 1.0}], np.eye(12, 2, dtype=int), "a list of 1"),
         ([{2: 1.0}] * 2, np.eye(12, 2, dtype=int), r"weights for \[2, 2\]"),
+        ([1.0, 2.0], np.eye(12, 2, dtype=int), "class_weight is a list of 2"),
+        ({"a": "x"}, list("ab") * 6, "finite weights of at least 0; got {'a': 'x'}"),
         ({5: 1.0}, np.eye(12, 2, dtype=int), r"weights for \[5\], and y has \[0, 1\]"),
     ],
 )

@@ -1,5 +1,6 @@
 """Parameters on nested objects: shortcuts, grids, copies, saves and what is drawn."""
 
+import functools
 import inspect
 import pickle
 
@@ -125,6 +126,19 @@ def test_a_nested_name_that_leads_nowhere_is_refused(params, message):
 def test_a_wrong_value_is_refused_by_name(given, message):
     with pytest.raises(ValueError, match=message):
         TextClassifier("tiny-bert", **given).fit(TEXTS, LABELS)
+
+
+def test_parameters_that_are_refused_change_nothing():
+    model = TextClassifier("tiny-bert")
+    with pytest.raises(ValueError, match="domain_loss__weight cannot be set"):
+        model.set_params(loss="focal", head__C=1.0, domain_loss__weight=3)
+    assert (model.loss, model.head) == ("log_loss", "linear")
+
+
+@pytest.mark.parametrize("kind", [functools.partial(torch.optim.SGD), len, dict])
+def test_a_callable_that_is_no_optimizer_is_refused(kind):
+    with pytest.raises(ValueError, match="is no optimizer; expected 'adamw'"):
+        TextClassifier("tiny-bert", optimizer=kind, **FAST).fit(TEXTS, LABELS)
 
 
 def test_a_fit_changes_no_object_that_it_is_given():

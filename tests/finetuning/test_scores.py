@@ -1,6 +1,7 @@
 """Metrics by epoch, rows to watch, and skorch's scoring callbacks."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import PredefinedSplit, TimeSeriesSplit
@@ -101,6 +102,46 @@ def test_a_metric_that_does_not_exist_is_refused(options, message):
         model(**options).fit(TEXTS, LABELS)
 
 
+@pytest.mark.parametrize(
+    ("scoring", "message"),
+    [
+        (accuracy_score, "looks like it is a metric function"),
+        ([lambda m, X, y: 1.0, lambda m, X, y: 2.0], "the name '<lambda>' twice"),
+        (["loss"], "the name 'loss' twice, or it is one of"),
+    ],
+)
+def test_metrics_that_cannot_be_told_apart_or_scored_are_refused(scoring, message):
+    with pytest.raises(ValueError, match=message):
+        model(scoring=scoring).fit(TEXTS, LABELS)
+
+
+def test_a_metric_that_some_rows_do_not_have_is_nan_with_one_warning():
+    fitted = model(scoring=["neg_log_loss", "accuracy"])
+    with pytest.warns(UserWarning, match="neg_log_loss cannot be computed") as caught:
+        fitted.fit(TEXTS, LABELS, X_val=TEXTS[::2], y_val=LABELS[::2])
+    assert len(caught) == 1
+    assert np.isnan(column(fitted, "valid_neg_log_loss")).all()
+    assert np.isfinite(column(fitted, "train_neg_log_loss")).all()
+    assert np.isfinite(column(fitted, "valid_accuracy")).all()
+
+
+def test_metrics_of_half_precision():
+    fitted = model(precision="bfloat16", scoring="accuracy", early_stopping=True)
+    assert len(column(fitted.fit(TEXTS, LABELS), "valid_accuracy")) == fitted.n_epochs_
+
+
+def test_prototypes_that_are_not_trained_take_nothing_that_watches():
+    for options in (
+        {"early_stopping": True},
+        {"scoring": "accuracy"},
+        {"callbacks": [EpochScoring("accuracy")]},
+    ):
+        name = next(iter(options))
+        fitted = model(head="prototype", freeze_depth="all", **options)
+        with pytest.raises(ValueError, match=f"{name} watches a training, and head="):
+            fitted.fit(TEXTS, LABELS)
+
+
 # -- rows to watch -----------------------------------------------------------------
 
 
@@ -141,6 +182,13 @@ def test_weights_of_watched_rows_count_in_their_loss():
     assert losses[0] != losses[2]
 
 
+def test_rows_to_watch_are_of_the_same_column():
+    X = pd.DataFrame({"text": TEXTS})
+    model().fit(X, LABELS, X_val=X[:6], y_val=LABELS[:6])
+    with pytest.raises(ValueError, match="X_val has the column 'title', and X has 'te"):
+        model().fit(X, LABELS, X_val=X.set_axis(["title"], axis=1), y_val=LABELS)
+
+
 @pytest.mark.parametrize("augment", ["light", Augmentation("light", views=2), None])
 @pytest.mark.parametrize("freeze_depth", [0, -1])
 def test_watched_images_are_not_changed(augment, freeze_depth):
@@ -166,7 +214,11 @@ def test_watched_images_are_not_changed(augment, freeze_depth):
         ({"y_val": LABELS[:2]}, "need X_val"),
         ({"X_val": TEXTS[:2]}, "X_val needs y_val"),
         ({"X_val": TEXTS[:2], "y_val": LABELS[:3]}, "inconsistent numbers of samples"),
-        ({"X_val": TEXTS[:2], "y_val": ["good", "new"]}, "classes that were not there"),
+        (
+            {"X_val": TEXTS[:2], "y_val": ["good", "new"]},
+            "y_val does not fit",
+        ),
+        ({"X_val": TEXTS[:2], "y_val": np.eye(2)}, "the first y had one class per row"),
         (
             {"X_val": TEXTS[:1], "y_val": ["good"], "sample_weight_val": [0]},
             "no row with a weight above 0",
@@ -182,18 +234,30 @@ def test_rows_to_watch_that_make_no_sense_are_refused(watched, message):
         model().fit(TEXTS, LABELS, **watched)
 
 
-@pytest.mark.parametrize(
-    ("splitter", "n_train", "n_aside"),
-    [
-        (PredefinedSplit([-1] * 20 + [0] * 4), 20, 4),
-        (TimeSeriesSplit(2), 8, 8),
-    ],
-)
-def test_a_splitter_says_which_rows_are_set_aside(splitter, n_train, n_aside):
+class Masks:
+    """A splitter that says rows by masks."""
+
+    def split(self, X, y, groups=None):
+        aside = np.arange(len(y)) >= 20
+        yield ~aside, aside
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        return 1
+
+
+@pytest.mark.parametrize("splitter", [PredefinedSplit([-1] * 20 + [0] * 4), Masks()])
+def test_a_splitter_says_which_rows_are_set_aside(splitter):
     seen = []
-    fitted = model(early_stopping=EarlyStopping(splitter), callbacks=[Rows(seen)])
+    fitted = model(early_stopping=EarlyStopping(splitter), callbacks=[Aside(seen)])
     fitted.fit(TEXTS, LABELS)
-    assert seen[0] == (n_train, n_aside)
+    assert seen[0][0].tolist() == list(range(20))
+    assert seen[0][1].tolist() == list(range(20, 24))
+
+
+def test_rows_that_a_splitter_puts_on_neither_side_are_said():
+    fitted = model(early_stopping=EarlyStopping(TimeSeriesSplit(2)))
+    with pytest.warns(UserWarning, match="8 of 24 rows are on neither side of the"):
+        fitted.fit(TEXTS, LABELS)
 
 
 def test_a_splitter_counts_rows_of_X_also_where_some_take_no_part():
@@ -205,7 +269,9 @@ def test_a_splitter_counts_rows_of_X_also_where_some_take_no_part():
     fitted.fit(TEXTS, LABELS, sample_weight=weight)
     assert seen[0] == (19, 3)
     weight[20:] = 0
-    with pytest.raises(ValueError, match="has 19 rows to train on and 0 rows to watch"):
+    with pytest.raises(
+        ValueError, match="has 19 rows to train on, .*and 0 rows to watch"
+    ):
         fitted.fit(TEXTS, LABELS, sample_weight=weight)
 
 

@@ -37,7 +37,7 @@ USUAL = Case(
     n_trained=4,
     start="probe",
     is_contrastive=False,
-    has_mean=False,
+    may_average=False,
     is_partial=False,
 )
 

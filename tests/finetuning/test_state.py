@@ -1,14 +1,23 @@
 """What one call of a training leaves to the next."""
 
+import copy
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
-from sktransfer import ImageClassifier, TextClassifier, load, save
+from sktransfer import (
+    ImageClassifier,
+    TextClassifier,
+    TextRegressor,
+    load,
+    save,
+)
 from sktransfer.finetuning import Augmentation, Optimizer
 from sktransfer.finetuning._state import TrainingState
 
@@ -160,8 +169,9 @@ def test_the_rate_of_calls_falls_over_all_of_them():
         estimator.partial_fit(TEXTS, LABELS)
         rates += [row["event_lr"] for row in estimator.history_[-1]["batches"]]
     assert estimator._state.n_steps == len(rates) == 36
-    assert rates == sorted(rates, reverse=True)
-    assert rates[30] == pytest.approx(rates[0] / 2)
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+    assert rates[35] == pytest.approx(rates[9] * np.sqrt(10 / 36))
     constant = model(optimizer=Optimizer(lr_schedule="constant"))
     for _ in range(2):
         constant.partial_fit(TEXTS, LABELS)
@@ -182,18 +192,122 @@ def test_rates_may_change_between_calls_and_moments_stay():
     groups = estimator.net_.optimizer_.param_groups
     assert {group["initial_lr"] for group in groups} == {0.5}
     assert {group["weight_decay"] for group in groups} == {0.0, 0.25}
-    assert estimator._state.optimizer["state"][0]["step"] == 2
+    moments = estimator._state.optimizer["moments"]
+    assert {int(values["step"]) for values in moments.values()} == {2}
 
 
-def test_an_optimizer_with_other_parameters_starts_anew():
-    X = [*TEXTS, *TEXTS]
-    domain = np.repeat([0, -1], 12)
-    y = np.tile(LABELS, 2)
-    estimator = model(domain_loss="dann").partial_fit(X, y, sample_domain=domain)
-    estimator.set_params(domain_loss=None)
-    Steps.steps = []
-    estimator.set_params(callbacks=[Steps()]).partial_fit(TEXTS, LABELS)
-    assert Steps.steps == [0]
+def steps_of(estimator):
+    """Return the steps of the optimizer by the name of a parameter."""
+    moments = estimator._state.optimizer["moments"]
+    return {name: int(values["step"]) for name, values in moments.items()}
+
+
+def test_parameters_that_come_later_start_anew_and_the_others_go_on():
+    both = [*TEXTS, *TEXTS], np.tile(LABELS, 2)
+    domain = {"sample_domain": np.repeat([0, -1], 12)}
+    estimator = model().partial_fit(*both, **domain)
+    estimator.set_params(domain_loss="dann").partial_fit(*both, **domain)
+    steps = steps_of(estimator)
+    assert {n for name, n in steps.items() if name.startswith("domain")} == {1}
+    assert {n for name, n in steps.items() if not name.startswith("domain")} == {2}
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (Optimizer(torch.optim.SGD, params={"momentum": 0.9}), "adamw"),
+        ("adamw", Optimizer(params={"amsgrad": True})),
+        ("adamw", torch.optim.SGD),
+    ],
+)
+def test_another_optimizer_starts_anew(first, then):
+    estimator = model(optimizer=first).partial_fit(TEXTS, LABELS)
+    estimator.set_params(optimizer=then).partial_fit(TEXTS, LABELS)
+    assert set(steps_of(estimator).values()) <= {1} if then != torch.optim.SGD else True
+    assert np.isfinite(estimator.predict_proba(TEXTS)).all()
+
+
+def test_moments_that_are_not_finite_are_not_kept():
+    class Bad(torch.nn.Module):
+        n = 0
+
+        def forward(self, outputs, y):
+            Bad.n += 1
+            losses = torch.nn.functional.cross_entropy(outputs, y, reduction="none")
+            if Bad.n == 3:  # a finite loss with a gradient of NaN
+                losses = losses + (outputs - outputs).abs().sum(1).sqrt()
+            return losses
+
+    estimator = model(loss=Bad(), warm_start=True, max_epochs=5)
+    with pytest.warns(ConvergenceWarning, match="last whole epoch"):
+        estimator.fit(TEXTS, LABELS)
+    assert estimator._state.optimizer is None
+    estimator.set_params(loss="log_loss").fit(TEXTS, LABELS)
+    assert np.isfinite(estimator.predict_proba(TEXTS)).all()
+
+
+@pytest.mark.parametrize("way", ["partial_fit", "warm_start"])
+@pytest.mark.parametrize("saved", [False, True])
+def test_what_a_loss_learns_goes_on(way, saved, tmp_path):
+    estimator = model(loss=Learned(), lr=0.1)
+    found = []
+    for _ in range(3):
+        calls(way, estimator, 1, TEXTS, LABELS)
+        found.append(float(estimator._state.loss["bias"]))
+        if saved:
+            estimator = pickle.loads(pickle.dumps(estimator))
+    assert found == sorted(found)
+    assert found[2] - found[1] > 0.2 * found[0] > 0
+
+
+class Learned(torch.nn.Module):
+    """A loss that is the less the greater a weight of its own is."""
+
+    def __init__(self):
+        super().__init__()
+        self.bias = torch.nn.Parameter(torch.zeros(()))
+
+    def forward(self, outputs, y):
+        losses = torch.nn.functional.cross_entropy(outputs, y, reduction="none")
+        return losses - self.bias
+
+
+def test_prototypes_keep_their_scale_when_training_goes_on():
+    labels = np.random.default_rng(0).integers(0, 2, 12)
+    estimator = model(
+        head="prototype", freeze_depth=0, lr=3e-3, max_epochs=20, warm_start=True
+    )
+    scales = {
+        estimator.fit(TEXTS, labels).net_.module_.head[-1].scale.item()
+        for _ in range(3)
+    }
+    assert len(scales) == 1
+
+
+def test_the_prior_of_chunks_is_that_of_all_weights():
+    estimator = TextRegressor("tiny-bert", missing="prior", random_state=0)
+    y = np.arange(6.0)
+    estimator.partial_fit(TEXTS[:6], y, sample_weight=np.ones(6))
+    estimator.partial_fit(TEXTS[6:], 100 + y, sample_weight=np.full(6, 1000.0))
+    wanted = (y.sum() + 1000 * (100 + y).sum()) / (6 + 6000)
+    assert estimator.predict([None])[0] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_the_prior_is_that_of_rows_before_classes_are_balanced():
+    estimator = model(missing="prior", class_weight="balanced")
+    estimator.fit(TEXTS, [0] * 9 + [1] * 3)
+    np.testing.assert_allclose(estimator.predict_proba([None]), [[0.75, 0.25]])
+
+
+def test_class_weights_of_nothing_are_refused():
+    with pytest.raises(ValueError, match="class_weight={0: 0, 1: 0} gives every row 0"):
+        model(class_weight={0: 0, 1: 0}).fit(TEXTS, LABELS)
+    estimator = model(class_weight={0: 0.0})
+    with pytest.raises(ValueError, match="gives every row 0"):
+        estimator.partial_fit(TEXTS[::2], LABELS[::2], classes=[0, 1])
+    estimator.partial_fit(TEXTS, LABELS)
+    estimator.partial_fit(TEXTS[::2], LABELS[::2])
+    assert np.isfinite(estimator.predict_proba(TEXTS)).all()
 
 
 def test_a_plain_fit_keeps_no_optimizer_and_starts_a_new_training():
@@ -213,11 +327,11 @@ def test_a_plain_fit_keeps_no_optimizer_and_starts_a_new_training():
 def test_an_unpickled_training_goes_on_as_the_one_that_stayed(way):
     estimator = model()
     calls(way, estimator, 2, TEXTS, LABELS)
-    copy = pickle.loads(pickle.dumps(estimator))
-    for one in (estimator, copy):
+    twin = pickle.loads(pickle.dumps(estimator))
+    for one in (estimator, twin):
         calls(way, one, 1, TEXTS, LABELS)
     np.testing.assert_array_equal(
-        copy.predict_proba(TEXTS), estimator.predict_proba(TEXTS)
+        twin.predict_proba(TEXTS), estimator.predict_proba(TEXTS)
     )
 
 
@@ -231,13 +345,13 @@ def test_a_saved_training_goes_on_as_the_one_that_stayed(way, options, tmp_path)
     domain = {"sample_domain": np.repeat([0, -1], 12)}
     calls(way, estimator, 2, X, y, **domain)
     save(estimator, tmp_path / "model")
-    copy = load(tmp_path / "model")
-    for one in (estimator, copy):
+    twin = load(tmp_path / "model")
+    for one in (estimator, twin):
         calls(way, one, 1, X, y, **domain)
     np.testing.assert_array_equal(
-        copy.predict_proba(TEXTS), estimator.predict_proba(TEXTS)
+        twin.predict_proba(TEXTS), estimator.predict_proba(TEXTS)
     )
-    assert copy.n_epochs_ == 3
+    assert twin.n_epochs_ == 3
 
 
 def test_a_save_of_a_plain_fit_holds_no_optimizer(tmp_path):
@@ -252,15 +366,21 @@ def test_a_save_of_a_plain_fit_holds_no_optimizer(tmp_path):
 
 def test_a_call_that_fails_leaves_the_training_as_it_was():
     class Fail(Callback):
-        def on_batch_begin(self, net, **kwargs):
+        def on_batch_end(self, net, **kwargs):
             raise RuntimeError("no")
 
     estimator = model().partial_fit(TEXTS, LABELS)
+    twin = copy.deepcopy(estimator)
     before, n_calls = estimator.predict_proba(TEXTS), estimator._state.n_calls
     with pytest.raises(RuntimeError, match="no"):
         estimator.set_params(callbacks=[Fail()]).partial_fit(TEXTS, LABELS)
     assert estimator._state.n_calls == n_calls
     np.testing.assert_array_equal(estimator.predict_proba(TEXTS), before)
+    for one in (estimator.set_params(callbacks=None), twin):
+        one.partial_fit(TEXTS, LABELS)
+    np.testing.assert_array_equal(
+        estimator.predict_proba(TEXTS), twin.predict_proba(TEXTS)
+    )
 
 
 def test_rows_set_aside_are_the_same_in_every_call():
@@ -287,6 +407,32 @@ def test_classes_of_several_labels_are_their_names():
         model().partial_fit(TEXTS, Y, classes=["a", "b"])
 
 
+def test_other_classes_at_a_later_call_are_refused():
+    estimator = model().partial_fit(TEXTS, LABELS, classes=[0, 1])
+    estimator.partial_fit(TEXTS, LABELS, classes=[1, 0])
+    with pytest.raises(ValueError, match=r"classes=\[0, 1, 2\] is not what the first"):
+        estimator.partial_fit(TEXTS, LABELS, classes=[0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (LABELS, "y has no labels per row; the first y had 2"),
+        (np.eye(12, 2, dtype=int) * 7, "must hold 0 and 1"),
+        (np.eye(12, 3, dtype=int), "y has 3 labels per row; the first y had 2"),
+        (
+            pd.DataFrame(np.eye(12, 2, dtype=int), columns=["b", "a"]),
+            r"y has the columns \['b', 'a'\]; the first y had \['a', 'b'\]",
+        ),
+    ],
+)
+def test_labels_of_a_later_chunk_are_checked(y, message):
+    first = pd.DataFrame(np.eye(12, 2, dtype=int), columns=["a", "b"])
+    estimator = model().partial_fit(TEXTS, first)
+    with pytest.raises(ValueError, match=message):
+        estimator.partial_fit(TEXTS, y)
+
+
 def test_classes_that_come_later_are_an_error_that_says_what_to_do():
     estimator = model().partial_fit(TEXTS, LABELS)
     with pytest.raises(ValueError, match="Pass all of them as classes= to the first"):
@@ -299,6 +445,5 @@ def test_seeds_of_calls_differ_and_follow_from_the_first():
     assert seeds[0] == 5
     assert len(set(seeds)) == 20
     assert seeds == [other.next_seed() for _ in range(20)]
-    copy = one.copy()
-    copy.next_seed()
+    one.copy().next_seed()
     assert one.n_calls == 20

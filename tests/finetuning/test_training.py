@@ -197,14 +197,8 @@ def test_history_goes_on_where_training_does():
     assert len(fresh.history_) == fresh.n_epochs_ == 3
 
 
-@pytest.mark.parametrize("early_stopping", [False, True])
-def test_regressors_end_with_the_mean_of_start_and_end(early_stopping):
-    options = {
-        "freeze_depth": -1,
-        "lr": 1e-2,
-        "early_stopping": EarlyStopping(0.3) if early_stopping else False,
-        "random_state": 0,
-    }
+def test_regressors_end_with_the_mean_of_start_and_end():
+    options = {"freeze_depth": -1, "lr": 1e-2, "random_state": 0}
     y = LABELS + 0.1 * np.random.default_rng(0).normal(size=12)
 
     def weights(**more):
@@ -219,6 +213,43 @@ def test_regressors_end_with_the_mean_of_start_and_end(early_stopping):
     assert any(not torch.equal(start[name], end[name]) for name in start)
     for name, value in middle.items():
         torch.testing.assert_close(value, (start[name] + end[name]) / 2)
+
+
+def test_early_stopping_ends_with_the_weights_that_it_watched():
+    y = LABELS + 0.1 * np.random.default_rng(0).normal(size=12)
+    watched = EarlyStopping(monitor="neg_mean_squared_error")
+    fitted = TextRegressor(
+        "tiny-bert", freeze_depth=0, lr=3e-3, early_stopping=watched, random_state=0
+    ).fit(TEXTS, y, X_val=TEXTS[:6], y_val=y[:6])
+    assert fitted.settings_["optimizer__average"] is False
+    error = -np.square(fitted.predict(TEXTS[:6]) - y[:6]).mean()
+    best = max(row["valid_neg_mean_squared_error"] for row in fitted.history_)
+    assert error == pytest.approx(best, rel=1e-4)
+    fitted.set_params(optimizer__average=True)
+    with pytest.raises(ValueError, match="other weights than early_stopping watches"):
+        fitted.fit(TEXTS, y)
+
+
+@pytest.mark.parametrize("is_loss", [False, True])
+def test_a_score_below_zero_that_hardly_changes_ends_the_training(is_loss):
+    scores = iter(-1 - 5e-5 * np.arange(100) * (-1 if is_loss else 1))
+
+    def falling(estimator, X, y):
+        return next(scores)
+
+    def below(outputs, y):
+        return (outputs - y).square().mean(1) - 1000
+
+    watched = EarlyStopping(0.3, monitor="loss" if is_loss else falling, patience=2)
+    fitted = TextRegressor(
+        "tiny-bert",
+        loss=below if is_loss else "squared_error",
+        lr=1e-9,
+        max_epochs=10,
+        early_stopping=watched,
+        random_state=0,
+    )
+    assert fitted.fit(TEXTS, LABELS).n_epochs_ == 2
 
 
 def test_a_head_that_starts_at_random_is_not_averaged_nor_is_a_training_that_goes_on():

@@ -32,7 +32,7 @@ from sktransfer import (
     TextEncoder,
     TextRegressor,
 )
-from sktransfer.finetuning import Head, _fit_rows
+from sktransfer.finetuning import Head, _splits
 
 N = 60
 RNG = np.random.default_rng(0)
@@ -373,13 +373,13 @@ def test_a_label_that_all_rows_of_a_fold_have_is_certain(classifier):
 
 def test_groups_reach_an_estimator_that_takes_them(monkeypatch):
     seen, groups = [], np.repeat(np.arange(10), 4)
-    split = _fit_rows.split
+    split = _splits.split
 
     def watched(used, encoded, first, given, *rest):
         seen.append(given)
         return split(used, encoded, first, given, *rest)
 
-    monkeypatch.setattr(_fit_rows, "split", watched)
+    monkeypatch.setattr(_splits, "split", watched)
     classifier = TextClassifier(
         "tiny-bert", early_stopping=True, max_epochs=1, random_state=0
     )
