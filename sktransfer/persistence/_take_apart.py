@@ -89,6 +89,13 @@ def take_apart(estimator, networks):
         state = dict(obj.__getstate__())
         state["cache"] = None if obj.cache is None else "auto"
         is_fitted = isinstance(obj, BaseFineTuner) and hasattr(obj, "net_")
+        if is_fitted and callable(obj.loss):
+            name = "log_loss" if hasattr(obj, "predict_proba") else "squared_error"
+            raise SaveError(
+                f"{path.lstrip('.') or 'the estimator'}: loss={shorten(obj.loss)} is "
+                "code, which no save holds. Predictions do not need it: call "
+                f"set_params(loss={name!r}) before."
+            )
         number = None
         if is_fitted or hasattr(obj, "n_features_in_"):
             number = networks.add(obj.backbone, obj._modality)
