@@ -3,7 +3,7 @@
 Rows are drawn from the training part of a set with a fresh seed for each draw, and
 scored on its test part (600 rows at most). Chunks are parts of the rows in a random
 order. The head starts at a model of the first chunk alone, and the learning rate is
-constant; a fit sees all rows at its start, and its rate falls.
+never near 0; a fit sees all rows at its start, and its rate falls to 0.
 """
 
 import statistics

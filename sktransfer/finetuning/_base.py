@@ -28,10 +28,11 @@ from ._losses import ContrastiveLoss, OwnLoss
 from ._options import WithOptions
 from ._parameters import CONSTRAINTS, SHORTCUTS
 from ._passes import PREDICT_BATCH
+from ._plan import Plan, Recipe
 from ._scored import scorers_of
 from ._settings import AUTO, PARAMETERS, Case, auto_freeze_depth, settle
 from ._state import TrainingState
-from ._training import Plan, Recipe, train
+from ._training import train
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags

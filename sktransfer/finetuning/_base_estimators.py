@@ -70,9 +70,10 @@ class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
     ) -> Self:
         """Train for one epoch on some rows, from where the last call ended.
 
-        The learning rate falls with the inverse square root of the steps of all calls.
-        The optimizer, the order of the rows, random changes of images, the scale of
-        weights and balanced classes go on over calls. No rows are set aside.
+        The learning rate falls with the inverse square root of the steps of all calls,
+        and the model has the mean of the weights after each step. The optimizer, the
+        order of the rows, random changes of images, the scale of weights and balanced
+        classes go on over calls. No rows are set aside.
 
         Parameters
         ----------
@@ -162,9 +163,9 @@ class BaseRegressor(LabelScore, RegressorMixin, BaseFineTuner):
         """Train for one epoch on some rows, from where the last call ended.
 
         The scale of `y` is that of the first call. The learning rate falls with the
-        inverse square root of the steps of all calls. The optimizer, the order of the
-        rows, random changes of images and the scale of weights go on over calls. No
-        rows are set aside.
+        inverse square root of the steps of all calls, and the model has the mean of the
+        weights after each step. The optimizer, the order of the rows, random changes of
+        images and the scale of weights go on over calls. No rows are set aside.
 
         Parameters
         ----------

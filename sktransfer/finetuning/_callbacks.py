@@ -19,12 +19,14 @@ from ..exceptions import NonFiniteLossError
 from ._batches import SAMPLE_WEIGHT
 from ._scored import Scored
 
+MEAN_STEPS = 100  # of `MeanWeights`, about
 OWN_CALLBACKS = (
     "bar",
     "early_stopping",
     "gradient_clipping",
     "keep_last_good",
     "lr_schedule",
+    "mean_weights",
     "scores",
     "unscale",
 )
@@ -77,6 +79,46 @@ class KeepLastGood(Callback):
     def __getstate__(self):
         """Leave out the copy."""
         return self.__dict__ | {"weights_": None}
+
+
+@on_disk
+class MeanWeights(Callback):
+    """Keep the mean of the weights after each step, of about the last hundred.
+
+    Calls that nobody knows the number of have no end at which the rate is small; their
+    mean is steadier than the weights after any step.
+
+    Parameters
+    ----------
+    mean : dict, default=None
+        State of the module to go on from.
+    n_steps : int, default=0
+        Steps that are in it.
+
+    References
+    ----------
+    B. T. Polyak and A. B. Juditsky, "Acceleration of Stochastic Approximation by
+    Averaging", SIAM Journal on Control and Optimization 30, 1992,
+    https://doi.org/10.1137/0330046
+    """
+
+    def __init__(self, mean=None, n_steps=0):
+        self.mean, self.n_steps = mean, n_steps
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        """Take the weights in."""
+        if not training:
+            return
+        weights = net.module_.state_dict()
+        if self.mean is None:
+            self.mean = {name: value.clone() for name, value in weights.items()}
+        self.n_steps += 1
+        share = max(1 / self.n_steps, 1 / MEAN_STEPS)
+        for name, value in weights.items():
+            if value.is_floating_point():
+                self.mean[name].lerp_(value, share)
+            else:
+                self.mean[name].copy_(value)
 
 
 @on_disk

@@ -48,6 +48,7 @@ def make_net(
     domain_loss_weight=1.0,
     is_partial=False,
     n_steps_before=0,
+    mean_weights=None,
     loader=RowsLoader,
     n_batches=None,
 ):
@@ -56,7 +57,8 @@ def make_net(
     `stopping`, an `EarlyStopping` or None, watches `valid`; `probe` is a state of the
     head that it takes for the start. With `BetweenDomains` as `domain` it is a
     `DomainNet`. `loader` makes the batches, and with `n_batches` so many an epoch. With
-    `is_partial` it is one call of many, with `n_steps_before` behind it.
+    `is_partial` it is one call of many, with `n_steps_before` behind it, and
+    `mean_weights` is a callback that collects the mean of the weights, or None.
     """
     own = [("unscale", Unscale()), ("keep_last_good", KeepLastGood())]
     if optimizer.gradient_clip_value is not None:
@@ -73,6 +75,8 @@ def make_net(
                 LRScheduler(LambdaLR, lr_lambda=schedule, step_every="batch"),
             )
         )
+    if mean_weights is not None:
+        own.append(("mean_weights", mean_weights))
     scores = Scores(scoring, codec) if scoring else None
     if scores is not None:
         own.append(("scores", scores))

@@ -194,11 +194,16 @@ class Optimizer(Options):
         Ends a fit with the mean of its weights at the start and at the end [1]_, where
         the head starts fitted and no fit came before. "auto" does so for numbers under
         a squared error, and not with early stopping, which has watched other weights.
+        In `partial_fit`, "auto" predicts with the mean of the weights after each of
+        about the last hundred steps [2]_.
 
     References
     ----------
     .. [1] M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022,
        https://arxiv.org/abs/2109.01903
+    .. [2] B. T. Polyak and A. B. Juditsky, "Acceleration of Stochastic Approximation by
+       Averaging", SIAM Journal on Control and Optimization 30, 1992,
+       https://doi.org/10.1137/0330046
 
     Examples
     --------

@@ -5,7 +5,8 @@ import copy
 import torch
 
 # Beginnings of names of tensors that are not the net's.
-OPTIMIZER, DOMAIN, LOSS = PREFIXES = "optimizer.", "domain_loss.", "loss."
+PREFIXES = "optimizer.", "domain_loss.", "loss.", "last."
+OPTIMIZER, DOMAIN, LOSS, LAST = PREFIXES
 
 
 def describe_net(estimator):
@@ -51,8 +52,9 @@ def describe_net(estimator):
         record["domain_loss"] = state.domain["kind"]
         for name, value in state.domain["weights"].items():
             tensors[DOMAIN + name] = value.detach().cpu()
-    for name, value in (state.loss or {}).items():
-        tensors[LOSS + name] = value.detach().cpu()
+    for prefix, weights in ((LOSS, state.loss), (LAST, state.weights)):
+        for name, value in (weights or {}).items():
+            tensors[prefix + name] = value.detach().cpu()
     return record, tensors
 
 
@@ -139,6 +141,7 @@ def _complete(state, record, tensors):
         weights = _with_prefix(tensors, DOMAIN)
         state.domain = {"kind": record["domain_loss"], "weights": weights}
     state.loss = _with_prefix(tensors, LOSS) or None
+    state.weights = _with_prefix(tensors, LAST) or None
 
 
 def _with_prefix(tensors, prefix):

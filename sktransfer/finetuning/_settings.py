@@ -150,7 +150,7 @@ def _max_epochs(case, found):
 
 
 def _average(case, found):
-    return case.may_average and case.start == "probe"
+    return case.is_partial or (case.may_average and case.start == "probe")
 
 
 def _label_smoothing(case, found):

@@ -31,6 +31,8 @@ class TrainingState:
         Rows of each class, or of each label, in all calls.
     prior_sum, prior_weight : ndarray or float, float
         Weighted sum of the encoded targets since the last fit, and of the weights.
+    weights : dict or None
+        Weights after the last step, where the net has the mean of the steps.
     optimizer : dict or None
         State of the optimizer, from `moments_of`.
     loss : dict or None
@@ -46,6 +48,7 @@ class TrainingState:
         self.counts: np.ndarray | None = None
         self.prior_sum: Any = 0.0
         self.prior_weight = 0.0
+        self.weights: dict[str, Any] | None = None
         self.optimizer: dict[str, Any] | None = None
         self.loss: dict[str, Any] | None = None
         self.domain: dict[str, Any] | None = None
@@ -91,13 +94,13 @@ class TrainingState:
     def without_tensors(self) -> TrainingState:
         """Return a copy without the weights of the optimizer and of losses."""
         copy = self.copy()
-        copy.optimizer = copy.loss = copy.domain = None
+        copy.weights = copy.optimizer = copy.loss = copy.domain = None
         return copy
 
     def __getstate__(self) -> dict[str, Any]:
         """Bring tensors to the CPU, which every machine has."""
         state = dict(self.__dict__)
-        for name in ("optimizer", "loss", "domain"):
+        for name in ("weights", "optimizer", "loss", "domain"):
             state[name] = _on_cpu(state[name])
         return state
 

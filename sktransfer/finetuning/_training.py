@@ -3,125 +3,17 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._extraction.runners import Request
 from .._utils.allocator import hand_back
 from ._checks import check_pairs
-from ._codec import ClassCodec, NumberCodec
-from ._fit_rows import Part
 from ._heads import HEADS, make_head
-from ._losses import ContrastiveLoss, LossOptions
-from ._options import Augmentation, DomainLoss, EarlyStopping, Head, Optimizer
+from ._losses import ContrastiveLoss
 from ._passes import alike, at_random
 from ._prefix import Prefix
-from ._settings import Settings
-from ._state import TrainingState
 
 SCALED_ROWS = 4096  # that are enough to learn a mean and a spread from
-
-
-class Recipe(NamedTuple):
-    """Parameters of an estimator that training reads, as objects.
-
-    Attributes
-    ----------
-    caller : str
-        Class name for messages.
-    freeze_depth, loss_name : object
-        Parameters as they were given, for messages.
-    stopping, domain_loss, augmentation : object or None
-        None where it is switched off.
-    lr, max_epochs, batch_size : object
-        Parameters, which may be "auto".
-    scoring : dict of str to scorer
-        Metrics by epoch.
-    is_kept : bool
-        True if another call may go on with the training.
-    """
-
-    caller: str
-    freeze_depth: Any
-    loss_name: str
-    head: Head
-    loss: LossOptions
-    lr: Any
-    optimizer: Optimizer
-    max_epochs: Any
-    batch_size: int
-    domain_loss: DomainLoss | None
-    stopping: EarlyStopping | None
-    augmentation: Augmentation | None
-    batch_norm: str
-    scoring: dict[str, Any]
-    callbacks: list[Any]
-    precision: str
-    verbose: Any
-    is_kept: bool
-
-    def asked(self) -> dict[str, Any]:
-        """Return a value for each field of `Settings`, some of them "auto"."""
-        return {
-            "C": self.head.C,
-            "lr": self.lr,
-            "backbone_lr_scale": self.optimizer.backbone_lr_scale,
-            "max_epochs": self.max_epochs,
-            "batch_size": self.batch_size,
-            "label_smoothing": getattr(self.loss, "label_smoothing", 0.0),
-            "average": self.optimizer.average,
-        }
-
-
-class Plan(NamedTuple):
-    """Everything that one training needs.
-
-    Attributes
-    ----------
-    recipe : Recipe
-    request : Request
-    settings : Settings
-    frozen_C : float
-        `C` of the head as it would be if no block were trained.
-    start : {"probe", "random", "means"}
-        Start of the head.
-    codec : ClassCodec or NumberCodec
-    label_weights : ndarray of shape (2, n_labels) or None
-    train : Part
-        Rows to train on.
-    valid : Part or None
-        Rows to watch.
-    target_rows : ndarray of int or None
-        Rows of the other domain, among the views of `train`, without targets.
-    seed : int
-    state : TrainingState
-        Changed by the training.
-    net : FineTuneNet or None
-        The net to go on from.
-    is_partial : bool
-        One call of many, whose learning rate falls over all of them.
-    """
-
-    recipe: Recipe
-    request: Request
-    settings: Settings
-    frozen_C: float
-    start: str
-    codec: ClassCodec | NumberCodec
-    label_weights: np.ndarray | None
-    train: Part
-    valid: Part | None
-    target_rows: np.ndarray | None
-    seed: int
-    state: TrainingState
-    net: Any
-    is_partial: bool
-
-    @property
-    def trains_blocks(self) -> bool:
-        """True if blocks are trained, and not the head alone."""
-        return self.request.depth < len(self.request.backbone.blocks)
 
 
 def train(plan):
@@ -138,7 +30,9 @@ def train(plan):
     """
     recipe = plan.recipe
     module = _new_module(plan)
-    if plan.net is not None:
+    if plan.is_partial and plan.state.weights is not None:
+        module.load_state_dict(plan.state.weights)
+    elif plan.net is not None:
         module.load_state_dict(plan.net.module_.state_dict())
     augmentation = recipe.augmentation
     is_on_the_fly = augmentation is not None and augmentation.views is None
@@ -187,6 +81,7 @@ def _by_outputs(plan, module, dataset, valid):
     loss = row_loss(plan)
     if not any(p.requires_grad for p in module.parameters()):
         return _idle_net(plan, module, loss, []), 0, []
+    mean = _mean_weights(plan)
     net, n_epochs = _run_net(
         plan,
         module,
@@ -194,11 +89,16 @@ def _by_outputs(plan, module, dataset, valid):
         dataset,
         valid,
         probe=probe,
+        mean_weights=mean,
         domain=domain,
         domain_loss_weight=1.0 if domain is None else recipe.domain_loss.weight,
     )
     learned: dict = getattr(loss.of_outputs, "state_dict", dict)()
     plan.state.loss = learned if recipe.is_kept and learned else None
+    plan.state.weights = None
+    if mean is not None:
+        plan.state.weights = copy.deepcopy(module.state_dict())
+        module.load_state_dict(mean.mean)
     if start is not None:
         net.module_.average_with(start)
     if is_fitted:
@@ -210,6 +110,21 @@ def _by_outputs(plan, module, dataset, valid):
         plan.state.domain = left if recipe.is_kept else None
         net.forget_domain()
     return net, n_epochs, list(net.history)
+
+
+def _mean_weights(plan):
+    """Return what collects the mean of the weights over calls; None where none does."""
+    from ._callbacks import MeanWeights
+
+    if not plan.is_partial or not plan.settings.average:
+        return None
+    if plan.state.weights is None:  # the first call, or one after a fit
+        return MeanWeights()
+    mean = {
+        name: value.to(plan.request.device, copy=True)
+        for name, value in plan.net.module_.state_dict().items()
+    }
+    return MeanWeights(mean, plan.state.n_steps)
 
 
 def _by_pairs(plan, module, dataset, valid):

@@ -43,6 +43,7 @@ ON_DISK = {
     "KeepLastGood": "sktransfer.finetuning._callbacks",
     "MPNetBlock": "sktransfer.backbones._huggingface.text_families",
     "MatchedHead": "sktransfer.backbones._timm.matcher",
+    "MeanWeights": "sktransfer.finetuning._callbacks",
     "ModernBertBlock": "sktransfer.backbones._huggingface.text_families",
     "NetworkColumn": "sktransfer.tables._columns",
     "Nhwc": "sktransfer.backbones._blocks",

@@ -178,6 +178,41 @@ def test_the_rate_of_calls_falls_over_all_of_them():
     assert "event_lr" not in constant.history_[-1]["batches"][0]
 
 
+def test_many_calls_end_with_the_mean_of_the_weights_after_each_step():
+    steps = []
+
+    class Weights(Callback):
+        def on_batch_end(self, net, training=False, **kwargs):
+            if training:
+                head = net.module_.head[-1].weight
+                steps.append(head.detach().clone().double())
+
+    estimator = model(batch_size=4, callbacks=[Weights()])
+    for _ in range(3):
+        estimator.partial_fit(TEXTS, LABELS)
+        mean = torch.stack(steps).mean(0)
+        found = estimator.net_.module_.head[-1].weight.double()
+        torch.testing.assert_close(found, mean, atol=1e-6, rtol=1e-5)
+    last = estimator._state.weights["head.2.weight"].double()
+    torch.testing.assert_close(last, steps[-1])
+    plain = model(batch_size=4, optimizer=Optimizer(average=False))
+    for _ in range(3):
+        plain.partial_fit(TEXTS, LABELS)
+    assert plain._state.weights is None
+    torch.testing.assert_close(plain.net_.module_.head[-1].weight.double(), last)
+
+
+def test_a_fit_after_calls_starts_at_their_mean():
+    estimator = model(warm_start=True, max_epochs=0)
+    for _ in range(2):
+        estimator.partial_fit(TEXTS, LABELS)
+    before = estimator.predict_proba(TEXTS)
+    np.testing.assert_array_equal(
+        estimator.fit(TEXTS, LABELS).predict_proba(TEXTS), before
+    )
+    assert estimator._state.weights is None
+
+
 def test_the_head_of_many_calls_learns_faster_than_the_blocks():
     estimator = model().partial_fit(TEXTS, LABELS)
     assert estimator.settings_["optimizer__backbone_lr_scale"] == pytest.approx(0.2)

@@ -1,0 +1,116 @@
+"""Everything that one training needs, read off an estimator and its rows."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._extraction.runners import Request
+from ._codec import ClassCodec, NumberCodec
+from ._fit_rows import Part
+from ._losses import LossOptions
+from ._options import Augmentation, DomainLoss, EarlyStopping, Head, Optimizer
+from ._settings import Settings
+from ._state import TrainingState
+
+
+class Recipe(NamedTuple):
+    """Parameters of an estimator that training reads, as objects.
+
+    Attributes
+    ----------
+    caller : str
+        Class name for messages.
+    freeze_depth, loss_name : object
+        Parameters as they were given, for messages.
+    stopping, domain_loss, augmentation : object or None
+        None where it is switched off.
+    lr, max_epochs, batch_size : object
+        Parameters, which may be "auto".
+    scoring : dict of str to scorer
+        Metrics by epoch.
+    is_kept : bool
+        True if another call may go on with the training.
+    """
+
+    caller: str
+    freeze_depth: Any
+    loss_name: str
+    head: Head
+    loss: LossOptions
+    lr: Any
+    optimizer: Optimizer
+    max_epochs: Any
+    batch_size: int
+    domain_loss: DomainLoss | None
+    stopping: EarlyStopping | None
+    augmentation: Augmentation | None
+    batch_norm: str
+    scoring: dict[str, Any]
+    callbacks: list[Any]
+    precision: str
+    verbose: Any
+    is_kept: bool
+
+    def asked(self) -> dict[str, Any]:
+        """Return a value for each field of `Settings`, some of them "auto"."""
+        return {
+            "C": self.head.C,
+            "lr": self.lr,
+            "backbone_lr_scale": self.optimizer.backbone_lr_scale,
+            "max_epochs": self.max_epochs,
+            "batch_size": self.batch_size,
+            "label_smoothing": getattr(self.loss, "label_smoothing", 0.0),
+            "average": self.optimizer.average,
+        }
+
+
+class Plan(NamedTuple):
+    """Everything that one training needs.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    request : Request
+    settings : Settings
+    frozen_C : float
+        `C` of the head as it would be if no block were trained.
+    start : {"probe", "random", "means"}
+        Start of the head.
+    codec : ClassCodec or NumberCodec
+    label_weights : ndarray of shape (2, n_labels) or None
+    train : Part
+        Rows to train on.
+    valid : Part or None
+        Rows to watch.
+    target_rows : ndarray of int or None
+        Rows of the other domain, among the views of `train`, without targets.
+    seed : int
+    state : TrainingState
+        Changed by the training.
+    net : FineTuneNet or None
+        The net to go on from.
+    is_partial : bool
+        One call of many, whose learning rate falls over all of them.
+    """
+
+    recipe: Recipe
+    request: Request
+    settings: Settings
+    frozen_C: float
+    start: str
+    codec: ClassCodec | NumberCodec
+    label_weights: np.ndarray | None
+    train: Part
+    valid: Part | None
+    target_rows: np.ndarray | None
+    seed: int
+    state: TrainingState
+    net: Any
+    is_partial: bool
+
+    @property
+    def trains_blocks(self) -> bool:
+        """True if blocks are trained, and not the head alone."""
+        return self.request.depth < len(self.request.backbone.blocks)
