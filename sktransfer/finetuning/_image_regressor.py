@@ -154,8 +154,6 @@ class ImageRegressor(ImageColumn, BaseRegressor):
        Underperform Out-of-Distribution", ICLR 2022, https://arxiv.org/abs/2202.10054
     .. [2] Y. Li et al., "Adaptive Batch Normalization for practical domain adaptation",
        Pattern Recognition 80, 2018, https://arxiv.org/abs/1603.04779
-    .. [3] M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022,
-       https://arxiv.org/abs/2109.01903
 
     Examples
     --------
