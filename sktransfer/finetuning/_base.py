@@ -170,7 +170,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
             n_trained=len(request.backbone.blocks) - request.depth,
             start=starts_at(recipe.head.kind, recipe.head.init, codec.task),
             is_contrastive=isinstance(recipe.loss, ContrastiveLoss),
-            may_average=recipe.loss.starts_well
+            may_average=recipe.loss.has_mean
             and not (recipe.stopping or is_resumed or is_partial),
             is_partial=is_partial,
         )

@@ -82,25 +82,10 @@ def start_from_probe(
         coef = np.atleast_2d(ridge.coef_)
         intercept = np.atleast_1d(ridge.intercept_)
         if best_constants is not None:
-            residuals = targets - scaled @ coef.T - intercept
-            shift = best_constants(
-                residuals / (1 - _leverages(scaled, weights, 1 / C)), weights
-            )
+            shift = best_constants(targets - scaled @ coef.T - intercept, weights)
             intercept = intercept if shift is None else intercept + shift
     _copy(head[-1].weight, coef)
     _copy(head[-1].bias, intercept)
-
-
-def _leverages(features, weights, alpha):
-    """Return how much each row draws a ridge regression to itself, in one column.
-
-    A residual divided by 1 minus that is the one of a model without the row.
-    """
-    rows = np.sqrt(weights)[:, None] * features
-    left, values, _ = np.linalg.svd(rows, full_matrices=False)
-    shares = values**2 / (values**2 + alpha)
-    within = left**2 @ shares + weights / weights.sum()
-    return np.minimum(within, 0.99)[:, None]
 
 
 def standardize(head, features, weights):

@@ -26,12 +26,12 @@ class LossOptions(Options):
     ----------
     tasks : frozenset of {"classes", "labels", "numbers"}
         Targets that it is for.
-    starts_well : bool
-        True if the start of a linear head is near its optimum.
+    has_mean : bool
+        True if a model of the mean, such as a ridge regression, is near its optimum.
     """
 
     tasks: ClassVar[frozenset[str]] = REGRESSION
-    starts_well: ClassVar[bool] = False
+    has_mean: ClassVar[bool] = False
 
     def _make(self, task: str, label_smoothing: float) -> Any:
         """Return a module from outputs and targets to a loss for each row.
@@ -50,7 +50,6 @@ class LossOptions(Options):
         Parameters
         ----------
         residuals : ndarray of shape (n_samples, n_outputs)
-            Residuals of rows that take no part in the model.
         weights : ndarray of shape (n_samples,)
         """
         return None
@@ -185,7 +184,7 @@ class SquaredErrorLoss(LossOptions):
     >>> model = TextRegressor(loss=SquaredErrorLoss())
     """
 
-    starts_well = True
+    has_mean = True
 
     def _make(self, task, label_smoothing):
         """Return the squared error of rows."""
@@ -215,7 +214,6 @@ class HuberLoss(LossOptions):
     >>> model = TextRegressor(loss=HuberLoss(delta=0.5))
     """
 
-    starts_well = True
     _parameter_constraints = {"delta": [POSITIVE]}
 
     def __init__(self, delta: float = 1.0) -> None:
@@ -249,7 +247,6 @@ class QuantileLoss(LossOptions):
     >>> model = TextRegressor(loss=QuantileLoss(0.9))
     """
 
-    starts_well = True
     _parameter_constraints = {"quantile": [Interval(Real, 0, 1, closed="neither")]}
 
     def __init__(self, quantile: float = 0.5) -> None:

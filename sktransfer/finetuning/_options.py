@@ -192,8 +192,8 @@ class Optimizer(Options):
         Greatest norm of the gradient.
     average : bool or "auto", default="auto"
         Ends a fit with the mean of its weights at the start and at the end [1]_, where
-        the head starts fitted and no fit came before. "auto" does so for numbers, and
-        not with early stopping, which has watched other weights.
+        the head starts fitted and no fit came before. "auto" does so for numbers under
+        a squared error, and not with early stopping, which has watched other weights.
         In `partial_fit`, "auto" predicts with the mean of the weights after each of
         about the last hundred steps [2]_.
 
