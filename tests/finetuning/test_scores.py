@@ -88,7 +88,7 @@ def test_metrics_of_several_labels():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"scoring": "acuracy"}, "'acuracy' is not a valid scoring value"),
+        ({"scoring": "exactness"}, "'exactness' is not a valid scoring value"),
         ({"scoring": 3}, "The 'scoring' parameter"),
         ({"early_stopping": EarlyStopping(monitor="acc")}, "'acc' is not a valid"),
         (
