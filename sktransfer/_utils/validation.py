@@ -49,7 +49,9 @@ def take_rows(X, rows):
 
     Returns
     -------
-    Of the same kind; of a pandas array, an array of objects.
+    list, array, sparse matrix, Series, frame or Arrow array
+        The rows, in the container that `X` is. A pandas array gives an array of
+        objects.
     """
     if hasattr(X, "to_pylist"):  # pyarrow, which older scikit-learn does not know
         rows = np.asarray(rows)

@@ -88,8 +88,9 @@ def label_efficiency_curve(
     Raises
     ------
     ValueError
-        If `y` is not one class a row, if a training part lacks a class, if no class
-        has as many rows as asked for, or if metadata has not one entry per row.
+        If `y` does not hold one class per row, if a training part lacks a class, if no
+        class has as many rows as asked for, or if metadata does not have one entry per
+        row.
 
     See Also
     --------

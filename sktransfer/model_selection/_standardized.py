@@ -6,9 +6,9 @@ import numpy as np
 class Standardized:
     """Features, centred and divided by one number, which some of the rows give.
 
-    Where there are fewer rows than features, they are turned into as many columns as
-    there are rows: to a model with a squared penalty that is the same, and fits take a
-    part of the time.
+    With fewer rows than features, the features are rotated into as many columns as
+    there are rows. A model with a squared penalty gives the same predictions, and is
+    fitted in less time.
 
     Parameters
     ----------
