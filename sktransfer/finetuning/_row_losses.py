@@ -23,41 +23,29 @@ class CrossEntropy(nn.Module):
         self.label_smoothing, self.gamma = label_smoothing, gamma
 
     def forward(self, outputs, y):
-        """Return the loss of each row, for class indices."""
-        losses = functional.cross_entropy(
-            outputs, y, reduction="none", label_smoothing=self.label_smoothing
-        )
+        """Return the loss of each row, or of each row and label."""
+        losses = self.plain(outputs, y, self.label_smoothing)
         if not self.gamma:
             return losses
-        own = functional.cross_entropy(outputs, y, reduction="none")
-        return losses * _rest(own) ** self.gamma
+        return losses * _rest(self.plain(outputs, y, 0.0)) ** self.gamma
+
+    def plain(self, outputs, y, label_smoothing):
+        """Return the loss of each row without a focus, for class indices."""
+        return functional.cross_entropy(
+            outputs, y, reduction="none", label_smoothing=label_smoothing
+        )
 
 
 @on_disk
-class BinaryCrossEntropy(nn.Module):
-    """Cross-entropy under a sigmoid, of each row and label.
+class BinaryCrossEntropy(CrossEntropy):
+    """The same under a sigmoid, of each row and label."""
 
-    Parameters
-    ----------
-    label_smoothing : float
-    gamma : float, default=0.0
-        Exponent of the focal loss.
-    """
-
-    def __init__(self, label_smoothing, gamma=0.0):
-        super().__init__()
-        self.label_smoothing, self.gamma = label_smoothing, gamma
-
-    def forward(self, outputs, y):
-        """Return the loss of each row and label, for indicators."""
-        smooth = y * (1 - self.label_smoothing) + self.label_smoothing / 2
-        losses = functional.binary_cross_entropy_with_logits(
+    def plain(self, outputs, y, label_smoothing):
+        """Return the loss of each row and label without a focus, for indicators."""
+        smooth = y * (1 - label_smoothing) + label_smoothing / 2
+        return functional.binary_cross_entropy_with_logits(
             outputs, smooth, reduction="none"
         )
-        if not self.gamma:
-            return losses
-        own = functional.binary_cross_entropy_with_logits(outputs, y, reduction="none")
-        return losses * _rest(own) ** self.gamma
 
 
 def _rest(losses):
