@@ -54,13 +54,19 @@ def images(name):
     )
 
 
-def _elpv():
-    """Return photos of solar cells, as arrays, and whether they are defective."""
+def solar_cells():
+    """Return photos of elpv, as arrays, and the probability of a defect."""
     from elpv_dataset.utils import load_dataset
 
     photos, probability, _ = load_dataset()
     X = np.empty(len(photos), object)
     X[:] = [np.repeat(photo[..., None], 3, axis=-1) for photo in photos]
+    return X, probability
+
+
+def _elpv():
+    """Return photos of solar cells, as arrays, and whether they are defective."""
+    X, probability = solar_cells()
     y = np.where(probability > 0.5, "defective", "sound").astype(object)
     order = np.random.default_rng(SEED).permutation(len(y))
     parts = np.split(order, [ELPV_TRAIN])

@@ -15,7 +15,7 @@ from sklearn.metrics import average_precision_score
 from sktransfer import FeatureCache, ImageRegressor, TextClassifier
 from sktransfer.finetuning import QuantileLoss
 
-from .._few import interval
+from .._few import interval, solar_cells
 from .._harness import SEED, banking77, claim
 
 WORDS = (
@@ -115,19 +115,17 @@ def balanced(draw):
 def coverage(quantile, draw):
     """Return the share of photos whose probability is below its predicted quantile."""
     import torch
-    from elpv_dataset.utils import load_dataset
 
     torch.set_num_threads(1)
-    photos, probability, _ = load_dataset()
-    order = np.random.default_rng([SEED, draw]).permutation(len(photos))
+    X, probability = solar_cells()
+    order = np.random.default_rng([SEED, draw]).permutation(len(X))
     train, counted = order[:N_PHOTOS], order[N_PHOTOS : N_PHOTOS + N_COUNTED]
-    X = np.repeat(photos[..., None], 3, axis=-1)
     # Four values are possible; spread, a share below can be any.
     rng = np.random.default_rng(draw)
     y = probability + rng.uniform(-1 / 6, 1 / 6, len(probability))
     model = ImageRegressor(loss=QuantileLoss(quantile), random_state=draw)
-    model.fit(list(X[train]), y[train])
-    share = float((y[counted] <= model.predict(list(X[counted]))).mean())
+    model.fit(X[train], y[train])
+    share = float((y[counted] <= model.predict(X[counted])).mean())
     print(quantile, draw, round(share, 3), flush=True)
     return quantile, share
 

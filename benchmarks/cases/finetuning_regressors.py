@@ -26,7 +26,7 @@ from sktransfer import (
     TextRegressor,
 )
 
-from .._few import ELPV_TRAIN, interval, texts
+from .._few import ELPV_TRAIN, interval, solar_cells, texts
 from .._harness import SEED, airbnb, claim
 
 SETS = {
@@ -149,11 +149,7 @@ def data(name):
 
 
 def _elpv():
-    from elpv_dataset.utils import load_dataset
-
-    photos, probability, _ = load_dataset()
-    X = np.empty(len(photos), object)
-    X[:] = [np.repeat(photo[..., None], 3, axis=-1) for photo in photos]
+    X, probability = solar_cells()
     order = np.random.default_rng(SEED).permutation(len(X))
     parts = np.split(order, [ELPV_TRAIN])
     return tuple(whole[part] for part in parts for whole in (X, probability))
