@@ -45,6 +45,11 @@ class Request(NamedTuple):
     precision: str
     engine: str = "torch"
 
+    @property
+    def n_behind(self) -> int:
+        """Number of blocks behind the depth."""
+        return len(self.backbone.blocks) - self.depth
+
 
 class _Runner:
     """What runners share: keys, claims, and turns on the device.

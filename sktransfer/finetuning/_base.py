@@ -21,7 +21,7 @@ from ..cache._default import resolve_cache
 from . import _fit_rows as fit_rows
 from . import _splits as splits
 from ._activations import Forward
-from ._checks import check_can_go_on, check_recipe, why_target_rows
+from ._checks import check_can_go_on, check_recipe, last_frozen, why_target_rows
 from ._fit_rows import Part, Reading
 from ._heads import starts_at
 from ._losses import ContrastiveLoss, OwnLoss
@@ -167,7 +167,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
             self._modality,
             codec.task,
             n_rows=len(used),
-            n_trained=len(request.backbone.blocks) - request.depth,
+            n_trained=request.n_behind,
             start=starts_at(recipe.head.kind, recipe.head.init, codec.task),
             is_contrastive=isinstance(recipe.loss, ContrastiveLoss),
             may_average=recipe.loss.has_mean
@@ -178,12 +178,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
         settings = settle(asked, case)
         check_recipe(recipe, request, codec, settings, is_partial=is_partial)
         valid = fit_rows.watched_column(self._column, watched, column, codec, caller)
-        # Arrays below have an entry for every row of X, so that row numbers mean the
-        # same from here to the loader; entries of rows that take no part are never
-        # read.
-        known = codec.encode(y, names)
-        encoded = np.zeros((n_rows, *known.shape[1:]), known.dtype)
-        encoded[used] = known
+        encoded = fit_rows.for_all_rows(codec.encode(y, names), used, n_rows)
         # Rows of weight 0 and, without a domain loss, target rows do not run at all.
         only = used if target_rows is None else np.union1d(used, target_rows)
         reading = self._reading(request, recipe.augmentation)
@@ -329,7 +324,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
         self._fingerprint = plan.request.backbone.fingerprint
         self._tuned = None
         self._state = plan.state
-        self.freeze_depth_ = _frozen_name(plan.request)
+        self.freeze_depth_ = last_frozen(plan.request)
         self.settings_ = {
             "freeze_depth": self.freeze_depth_,
             "trained_share": net.module_.share_of(plan.request.backbone),
@@ -412,9 +407,3 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
         tags.non_deterministic = self.random_state is None
         tags.target_tags.required = True
         return tags
-
-
-def _frozen_name(request):
-    """Name of the last frozen block; empty if nothing is frozen."""
-    k = request.depth
-    return request.backbone.block_names[k - 1] if k else ""

@@ -31,7 +31,8 @@ def check_recipe(recipe, request, codec, settings, *, is_partial):
         )
     optimizer_class(recipe.optimizer)  # or an error
     _check_domains(recipe, request, codec)
-    if isinstance(recipe.loss, ContrastiveLoss):
+    is_contrastive = isinstance(recipe.loss, ContrastiveLoss)
+    if is_contrastive:
         chosen = "loss='contrastive'"
     elif HEADS[recipe.head.kind].is_trained:
         return
@@ -48,22 +49,26 @@ def check_recipe(recipe, request, codec, settings, *, is_partial):
             "partial_fit sees some of them. Use fit, with warm_start=True to go on "
             "training."
         )
-    n_trained = len(request.backbone.blocks) - request.depth
-    if not isinstance(recipe.loss, ContrastiveLoss) and not n_trained:
-        for name, value in (
-            ("early_stopping", recipe.stopping),
-            ("scoring", recipe.scoring),
-            ("callbacks", recipe.callbacks),
-        ):
-            if value:
-                raise ValueError(
-                    f"{recipe.caller}: {name} watches a training, and {chosen} with "
-                    f"freeze_depth={recipe.freeze_depth!r} has none. Leave it out, or "
-                    "use a smaller freeze_depth."
-                )
-    if isinstance(recipe.loss, ContrastiveLoss):
-        _check_contrastive(recipe, settings, n_trained)
-    elif recipe.domain_loss is not None and not n_trained:
+    if is_contrastive:
+        _check_contrastive(recipe, settings, request.n_behind)
+    elif not request.n_behind:
+        _check_untrained(recipe, chosen)
+
+
+def _check_untrained(recipe, chosen):
+    """Refuse what needs a training, where neither head nor blocks have one."""
+    for name, value in (
+        ("early_stopping", recipe.stopping),
+        ("scoring", recipe.scoring),
+        ("callbacks", recipe.callbacks),
+    ):
+        if value:
+            raise ValueError(
+                f"{recipe.caller}: {name} watches a training, and {chosen} with "
+                f"freeze_depth={recipe.freeze_depth!r} has none. Leave it out, or "
+                "use a smaller freeze_depth."
+            )
+    if recipe.domain_loss is not None:
         # Losses on features were refused before.
         raise ValueError(
             f"{recipe.caller}: domain_loss={recipe.domain_loss.kind!r} trains what "
@@ -178,6 +183,11 @@ def check_pairs(recipe, targets):
         )
 
 
+def last_frozen(request):
+    """Return the name of the last frozen block; empty if nothing is frozen."""
+    return request.backbone.block_names[request.depth - 1] if request.depth else ""
+
+
 def check_can_go_on(fitted, request, recipe):
     """Refuse to go on training with another network, cut, pooling or head.
 
@@ -194,8 +204,7 @@ def check_can_go_on(fitted, request, recipe):
     ValueError
     """
     module = fitted.net_.module_
-    names = request.backbone.block_names
-    depth = names[request.depth - 1] if request.depth else ""
+    depth = last_frozen(request)
     begin, end = f"{recipe.caller} cannot go on training: ", " Use warm_start=False."
     if request.backbone.fingerprint != fitted._fingerprint:
         raise ValueError(

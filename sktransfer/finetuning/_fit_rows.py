@@ -232,6 +232,17 @@ def labelled(y, used, n_rows, caller, *, warns=False):
     return y
 
 
+def for_all_rows(known, used, n_rows):
+    """Return an array with an entry for every row of X, from those of the used rows.
+
+    Row numbers then mean the same from here to the loader. Entries of rows that take no
+    part are never read.
+    """
+    entries = np.zeros((n_rows, *known.shape[1:]), known.dtype)
+    entries[used] = known
+    return entries
+
+
 def watched_column(read, watched, trained, codec, caller):
     """Return column, targets, weights and rows of a validation set; None without one.
 
@@ -271,9 +282,7 @@ def watched_column(read, watched, trained, codec, caller):
         known = codec.encode(labelled(y, used, n_rows, caller), label_names(y))
     except ValueError as err:
         raise ValueError(f"{caller}: y_val does not fit X_val and y. {err}") from err
-    encoded = np.zeros((n_rows, *known.shape[1:]), known.dtype)
-    encoded[used] = known
-    return column, encoded, weight, used
+    return column, for_all_rows(known, used, n_rows), weight, used
 
 
 def watched_part(reading, valid, caller):

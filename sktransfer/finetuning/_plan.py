@@ -109,8 +109,3 @@ class Plan(NamedTuple):
     state: TrainingState
     net: Any
     is_partial: bool
-
-    @property
-    def trains_blocks(self) -> bool:
-        """True if blocks are trained, and not the head alone."""
-        return self.request.depth < len(self.request.backbone.blocks)

@@ -71,7 +71,7 @@ def _by_outputs(plan, module, dataset, valid):
     is_fitted = not HEADS[recipe.head.kind].is_trained  # before and after the training
     is_probe = plan.start == "probe" and plan.net is None
     probe = start = None
-    if is_probe and valid is not None and plan.trains_blocks:
+    if is_probe and valid is not None and plan.request.n_behind:
         probe = _fit_probe(plan, module, dataset)
     elif is_probe or is_fitted:
         _fit_head(plan, module, dataset, is_again=plan.net is not None)
@@ -315,7 +315,7 @@ def _set_head(plan, head, found, **options):
         "C": plan.settings.C,
         "label_weights": plan.label_weights,
         "best_constants": plan.recipe.loss._best_constants,
-        "is_start": plan.trains_blocks,
+        "is_start": plan.request.n_behind > 0,
     } | options
     fit = HEADS[plan.recipe.head.kind].fit
     assert fit is not None  # the start of the head was chosen by that
