@@ -205,19 +205,20 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
             valid = fit_rows.watched_part(reading, valid, caller)
             of_class = codec.row_weights(valid.targets, counts, self.class_weight)
             valid = valid._replace(weights=valid.weights * of_class / scale)
-        elif recipe.stopping is not None and not is_partial:
+        elif not is_partial:
             rows, aside = splits.split(
                 used,
                 encoded,
                 found.first,
                 groups,
                 codec,
-                recipe.stopping.validation_fraction,
+                recipe.set_aside,
                 state.seed,  # the same rows in every call
                 caller,
             )
             train_part = train_part._replace(rows=rows)
-            valid = Part(found.views[:1], encoded, weight, aside)
+            if len(aside):
+                valid = Part(found.views[:1], encoded, weight, aside)
         if not is_resumed and not is_partial:
             splits.check_classes_left(
                 codec,

@@ -12,11 +12,14 @@ import numpy as np
 
 from .._utils.names import set_module
 from .._utils.validation import Interval
-from ._options import AUTOMATIC, NOT_NEGATIVE, POSITIVE, Options
+from ._options import AUTOMATIC, FRACTION, NOT_NEGATIVE, POSITIVE, Options
+from ._settings import AUTO
 
 SHARE = Interval(Real, 0, 1, closed="left")
 CLASSIFICATION = frozenset({"classes", "labels"})
 REGRESSION = frozenset({"numbers"})
+CALIBRATION_SHARE = 0.2  # of the rows are set aside to correct a quantile by,
+CALIBRATION_ROWS = 10  # at least so many
 
 
 class LossOptions(Options):
@@ -45,7 +48,7 @@ class LossOptions(Options):
         raise NotImplementedError
 
     def _best_constants(self, residuals: np.ndarray, weights: np.ndarray) -> Any:
-        """Return what to add to a model of the mean, for each output; None for nothing.
+        """Return what to add to a model, for each output; None for nothing.
 
         Parameters
         ----------
@@ -53,6 +56,15 @@ class LossOptions(Options):
         weights : ndarray of shape (n_samples,)
         """
         return None
+
+    def _share_aside(self, n_rows: int) -> float | None:
+        """Return the share of the rows that it sets aside to correct the outputs by."""
+        return None
+
+    @property
+    def _is_corrected(self) -> bool:
+        """True if the best constants of rows that took no part are added at the end."""
+        return False
 
 
 @set_module("sktransfer.finetuning")
@@ -230,15 +242,27 @@ class HuberLoss(LossOptions):
 class QuantileLoss(LossOptions):
     """Pinball loss, which is least at a quantile [1]_.
 
+    A network comes closer to the rows that it was trained on than to others, and then
+    too few new rows lie within its quantiles. So some rows are set aside, and what is
+    predicted is moved by the quantile of their residuals [2]_.
+
     Parameters
     ----------
     quantile : float, default=0.5
         Share of rows that are to lie below what is predicted; 0.5 is the median.
+    calibration_fraction : float, "auto" or None, default="auto"
+        Share of the rows that are set aside for that. "auto" is a fifth, where this
+        makes at least 10 rows, and as many as one of them is to lie beyond the
+        quantile; with fewer, nothing is set aside or moved. None never moves anything.
+        Rows of `X_val` or of `early_stopping` serve for both. `partial_fit` sets
+        nothing aside.
 
     References
     ----------
     .. [1] R. Koenker and G. Bassett, "Regression Quantiles", Econometrica 46, 1978,
        https://doi.org/10.2307/1913643
+    .. [2] Y. Romano, E. Patterson and E. Candès, "Conformalized Quantile Regression",
+       NeurIPS 2019, https://arxiv.org/abs/1905.03222
 
     Examples
     --------
@@ -247,10 +271,19 @@ class QuantileLoss(LossOptions):
     >>> model = TextRegressor(loss=QuantileLoss(0.9))
     """
 
-    _parameter_constraints = {"quantile": [Interval(Real, 0, 1, closed="neither")]}
+    _parameter_constraints = {
+        "quantile": [FRACTION],
+        "calibration_fraction": [FRACTION, AUTOMATIC, None],
+    }
 
-    def __init__(self, quantile: float = 0.5) -> None:
+    def __init__(
+        self,
+        quantile: float = 0.5,
+        *,
+        calibration_fraction: float | Literal["auto"] | None = "auto",
+    ) -> None:
         self.quantile = quantile
+        self.calibration_fraction = calibration_fraction
 
     def _make(self, task, label_smoothing):
         """Return the pinball loss of rows."""
@@ -260,9 +293,33 @@ class QuantileLoss(LossOptions):
 
     def _best_constants(self, residuals, weights):
         """Return the quantile of the residuals."""
-        return np.quantile(
-            residuals, self.quantile, axis=0, weights=weights, method="inverted_cdf"
-        )
+        return _quantiles(residuals, weights, self.quantile)
+
+    def _share_aside(self, n_rows):
+        """Return the parameter, or what stands for "auto"."""
+        if self.calibration_fraction != AUTO:
+            return self.calibration_fraction
+        n_aside = CALIBRATION_SHARE * n_rows
+        n_beyond = n_aside * min(self.quantile, 1 - self.quantile)
+        is_enough = n_aside >= CALIBRATION_ROWS and round(n_beyond, 6) >= 1
+        return CALIBRATION_SHARE if is_enough else None
+
+    @property
+    def _is_corrected(self):
+        return self.calibration_fraction is not None
+
+
+def _quantiles(residuals, weights, quantile):
+    """Return a quantile of each column, such that a new row lies below it as often.
+
+    The value at place k of n, in order, is the quantile k / (n + 1).
+    """
+    found = np.empty(residuals.shape[1])
+    for i, column in enumerate(residuals.T):
+        order = np.argsort(column)
+        share = np.cumsum(weights[order]) / (weights.sum() + weights.mean())
+        found[i] = np.interp(quantile, share, column[order])
+    return found
 
 
 class OwnLoss(LossOptions):

@@ -12,6 +12,7 @@ from ._fit_rows import Part
 from ._losses import LossOptions
 from ._options import Augmentation, DomainLoss, EarlyStopping, Head, Optimizer
 from ._settings import Settings
+from ._splits import SetAside
 from ._state import TrainingState
 
 
@@ -52,6 +53,17 @@ class Recipe(NamedTuple):
     precision: str
     verbose: Any
     is_kept: bool
+
+    def set_aside(self, n_rows: int) -> SetAside | None:
+        """Return which share of the rows takes no part in the training."""
+        if self.stopping is not None:
+            share = self.stopping.validation_fraction
+            return SetAside(share, "early_stopping", "early_stopping=False")
+        of_loss = self.loss._share_aside(n_rows)
+        if of_loss is None:
+            return None
+        name = "loss__calibration_fraction"
+        return SetAside(of_loss, name, f"{name}=None")
 
     def asked(self) -> dict[str, Any]:
         """Return a value for each field of `Settings`, some of them "auto"."""

@@ -1,7 +1,8 @@
-"""Which rows early stopping watches, and which are left to train on."""
+"""Which rows a training sets aside, and which are left to train on."""
 
 import math
 import warnings
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -9,8 +10,25 @@ from .._utils.folds import make_folds, together
 from .._utils.validation import plain, shorten
 
 
-def split(used, encoded, first, groups, codec, share, seed, caller):
-    """Return the rows to train on, and those that early stopping watches.
+class SetAside(NamedTuple):
+    """What a parameter says of rows to set aside.
+
+    Attributes
+    ----------
+    share : float or splitter
+    name : str
+        The parameter.
+    off : str
+        Setting under which nothing is set aside, for messages.
+    """
+
+    share: Any
+    name: str
+    off: str
+
+
+def split(used, encoded, first, groups, codec, set_aside, seed, caller):
+    """Return the rows to train on, and those that are set aside.
 
     Rows of the same content stay together, and so do rows of a group.
 
@@ -22,25 +40,30 @@ def split(used, encoded, first, groups, codec, share, seed, caller):
         Targets, and `Views.first`.
     groups : ndarray of shape (n_rows,) or None
     codec : ClassCodec or NumberCodec
-    share : float or splitter
-        `EarlyStopping.validation_fraction`.
+    set_aside : callable
+        ``set_aside(n)`` returns the `SetAside` of n rows that stand alone, or None.
     seed : int
     caller : str
     """
+    units = together(groups, first)
+    alone = used if units is None else np.unique(units[used])
+    aside = set_aside(len(alone))
+    if aside is None:
+        return used, used[:0]
+    share = aside.share
     if hasattr(share, "split"):
-        units = together(groups, first)
         return _split_by(share, used, encoded, groups, units, seed, caller)
     from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
     if groups is not None:
         within = together(groups[used], first[used])
-        _check_set_aside(len(np.unique(within)), "group", share, caller)
+        _check_set_aside(len(np.unique(within)), "group", aside, caller)
         splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
         parts = next(splitter.split(used, groups=within))
         return tuple(used[part] for part in parts)
     distinct = used[np.unique(first[used], return_index=True)[1]]
     distinct.sort()
-    _check_set_aside(len(distinct), "row", share, caller)
+    _check_set_aside(len(distinct), "row", aside, caller)
     is_classes = encoded.ndim == 1
     if is_classes:
         _check_stratified(encoded[distinct], codec, share, caller)
@@ -91,13 +114,12 @@ def _split_by(splitter, used, encoded, groups, units, seed, caller):
     return train, aside
 
 
-def _check_set_aside(n, kind, share, caller):
-    if n < 2 or math.ceil(share * n) == n:
+def _check_set_aside(n, kind, aside, caller):
+    if n < 2 or math.ceil(aside.share * n) == n:
         raise ValueError(
-            f"{caller}: early_stopping sets {kind}s aside "
-            f"(validation_fraction is {share}), and of {n} different "
-            f"{kind}{'s' * (n != 1)} none would be left to train on. Give more, or "
-            "set early_stopping=False."
+            f"{caller}: {aside.name} sets {kind}s aside (a share of {aside.share}), "
+            f"and of {n} different {kind}{'s' * (n != 1)} none would be left to train "
+            f"on. Give more, or set {aside.off}."
         )
 
 

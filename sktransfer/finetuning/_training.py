@@ -71,7 +71,7 @@ def _by_outputs(plan, module, dataset, valid):
     is_fitted = not HEADS[recipe.head.kind].is_trained  # before and after the training
     is_probe = plan.start == "probe" and plan.net is None
     probe = start = None
-    if is_probe and valid is not None and plan.request.n_behind:
+    if is_probe and valid is not None and recipe.stopping and plan.request.n_behind:
         probe = _fit_probe(plan, module, dataset)
     elif is_probe or is_fitted:
         _fit_head(plan, module, dataset, is_again=plan.net is not None)
@@ -105,6 +105,8 @@ def _by_outputs(plan, module, dataset, valid):
         _fit_head(plan, module, dataset, is_again=True)
     if recipe.batch_norm == "target":
         module.estimate_statistics(at_random(plan, plan.target_rows))
+    if valid is not None and recipe.loss._is_corrected:
+        _correct(plan, module, valid)
     if domain is not None:
         left = {"kind": domain.kind, "weights": domain.state_dict()}
         plan.state.domain = left if recipe.is_kept else None
@@ -306,6 +308,21 @@ def _fit_probe(plan, module, dataset):
 def _fit_head(plan, module, dataset, **options):
     """Set the head to a linear model, or to the means of the classes."""
     _set_head(plan, module.head, _features(plan, module, dataset), **options)
+
+
+def _correct(plan, module, valid):
+    """Move the outputs by the best constants of rows that took no part."""
+    import torch
+    from torch import nn
+
+    features, targets, weights = _features(plan, module, valid)
+    with torch.inference_mode():
+        vectors = torch.from_numpy(features).float().to(plan.request.device)
+        outputs = module.head(vectors).cpu().numpy()
+    move = plan.recipe.loss._best_constants(targets - outputs, weights)
+    last = [m for m in module.head.modules() if isinstance(m, nn.Linear)][-1]
+    with torch.no_grad():
+        last.bias.add_(torch.from_numpy(move).to(last.bias))
 
 
 def _set_head(plan, head, found, **options):

@@ -107,12 +107,87 @@ def test_a_regression_under_a_quantile_loss_starts_at_the_quantile():
     texts = [f"text {i}" for i in range(60)]
     y = rng.normal(size=60)
     for quantile in (0.1, 0.9):
-        start = TextRegressor(
-            "tiny-bert", loss=QuantileLoss(quantile), max_epochs=0, random_state=0
-        ).fit(texts, y)
+        loss = QuantileLoss(quantile, calibration_fraction=None)
+        start = TextRegressor("tiny-bert", loss=loss, max_epochs=0, random_state=0)
+        start.fit(texts, y)
         share = (y <= start.predict(texts)).mean()
         assert share == pytest.approx(quantile, abs=0.03)
     assert start.settings_["optimizer__average"] is False
+
+
+# -- quantiles are corrected by rows that took no part -----------------------------
+
+MANY = [f"text number {i} of many" for i in range(199)]
+NOISE = np.random.default_rng(0).normal(size=199)
+SHORT = {
+    "backbone": "tiny-bert",
+    "freeze_depth": "all",
+    "max_epochs": 1,
+    "random_state": 0,
+}
+
+
+@pytest.mark.parametrize("quantile", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("head", ["linear", "mlp"])
+def test_rows_to_watch_lie_below_a_quantile_as_often_as_it_says(quantile, head):
+    loss = QuantileLoss(quantile)
+    model = TextRegressor(loss=loss, head=head, **SHORT)
+    model.fit(MANY[:100], NOISE[:100] - 5, X_val=MANY[100:], y_val=NOISE[100:])
+    below = NOISE[100:] <= model.predict(MANY[100:]) + 1e-5
+    assert below.sum() == pytest.approx(quantile * 100, abs=1)
+    never = model.set_params(loss__calibration_fraction=None)
+    never.fit(MANY[:100], NOISE[:100] - 5, X_val=MANY[100:], y_val=NOISE[100:])
+    assert not (NOISE[100:] <= never.predict(MANY[100:])).any()
+
+
+def test_each_output_is_moved_by_its_own_rows():
+    y = np.stack([NOISE, 100 * NOISE[::-1]], 1)
+    model = TextRegressor(loss=QuantileLoss(0.5), **SHORT).fit(MANY, y)
+    assert "valid_loss" in model.history_[0]
+    shares = (y <= model.predict(MANY)).mean(axis=0)
+    np.testing.assert_allclose(shares, 0.5, atol=0.12)
+
+
+def test_a_quantile_of_few_rows_sets_none_aside():
+    def first_epoch(n, **options):
+        loss = QuantileLoss(0.9, **options)
+        model = TextRegressor("tiny-bert", loss=loss, max_epochs=1, random_state=0)
+        model.fit(MANY[:n], NOISE[:n])
+        return model.history_[0], model
+
+    row, few = first_epoch(49)
+    assert "valid_loss" not in row
+    row, _ = first_epoch(50)
+    assert "valid_loss" in row
+    row, never = first_epoch(49, calibration_fraction=None)
+    np.testing.assert_array_equal(few.predict(MANY[:5]), never.predict(MANY[:5]))
+    row, _ = first_epoch(100, calibration_fraction=None)
+    assert "valid_loss" not in row
+    # A hundredth of 100 rows would be one, and nothing could be said from it.
+    model = TextRegressor(loss=QuantileLoss(0.99), **SHORT)
+    assert "valid_loss" not in model.fit(MANY[:100], NOISE[:100]).history_[0]
+
+
+def test_copies_of_one_text_are_not_counted_as_rows_to_set_aside():
+    model = TextRegressor(loss="quantile", **SHORT)
+    model.fit(["the same text"] * 80, NOISE[:80])
+    assert "valid_loss" not in model.history_[0]
+    model.set_params(loss__calibration_fraction=0.5)
+    with pytest.raises(ValueError, match="loss__calibration_fraction sets rows aside"):
+        model.fit(["the same text"] * 80, NOISE[:80])
+
+
+def test_a_quantile_of_residuals_counts_the_row_to_come():
+    rng = np.random.default_rng(0)
+    residuals = rng.normal(size=(37, 2))
+    for quantile in (0.1, 0.5, 0.9):
+        loss = QuantileLoss(quantile)
+        expected = np.quantile(residuals, quantile, axis=0, method="weibull")
+        found = loss._best_constants(residuals, np.full(37, 3.0))
+        np.testing.assert_allclose(found, expected)
+        twice = np.repeat(residuals, 2, axis=0)
+        weighted = loss._best_constants(twice, np.tile([0.0, 1.0], 37) + 1e-12)
+        np.testing.assert_allclose(weighted, expected, atol=0.2)
 
 
 # -- by name, object or module -----------------------------------------------------
