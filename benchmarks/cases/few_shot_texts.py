@@ -21,7 +21,7 @@ from .._rivals import minilm_folder
 
 # Set and texts of each class -> draws.
 SETS = {
-    ("banking77", 8): 5,
+    ("banking77", 8): 2,
     ("sentiment_sentences", 8): 30,
     ("sentiment_sentences", 64): 10,
 }

@@ -2,7 +2,7 @@
 
 Several labels: eight words and signs that a question of banking77 may have, 250 rows to
 train on and 250 others to score on, with ``class_weight="balanced"`` and without.
-Quantiles: the probability that a photo of elpv shows a defective cell, 200 photos to
+Quantiles: the probability that a photo of elpv shows a defective cell, 400 photos to
 train on and 500 others to count on.
 """
 
@@ -30,14 +30,16 @@ WORDS = (
 )
 N_DRAWS = 5
 N_TEXTS = 250
-N_PHOTOS, N_COUNTED = 200, 500
+N_PHOTOS, N_COUNTED = 400, 500
 QUANTILES = 0.1, 0.5, 0.9
 
 
 def run(full):
     labels = [delayed(balanced)(draw) for draw in range(N_DRAWS)]
     shares = [
-        delayed(coverage)(quantile, draw) for draw in range(2) for quantile in QUANTILES
+        delayed(coverage)(quantile, draw)
+        for draw in range(N_DRAWS)
+        for quantile in QUANTILES
     ]
     found = Parallel(n_jobs=2)([*labels, *shares])
     figures = {"labels": {}, "coverage": {}}

@@ -20,6 +20,9 @@ CLASSIFICATION = frozenset({"classes", "labels"})
 REGRESSION = frozenset({"numbers"})
 CALIBRATION_SHARE = 0.2  # of the rows are set aside to correct a quantile by,
 CALIBRATION_ROWS = 10  # at least so many
+# Of 200 photos, 0.48 of new ones lay below the median, and 0.82 below the quantile 0.9:
+# forty rows say less of a median than that.
+MIDDLE = 0.3, 0.7
 
 
 class LossOptions(Options):
@@ -253,9 +256,9 @@ class QuantileLoss(LossOptions):
     calibration_fraction : float, "auto" or None, default="auto"
         Share of the rows that are set aside for that. "auto" is a fifth, where this
         makes at least 10 rows, and as many as one of them is to lie beyond the
-        quantile; with fewer, nothing is set aside or moved. None never moves anything.
-        Rows of `X_val` or of `early_stopping` serve for both. `partial_fit` sets
-        nothing aside.
+        quantile; with fewer, or for a quantile from 0.3 to 0.7, which a close fit
+        hardly moves, it is None. None moves nothing. Rows of `X_val` or of
+        `early_stopping` serve for both. `partial_fit` sets nothing aside.
 
     References
     ----------
@@ -302,10 +305,12 @@ class QuantileLoss(LossOptions):
         n_aside = CALIBRATION_SHARE * n_rows
         n_beyond = n_aside * min(self.quantile, 1 - self.quantile)
         is_enough = n_aside >= CALIBRATION_ROWS and round(n_beyond, 6) >= 1
-        return CALIBRATION_SHARE if is_enough else None
+        return CALIBRATION_SHARE if is_enough and self._is_corrected else None
 
     @property
     def _is_corrected(self):
+        if self.calibration_fraction == AUTO:
+            return not MIDDLE[0] <= self.quantile <= MIDDLE[1]
         return self.calibration_fraction is not None
 
 
