@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .._untrusted.web import FetchError, fetch
+from .codec import decode_plain, is_plain, turn_of
 from .column import CellError
 from .ground import to_rgb
 from .guess import is_image_struct
@@ -26,7 +27,7 @@ MAX_ASPECT_RATIO = 8
 # Brands of HEIF files that hold HEVC images; Pillow reads AVIF by itself.
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 STARTS_PROGRAMS = ("EPS",)  # Ghostscript
-ORIENTATION = 0x0112  # EXIF's tag
+SCALABLE = ("JPEG", "MPO")
 # Pillow opens lazily, and one image object may stand in several rows, or come in by
 # several threads: two that load it at once read from one file and spoil it. Many locks,
 # so that different images rarely wait for one another.
@@ -120,7 +121,7 @@ def read_image(cell, source, on_deep=None, max_pixels=None, fetch_url=None):
         _check_size(cell.size, max_pixels)
         # Addresses are multiples of 16.
         with _locks[(id(cell) >> 4) % len(_locks)]:
-            return np.asarray(decode_image(cell, on_deep))
+            return decode_image(cell, on_deep)
     if is_image_struct(cell):
         inner = cell.get("path") if cell.get("bytes") is None else cell["bytes"]
         if inner is None:
@@ -223,8 +224,8 @@ def hash_image(content):
     return digest.digest()
 
 
-def decode_image(content, on_deep=None):
-    """Decode bytes, pixels or a PIL image into an upright RGB image.
+def decode_image(content, on_deep=None, enough=None):
+    """Decode bytes, pixels or a PIL image into the pixels of an upright RGB image.
 
     The orientation is read from EXIF and nothing else is, the first frame of an
     animation is taken (of a PIL image, the frame that it is at), 16-bit images are
@@ -236,11 +237,13 @@ def decode_image(content, on_deep=None):
     content : bytes, ndarray or PIL.Image.Image
     on_deep : callable, default=None
         Called with the greatest value of an image of 16 bits.
+    enough : int, default=None
+        Pixels that width and height are to keep: a larger JPEG is decoded at 1/2, 1/4
+        or 1/8 of its size, which costs half the time.
 
     Returns
     -------
-    PIL.Image.Image
-        Mode "RGB".
+    uint8 ndarray of shape (height, width, 3)
 
     Raises
     ------
@@ -252,7 +255,8 @@ def decode_image(content, on_deep=None):
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(content, np.ndarray):
-        return Image.fromarray(content).convert("RGB")
+        is_grey = content.ndim == 2
+        return np.repeat(content[..., None], 3, axis=2) if is_grey else content
     try:
         image = (
             Image.open(io.BytesIO(content)) if isinstance(content, bytes) else content
@@ -264,12 +268,20 @@ def decode_image(content, on_deep=None):
             )
         if 0 in image.size:
             raise CellError(f"it has no pixels (width x height {image.size})")
+        stored = _stored_mode(image)
+        if isinstance(content, bytes):
+            if enough is not None and image.format in SCALABLE:
+                image.draft(None, (enough, enough))
+            elif is_plain(image, content):
+                with _in_work.of(image.size):
+                    pixels = decode_plain(image, content)
+                if pixels is not None:
+                    return pixels
         with _in_work.of(image.size):
-            stored = _stored_mode(image)
             image.load()
-            turn = _turn_of(image)  # after loading, which turns a TIFF by itself
+            turn = turn_of(image)  # after loading, which turns a TIFF by itself
             upright = to_rgb(image, on_deep, stored)
-            return upright if turn is None else upright.transpose(turn)
+            return np.asarray(upright if turn is None else upright.transpose(turn))
     except CellError:
         raise
     except UnidentifiedImageError as err:
@@ -319,29 +331,6 @@ def _stored_mode(image):
     return str(tiles[0][3]) if tiles else ""
 
 
-def _turn_of(image):
-    """Return what `transpose` needs to set an image upright, or None.
-
-    Only the orientation is asked for. Pillow's own `exif_transpose` writes all other
-    entries anew, so that one that is wrong would cost the image.
-    """
-    from PIL.Image import Transpose
-
-    turns = {
-        2: Transpose.FLIP_LEFT_RIGHT,
-        3: Transpose.ROTATE_180,
-        4: Transpose.FLIP_TOP_BOTTOM,
-        5: Transpose.TRANSPOSE,
-        6: Transpose.ROTATE_270,
-        7: Transpose.TRANSVERSE,
-        8: Transpose.ROTATE_90,
-    }
-    try:
-        return turns.get(int(image.getexif().get(ORIENTATION, 1)))
-    except Exception:  # a record that cannot be parsed turns nothing
-        return None
-
-
 def _sniff(content):
     if not isinstance(content, bytes):
         return ""
@@ -358,11 +347,11 @@ def _sniff(content):
     return " in a format that Pillow knows"
 
 
-def crop_to_aspect(image, max_ratio=MAX_ASPECT_RATIO):
+def crop_to_aspect(pixels, max_ratio=MAX_ASPECT_RATIO):
     """Keep the middle of an image that is longer than `max_ratio` times its width."""
-    width, height = image.size
+    height, width = pixels.shape[:2]
     limit = max_ratio * min(width, height)
     if max(width, height) <= limit:
-        return image
+        return pixels
     left, top = max(0, (width - limit) // 2), max(0, (height - limit) // 2)
-    return image.crop((left, top, left + min(width, limit), top + min(height, limit)))
+    return pixels[top : top + limit, left : left + limit]

@@ -1,8 +1,7 @@
-"""The one batched loop: read -> look up -> claim -> prepare -> run -> keep.
+"""The one loop: read -> look up -> claim -> prepare -> batch -> run -> keep.
 
 Rows arrive as cells and leave as vectors or activations. Each distinct row runs once a
-call, and not at all if the cache has it. Batches are padded to a fixed shape, so that
-what a row becomes does not depend on the rows beside it.
+call, and not at all if the cache has it.
 """
 
 import contextlib
@@ -14,6 +13,7 @@ import numpy as np
 
 from .._cells.column import CellError, pick
 from .._utils.allocator import do_nothing, kept_pages
+from .batches import Item, filling
 
 # With a folder, processes share the work by chunks; smaller ones fill fewer batches
 # (5 % slower on 2,500 short texts).
@@ -38,127 +38,159 @@ def extract(cells, reader, runner, out, *, on_error, on_progress):
     on_progress : callable
         Called with a number of finished rows.
     """
-    request, cache = runner.request, runner.cache
-    first_row: dict[bytes, int] = {}  # digest -> the first row with that content
-    repeats: list[tuple[int, int]] = []
-    errors: dict[int, CellError] = {}
-    waiting: dict[
-        bytes, int
-    ] = {}  # digest -> row: another thread or process computes it
-    run_now: set[bytes] = set()  # digests that this call waits for no longer
+    is_cpu = runner.request.device.type == "cpu"
+    with contextlib.ExitStack() as stack:
+        stack.callback(reader.close)
+        stack.callback(runner.release_all)
+        pages = kept_pages() if is_cpu else contextlib.nullcontext(do_nothing)
+        tidy = stack.enter_context(pages)
+        call = _Call(cells, reader, runner, out, on_error, on_progress, tidy)
+        call.run(range(len(cells)))
+        call.wait_for_others()
+    call.fill_repeats()
 
-    def fail(row, error):
-        errors[row] = error
-        on_error(row, error)
 
-    def look_up(fresh):
-        """Fill in the rows that the cache has; leave the others in `fresh`."""
-        found = runner.look_up(list(fresh))
-        for digest, value in found.items():
-            out[fresh.pop(digest)] = value
-        on_progress(len(found))
+class _Call:
+    """What one call has seen, and what it waits for.
 
-    def recall(rows):
+    Attributes
+    ----------
+    first_row : dict of bytes to int
+        Digest -> the first row with that content.
+    repeats : list of (int, int)
+        Rows whose content has been seen, and the first ones with it.
+    errors : dict of int to CellError
+    waiting : dict of bytes to int
+        Digest -> row that another thread or process computes.
+    run_now : set of bytes
+        Digests that are waited for no longer.
+    """
+
+    def __init__(self, cells, reader, runner, out, on_error, on_progress, tidy):
+        self.cells, self.reader, self.runner, self.out = cells, reader, runner, out
+        self.on_error, self.on_progress, self.tidy = on_error, on_progress, tidy
+        self.request, self.cache = runner.request, runner.cache
+        self.first_row: dict[bytes, int] = {}
+        self.repeats: list[tuple[int, int]] = []
+        self.errors: dict[int, CellError] = {}
+        self.waiting: dict[bytes, int] = {}
+        self.run_now: set[bytes] = set()
+
+    def run(self, rows):
+        """Start rows chunk by chunk, and run what is to run."""
+        size = self.reader.chunk_size
+        if self.cache is not None and self.cache.is_shared:
+            size = min(size, ROWS_A_CLAIM)
+        chunks = (rows[i : i + size] for i in range(0, len(rows), size))
+        started = map(self._start, chunks)
+        if self.request.device.type != "cpu":
+            started = _one_ahead(started)
+        batches = filling(self.request)
+        for items, prepared in started:
+            self._deliver(batches.add(self._usable(items, prepared)))
+            self.tidy()
+        self._deliver(batches.rest())
+
+    def _start(self, rows):
+        """Read and look up rows; start preparing what is this call's to run."""
+        fresh, contents = {}, {}  # digest -> row, content
+        n_done = 0
+        if self.cache is not None and hasattr(self.reader, "recall"):
+            rows = self._recall(rows)
+        results = self.reader.read(pick(self.cells, rows))
+        for row, result in zip(rows, results, strict=True):
+            if isinstance(result, CellError):
+                self._fail(row, result)
+                n_done += 1
+                continue
+            digest, content = result
+            first = self.first_row.setdefault(digest, row)
+            if first != row:
+                self.repeats.append((row, first))
+                n_done += 1
+                continue
+            fresh[digest], contents[digest] = row, content
+        self.on_progress(n_done)
+        self._look_up(fresh)
+        # What others compute waits until the end (`waiting`), whether they are threads
+        # of this process or of another: meanwhile this call does the rest.
+        mine = self.runner.claim(list(fresh)) | self.run_now
+        for digest in [digest for digest in fresh if digest not in mine]:
+            self.waiting[digest] = fresh.pop(digest)
+        items = [Item(row, digest) for digest, row in fresh.items()]
+        resumed = set()
+        for batch in self.runner.resume(items):
+            resumed.update(batch.digests)
+            self._hand_out(batch, self.runner.run(batch))
+        items = [item for item in items if item.digest not in resumed]
+        to_run = [contents[item.digest] for item in items]
+        return items, self.reader.prepare(to_run, self.request.preprocess)
+
+    def _recall(self, rows):
         """Fill in rows of files that are known and cached; return the others."""
         known: dict[bytes, list[int]] = {}
         others = []
-        for row, digest in zip(rows, reader.recall(pick(cells, rows)), strict=True):
+        digests = self.reader.recall(pick(self.cells, rows))
+        for row, digest in zip(rows, digests, strict=True):
             if digest is None:
                 others.append(row)
             else:
                 known.setdefault(digest, []).append(row)
         left = {digest: same[0] for digest, same in known.items()}
-        look_up(left)
+        self._look_up(left)
         for digest, same in known.items():
             if digest in left:
                 # It has to be read to be run, and may have changed since this look.
                 others += same
                 continue
-            first = first_row.setdefault(digest, same[0])
-            repeats.extend((row, first) for row in same if row != first)
-            on_progress(len(same) - 1)
+            first = self.first_row.setdefault(digest, same[0])
+            self.repeats.extend((row, first) for row in same if row != first)
+            self.on_progress(len(same) - 1)
         return sorted(others)
 
-    def start(rows):
-        """Read and look up rows; start preparing what is this call's to run."""
-        fresh, contents = {}, {}  # digest -> row, content
-        n_done = 0
-        if cache is not None and hasattr(reader, "recall"):
-            rows = recall(rows)
-        results = reader.read(pick(cells, rows))
-        for row, result in zip(rows, results, strict=True):
-            if isinstance(result, CellError):
-                fail(row, result)
-                n_done += 1
-                continue
-            digest, content = result
-            first = first_row.setdefault(digest, row)
-            if first != row:
-                repeats.append((row, first))
-                n_done += 1
-                continue
-            fresh[digest], contents[digest] = row, content
-        on_progress(n_done)
-        look_up(fresh)
-        # What others compute waits until the end (`waiting`), whether they are threads
-        # of this process or of another: meanwhile this call does the rest.
-        mine = runner.claim(list(fresh)) | run_now
-        for digest in [digest for digest in fresh if digest not in mine]:
-            waiting[digest] = fresh.pop(digest)
-        for batch, digests in runner.resume(list(fresh)):
-            deliver(
-                [fresh.pop(digest) for digest in digests], runner.run(batch, digests)
-            )
-        to_run = [contents[digest] for digest in fresh]
-        return list(fresh.values()), list(fresh), reader.prepare(to_run, preprocess)
+    def _look_up(self, fresh):
+        """Fill in the rows that the cache has; leave the others in `fresh`."""
+        found = self.runner.look_up(list(fresh))
+        for digest, value in found.items():
+            self.out[fresh.pop(digest)] = value
+        self.on_progress(len(found))
 
-    def deliver(rows, values):
-        """Hand out what a batch has given."""
-        for row, value in zip(rows, values, strict=True):
-            out[row] = value
-        on_progress(len(rows))
-
-    def usable(chunk, digests, prepared):
-        """Yield batches, and deal with rows that could not be prepared."""
-        for batch in reader.batches(prepared, request):
-            if isinstance(batch, tuple):
-                position, error = batch
-                runner.release([digests[position]])
-                fail(chunk[position], error)
-                on_progress(1)
+    def _usable(self, items, prepared):
+        """Yield items with what they are prepared to, and deal with bad rows."""
+        results = self.reader.results(prepared, self.request.device)
+        for item, row in zip(items, results, strict=True):
+            if isinstance(row, CellError):
+                self.runner.release([item.digest])
+                self._fail(item.row, row)
+                self.on_progress(1)
             else:
-                yield batch
+                yield item, row
 
-    def run(rows):
-        """Start rows chunk by chunk, and run what is to run."""
-        size = reader.chunk_size
-        if cache is not None and cache.is_shared:
-            size = min(size, ROWS_A_CLAIM)
-        starts = map(start, (rows[i : i + size] for i in range(0, len(rows), size)))
-        if request.device.type != "cpu":
-            starts = _one_ahead(starts)
-        for chunk, digests, prepared in starts:
-            batches = usable(chunk, digests, prepared)
-            with contextlib.closing(runner.run_each(batches, digests)) as results:
-                for batch, values in results:
-                    deliver([chunk[i] for i in batch.positions], values)
-            tidy()
+    def _deliver(self, batches):
+        """Run batches, and hand out what they give."""
+        with contextlib.closing(self.runner.run_each(batches)) as results:
+            for batch, values in results:
+                self._hand_out(batch, values)
 
-    preprocess = request.preprocess
-    with contextlib.ExitStack() as stack:
-        stack.callback(reader.close)
-        stack.callback(runner.release_all)
-        is_cpu = request.device.type == "cpu"
-        pages = kept_pages() if is_cpu else contextlib.nullcontext(do_nothing)
-        tidy = stack.enter_context(pages)
-        run(range(len(cells)))
+    def _hand_out(self, batch, values):
+        for item, value in zip(batch.items, values, strict=True):
+            self.out[item.row] = value
+        self.on_progress(len(batch.items))
+
+    def _fail(self, row, error):
+        self.errors[row] = error
+        self.on_error(row, error)
+
+    def wait_for_others(self):
+        """Fill in the rows that others compute, or compute them where they fail."""
         # Nothing is claimed here any more, so that nobody waits for one who waits.
+        waiting = self.waiting
         n_left, since = len(waiting), time.monotonic()
         while waiting:
-            look_up(waiting)
+            self._look_up(waiting)
             # Whatever nobody has or computes any more, because its owner failed, was
             # killed, or could not keep it, is claimed here.
-            mine = runner.claim(list(waiting))
+            mine = self.runner.claim(list(waiting))
             if len(waiting) < n_left:
                 n_left, since = len(waiting), time.monotonic()
             elif time.monotonic() - since > PATIENCE_S:
@@ -168,21 +200,24 @@ def extract(cells, reader, runner, out, *, on_error, on_progress):
                     "thread or process says it computes, and none has come. They are "
                     "computed here, too.",
                     RuntimeWarning,
-                    stacklevel=4,
+                    stacklevel=5,
                 )
                 mine = set(waiting)
             if mine:
-                run_now |= mine
-                run(sorted(waiting.pop(digest) for digest in mine))
+                self.run_now |= mine
+                self.run(sorted(waiting.pop(digest) for digest in mine))
             elif waiting:
-                runner.wait()
-    for row, first in repeats:
-        if first in errors:
-            fail(row, errors[first])
-        elif isinstance(out, (np.ndarray, list)):
-            out[row] = out[first]
-        else:
-            out.repeat(row, first)
+                self.runner.wait()
+
+    def fill_repeats(self):
+        """Give rows of a content that has run what its first row has."""
+        for row, first in self.repeats:
+            if first in self.errors:
+                self._fail(row, self.errors[first])
+            elif isinstance(self.out, (np.ndarray, list)):
+                self.out[row] = self.out[first]
+            else:
+                self.out.repeat(row, first)
 
 
 def _one_ahead(iterable):

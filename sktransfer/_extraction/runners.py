@@ -15,7 +15,7 @@ from ..backbones._engines.choose import EngineKey, choose_engine, known
 from ..backbones._engines.prepare import prepare_for_inference
 from ..backbones._identity import versions
 from ..cache._memory import new_scan
-from .readers import activation_batches, image_batch_size, is_small
+from .batches import filling, image_batch_size, is_small
 
 
 class Request(NamedTuple):
@@ -83,7 +83,7 @@ class _Runner:
         self.noted = set()  # namespaces whose origin the cache was told
         self.scan = new_scan() if scan is None else scan
 
-    def _forward(self, batch, digests):
+    def _forward(self, batch):
         """Return one value for each row of a batch."""
         raise NotImplementedError
 
@@ -143,17 +143,17 @@ class _Runner:
         """Wait a little for the rows of others."""
         self.cache.wait()
 
-    def resume(self, digests):
-        """Yield ``(batch, digests)`` for rows that can go on from a shallower depth."""
+    def resume(self, items):
+        """Yield batches of the items that can go on from a shallower depth."""
         return ()
 
-    def run(self, batch, digests):
+    def run(self, batch):
         """Run a batch, keep what it gives, and return one value for each row."""
         with turn(self.request.device):
-            records = self._records(batch, digests)
-        return self._keep(records, digests)
+            records = self._records(batch)
+        return self._keep(records, batch)
 
-    def run_each(self, batches, digests):
+    def run_each(self, batches):
         """Run batches, keep what they give, and yield ``(batch, values)`` for each.
 
         On a CPU small batches of texts run on one core each, side by side.
@@ -161,38 +161,30 @@ class _Runner:
         Parameters
         ----------
         batches : iterable of Batch
-        digests : list
-            Digests of the rows that the batches' positions count.
         """
         if not self._runs_side_by_side():
             for batch in batches:
-                yield batch, self.run(batch, [digests[i] for i in batch.positions])
+                yield batch, self.run(batch)
             return
-        work = [(batch, [digests[i] for i in batch.positions]) for batch in batches]
-        small = [one for one in work if is_small(one[0])]
-        for batch, names in (one for one in work if not is_small(one[0])):
-            yield batch, self.run(batch, names)
-        device = self.request.device
-        done = each_on_a_core(lambda one: self._records(*one), small, device)
+        batches = list(batches)
+        small = [batch for batch in batches if is_small(batch)]
+        for batch in (batch for batch in batches if not is_small(batch)):
+            yield batch, self.run(batch)
+        done = each_on_a_core(self._records, small, self.request.device)
         with contextlib.closing(done):
-            for (batch, names), records in zip(small, done, strict=True):
-                yield batch, self._keep(records, names)
+            for batch, records in zip(small, done, strict=True):
+                yield batch, self._keep(records, batch)
 
     def _runs_side_by_side(self):
         request = self.request
         return request.device.type == "cpu" and request.backbone.modality == "text"
 
-    def _records(self, batch, digests):
-        names = dict(zip(batch.positions, digests, strict=True))
+    def _records(self, batch):
+        return halving(self._forward, batch)
 
-        def forward(part):
-            return self._forward(part, [names[i] for i in part.positions])
-
-        return halving(forward, batch)
-
-    def _keep(self, records, digests):
+    def _keep(self, records, batch):
         if self.cache is not None:
-            keys = [self.namespace + digest for digest in digests]
+            keys = [self.namespace + digest for digest in batch.digests]
             records_by_key = dict(zip(keys, records, strict=True))
             if self.namespace not in self.noted:
                 self.cache.note_origin(self.namespace, self.origin)
@@ -277,7 +269,7 @@ class VectorRunner(_Runner):
         # Engines have threads of their own.
         return self.function is None and super()._runs_side_by_side()
 
-    def _forward(self, batch, digests):
+    def _forward(self, batch):
         import torch
 
         request, ready = self.request, self.ready
@@ -339,19 +331,19 @@ class ActivationRunner(_Runner):
                 found[digest] = self._stored(vector)
         return found
 
-    def resume(self, digests):
-        """Yield batches of rows that a shallower depth has left in the cache."""
+    def resume(self, items):
+        """Yield batches of items that a shallower depth has left in the cache."""
         # Deepest first: a row goes on from as far as somebody has brought it.
-        left = list(digests)
+        left = {item.digest: item for item in items}
         for depth in range(self.request.depth - 1, 0, -1):
             found = self._find(left, self._at(depth), depth=depth) if left else {}
             if found:
-                left = [digest for digest in left if digest not in found]
-                names, rows = list(found), list(found.values())
-                for batch in activation_batches(rows, self.request, depth):
-                    yield batch, [names[i] for i in batch.positions]
+                batches = filling(self.request, depth)
+                pairs = [(left.pop(digest), row) for digest, row in found.items()]
+                yield from batches.add(pairs)
+                yield from batches.rest()
 
-    def _forward(self, batch, digests):
+    def _forward(self, batch):
         import torch
 
         request, ready = self.request, self.ready
@@ -367,7 +359,7 @@ class ActivationRunner(_Runner):
                 done = depth
                 if depth < request.depth and self.cache is not None:
                     rows = self._rows(ready, state, len(batch.rows), depth)
-                    keys = [self._at(depth) + digest for digest in digests]
+                    keys = [self._at(depth) + digest for digest in batch.digests]
                     self.cache.keep_spare(dict(zip(keys, rows, strict=True)))
             if self.is_pooled:
                 vectors = ready.pool(state, request.pooling, done).float().cpu()
@@ -412,7 +404,7 @@ class InputRunner(_Runner):
         super().__init__(request, None, packed=False)  # the rows run elsewhere
         self.namespace = b""
 
-    def run(self, batch, digests):
+    def run(self, batch):
         """Return the rows."""
         return batch.rows
 

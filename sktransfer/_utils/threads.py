@@ -79,7 +79,10 @@ def readers():
     with _lock:
         if "reader" not in _pools:
             n_threads = min(MOST_READERS, n_cores())
-            _pools["reader"] = ThreadPoolExecutor(n_threads, "sktransfer-reader")
+            # Each resizes on its own core.
+            _pools["reader"] = ThreadPoolExecutor(
+                n_threads, "sktransfer-reader", _compute_alone
+            )
         return _pools["reader"]
 
 

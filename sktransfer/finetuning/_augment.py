@@ -90,6 +90,11 @@ class AugmentedPreprocess:
         """Everything that an activation depends on."""
         return f"{self.preprocess.key}:{self.name}:{self.seed}:{self.view}"
 
+    @property
+    def enough(self):
+        """Pixels a side that images need to have."""
+        return self.preprocess.enough
+
     def prepare(self, image):
         """Turn an RGB image into uint8 pixels of its view."""
         import torch

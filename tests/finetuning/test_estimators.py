@@ -17,7 +17,6 @@ from sktransfer import (
     TextRegressor,
 )
 from sktransfer._cells.column import Column
-from sktransfer._extraction.readers import Batch
 from sktransfer.estimator_checks import parametrize_with_checks
 from sktransfer.estimator_checks._watching import global_state_restored
 from sktransfer.finetuning import Head, Optimizer
@@ -51,10 +50,8 @@ class ArrayReader:
     def prepare(self, contents, preprocess):
         return [preprocess.prepare(content) for content in contents]
 
-    def batches(self, prepared, request):
-        for start in range(0, len(prepared), 32):
-            rows = prepared[start : start + 32]
-            yield Batch(list(range(start, start + len(rows))), rows, 32)
+    def results(self, prepared, device):
+        yield from prepared
 
     def close(self):
         pass

@@ -11,7 +11,7 @@ import torch
 from joblib import Parallel, delayed
 
 from sktransfer import TextClassifier, TextEncoder
-from sktransfer._extraction.readers import padded_length
+from sktransfer._extraction.batches import padded_length
 from sktransfer._utils import devices
 from sktransfer._utils.devices import device_lock, load_onto, resolve_device
 from sktransfer.backbones._state import State
