@@ -158,7 +158,7 @@ def _add_computation(group):
     )
     group.add_argument(
         "--engine",
-        choices=("torch", "compile", "onnxruntime", "openvino"),
+        choices=("auto", "torch", "compile", "onnxruntime", "openvino"),
         default="torch",
         help="what computes the vectors (default: torch)",
     )

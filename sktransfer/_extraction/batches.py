@@ -173,7 +173,19 @@ def image_batch_size(request):
     """Return how many images run together."""
     if request.batch_size != "auto":
         return request.batch_size
-    return CPU_IMAGE_BATCH if request.device.type == "cpu" else GPU_IMAGE_BATCH
+    return auto_image_batch(request.device)
+
+
+def auto_image_batch(device):
+    """Return what ``batch_size="auto"`` stands for."""
+    return CPU_IMAGE_BATCH if device.type == "cpu" else GPU_IMAGE_BATCH
+
+
+def images_at_once(request):
+    """Return how many images an engine takes at a time; None of texts."""
+    if request.backbone.modality != "image":
+        return None
+    return min(image_batch_size(request), auto_image_batch(request.device))
 
 
 def is_small(batch):

@@ -10,12 +10,12 @@ import numpy as np
 from .._utils.allocator import apart
 from .._utils.devices import arithmetic_of, autocast, halving
 from .._utils.turns import each_on_a_core, turn
-from ..backbones._engines.builders import ENGINES
-from ..backbones._engines.choose import EngineKey, choose_engine, known
+from ..backbones._engines.builders import AUTO, ENGINES
+from ..backbones._engines.choose import EngineKey, candidates, choose_engine, known
 from ..backbones._engines.prepare import prepare_for_inference
 from ..backbones._identity import versions
 from ..cache._memory import new_scan
-from .batches import filling, image_batch_size, is_small
+from .batches import filling, images_at_once, is_small
 
 
 class Request(NamedTuple):
@@ -64,7 +64,9 @@ class _Runner:
         self.request, self.cache = request, cache
         backbone = request.backbone
         identity = backbone.cache_identity  # before the network has run
-        self.ready, tag = prepare_for_inference(backbone, request.device, packed=packed)
+        self.ready, tag = prepare_for_inference(
+            backbone, request.device, packed=packed, precision=request.precision
+        )
         # The first half of every key: whatever changes a value and is not the row's own
         # content. A folder keeps it in words, too. The batch size is missing on
         # purpose, as padding to a fixed shape makes a row's value independent of the
@@ -217,50 +219,56 @@ class VectorRunner(_Runner):
         end = int(ends[self.depths.index(request.depth)])
         self.part = slice(end - self.width, end)
         self.length = int(ends[-1])
-        self.function = None  # of a State: what an engine computes instead of torch
-        self.is_chosen = request.engine == "torch"
-        if not self.is_chosen:
-            self._take_engine()
+        self.candidates = candidates(
+            request.engine, request.device, request.precision, backbone.modality
+        )
+        self.torch_namespace = self.namespace
+        self._take_engine()
 
     def _take_engine(self):
-        """Take the engine's keys, unless it is known that torch has to compute."""
+        """Take the keys of the first engine that is not known to fail, or torch's."""
         request = self.request
-        self.key = EngineKey(
-            request.engine,
-            str(request.device),
-            request.precision,
-            request.pooling,
-            request.preprocess.key,
-            tuple(self.depths),
-            image_batch_size(request) if request.backbone.modality == "image" else None,
-            os.getpid(),
-        )
-        self.is_chosen, self.function = known(request.backbone, self.key)
-        self.torch_namespace = self.namespace
-        if self.function is not None or not self.is_chosen:
-            packages = ENGINES[request.engine].packages
-            self.namespace = self._namespace(
-                request.pooling, request.engine, versions(packages)
+        self.is_chosen = True
+        self.function = None  # of a State: what an engine computes instead of torch
+        self.namespace = self.torch_namespace
+        for engine in self.candidates:
+            self.key = EngineKey(
+                engine,
+                str(request.device),
+                request.precision,
+                request.pooling,
+                request.preprocess.key,
+                tuple(self.depths),
+                images_at_once(request),
+                os.getpid(),
             )
+            self.is_chosen, self.function = known(request.backbone, self.key)
+            if self.function is not None or not self.is_chosen:
+                packages = versions(ENGINES[engine].packages)
+                self.namespace = self._namespace(request.pooling, engine, packages)
+                return
 
     def look_up(self, digests):
         """Return the values that the cache has, by digest.
 
-        An engine is built when the first row is missing. Where torch has to compute in
-        its place, the keys are torch's from then on.
+        An engine is built when the first row is missing. Where another one or torch has
+        to compute in its place, the keys are theirs from then on.
         """
         found = super().look_up(digests)
-        if self.is_chosen or len(found) == len(digests):
-            return found
-        request = self.request
-        self.function = choose_engine(
-            request.backbone, request.preprocess, self.key, request.device
-        )
-        self.is_chosen = True
-        if self.function is not None:
-            return found
-        self.namespace = self.torch_namespace
-        return super().look_up(digests)
+        while not self.is_chosen and len(found) < len(digests):
+            request = self.request
+            self.function = choose_engine(
+                request.backbone,
+                request.preprocess,
+                self.key,
+                request.device,
+                warns=request.engine != AUTO,
+            )
+            self.is_chosen = self.function is not None
+            if not self.is_chosen:
+                self._take_engine()
+                found = super().look_up(digests)
+        return found
 
     def _is_right(self, record, depth):
         return record.shape == (self.length,) and record.dtype == np.float32

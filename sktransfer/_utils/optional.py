@@ -51,8 +51,13 @@ def require(modules, *, extra, purpose):
         If one is not.
     """
     for module in modules:
-        if importlib.util.find_spec(module) is None:
+        if not is_installed(module):
             raise _missing(module, extra, purpose)
+
+
+def is_installed(module):
+    """Whether a package is installed, without importing it."""
+    return importlib.util.find_spec(module) is not None
 
 
 def _missing(package, extra, purpose):

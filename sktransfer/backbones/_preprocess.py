@@ -203,7 +203,7 @@ def _image_steps(size, mean, interpolation, crop_pct, crop_mode):
         use_prefetcher=True,  # uint8 out: normalisation is done on the device
     )
     resize, *others = transform.transforms
-    steps = [functools.partial(_resize, resize)]
+    steps: list[Callable] = [functools.partial(_resize, resize)]
     if crop_mode == "border":  # timm pads with a colour, which needs a PIL image
         steps.append(_to_image)
     return [*steps, *others]

@@ -87,7 +87,7 @@ def encode(
     batch_size: int | Literal["auto"] = "auto",
     device: str = "auto",
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
-    engine: Literal["torch", "compile", "onnxruntime", "openvino"] = "torch",
+    engine: Literal["auto", "torch", "compile", "onnxruntime", "openvino"] = "torch",
     cache: CacheLike = None,
     scheduler: str | distributed.Client | None = None,
     verbose: int = 1,

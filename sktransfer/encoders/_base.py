@@ -46,7 +46,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         "cache": "no_validation",  # resolve_cache says more
         "device": "no_validation",  # so does engine_device
         "precision": [StrOptions(set(PRECISIONS))],
-        "engine": [StrOptions(Choices(ENGINES))],
+        "engine": [StrOptions(Choices(ENGINES, also=("auto",)))],
         "verbose": ["verbose"],
     }
 

@@ -11,7 +11,9 @@ class Prefix:
     def __init__(self, request):
         from ..backbones._engines.prepare import prepare_for_inference
 
-        self.ready, _ = prepare_for_inference(request.backbone, request.device)
+        self.ready, _ = prepare_for_inference(
+            request.backbone, request.device, precision=request.precision
+        )
         self.depth, self.pooling = request.depth, request.pooling
 
     def __call__(self, state):

@@ -175,7 +175,7 @@ def test_networks_are_let_go_with_their_copies(registered):
     kept = load_backbone("tiny-bert")
     ImageEncoder("mine").fit_transform(torch.zeros(1, 8, 8, 3).byte().numpy())
     part = weakref.ref(network.blocks["stem"])
-    ready = weakref.ref(network._prepared["cpu", True][0].blocks["stem"])
+    ready = weakref.ref(network._prepared["cpu", True, "float32"][0].blocks["stem"])
     del network
     unload_backbones("mine")
     unload_backbones("tiny-cnn")  # what the builder of "mine" returns

@@ -174,7 +174,7 @@ def fake(monkeypatch):
     def install(change):
         built = []
 
-        def build(module, example):
+        def build(module, example, precision):
             built.append(module)
             return lambda *tensors: change(module(*tensors).numpy(), *tensors)
 

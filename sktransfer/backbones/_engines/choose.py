@@ -7,14 +7,15 @@ from typing import NamedTuple
 import numpy as np
 
 from ..._utils.devices import autocast, resolve_device
-from ..._utils.optional import require
+from ..._utils.optional import is_installed, require
 from ..._utils.threads import is_fork
 from ..._utils.turns import turn
-from .builders import ENGINES, quiet
+from .builders import AUTO, ENGINES, FASTEST, quiet
+from .prepare import TOLERANCES as LOWER_TOLERANCES
 from .prepare import prepare_for_inference
 
 # Greatest difference from torch, relative to the greatest value of a depth.
-TOLERANCES = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 5e-2}
+TOLERANCES = {"float32": 1e-3} | LOWER_TOLERANCES
 MAX_KEPT = 4  # networks of a backbone and process; each holds the weights once more
 # What a fork has copied: to free it would be to wait for threads of the parent.
 _of_other_processes: list = []
@@ -38,7 +39,7 @@ class EngineKey(NamedTuple):
     depths : tuple of int
         In rising order.
     n_rows : int or None
-        Rows of a batch of images.
+        Images that it takes at a time.
     pid : int
         Sessions do not survive a fork.
     """
@@ -63,6 +64,8 @@ def engine_device(engine, device, precision):
     ValueError
         If it does not run on that device or at that precision.
     """
+    if engine == AUTO:
+        return resolve_device(device)
     entry = ENGINES[engine]
     require(entry.packages, extra=engine, purpose=f"engine={engine!r}")
     if not entry.is_cpu_only:
@@ -70,10 +73,10 @@ def engine_device(engine, device, precision):
     others = " or ".join(
         f"engine={name!r}" for name, e in ENGINES.items() if not e.is_cpu_only
     )
-    if precision != "float32":
+    if precision not in entry.precisions:
         raise ValueError(
-            f"engine={engine!r} computes in float32, got precision={precision!r}; "
-            f"set precision='float32', or {others}."
+            f"engine={engine!r} computes in {' or '.join(entry.precisions)}, got "
+            f"precision={precision!r}; set precision='float32', or {others}."
         )
     resolved = resolve_device("cpu" if device == "auto" else device)
     if resolved.type != "cpu":
@@ -84,13 +87,27 @@ def engine_device(engine, device, precision):
     return resolved
 
 
+def candidates(engine, device, precision, modality):
+    """Return the engines to try, the first first; where none works, torch computes."""
+    if engine != AUTO:
+        return [] if engine == "torch" else [engine]
+    if device.type != "cpu":
+        return []
+    return [
+        name
+        for name in FASTEST.get(modality, ())
+        if precision in ENGINES[name].precisions
+        and all(map(is_installed, ENGINES[name].packages))
+    ]
+
+
 def known(backbone, key):
     """Return ``(is_chosen, function)``: what an earlier `choose_engine` came to."""
     kept = backbone._prepared
     return key in kept, kept.get(key)
 
 
-def choose_engine(backbone, preprocess, key, device):
+def choose_engine(backbone, preprocess, key, device, *, warns=True):
     """Return what computes: a function of a State, or None where torch has to.
 
     The function is built and compared with torch once a process; where it differs,
@@ -103,6 +120,8 @@ def choose_engine(backbone, preprocess, key, device):
     preprocess : ImagePreprocess or TextPreprocess
     key : EngineKey
     device : torch.device
+    warns : bool, default=True
+        False for an engine that nobody asked for by name.
     """
     with turn(device):
         is_chosen, function = known(backbone, key)
@@ -110,7 +129,7 @@ def choose_engine(backbone, preprocess, key, device):
             return function
         function, reason = _proved(backbone, preprocess, key, device)
         _keep(backbone, key, function)
-    if reason is not None:
+    if reason is not None and warns:
         warnings.warn(
             f"engine={key.engine!r} is not used for {backbone.name!r}: {reason}. torch "
             "computes instead, with equal results; engine='torch' asks for that.",
@@ -140,19 +159,28 @@ def forget_prepared(backbone):
 
 def _proved(backbone, preprocess, key, device):
     """Return a function and None, or None and the reason why there is none."""
-    if not ENGINES[key.engine].survives_fork and is_fork():
+    entry = ENGINES[key.engine]
+    if not entry.survives_fork and is_fork():
         return None, "it cannot run in a forked process"
     try:
+        import torch
+
         from .pooled import PooledVectors
 
-        ready, _ = prepare_for_inference(backbone, device, packed=False)
+        # An exported network is in float32, and its engine turns it to a precision.
+        precision = "float32" if entry.is_cpu_only else key.precision
+        ready, _ = prepare_for_inference(
+            backbone, device, packed=False, precision=precision
+        )
         module = PooledVectors(ready, key.depths, key.pooling)
         states = [ready.batch(rows).to(device) for rows in _rows(preprocess, key)]
         with quiet():  # torch.compile does its work at the first calls
-            run = ENGINES[key.engine].build(module, _tensors(states[0]))
+            run = entry.build(module, _tensors(states[0]), key.precision)
             function = _on_state(run, key, device)
             for state in states:
-                reason = _difference(module, function, state, key, device)
+                with torch.inference_mode(), autocast(device, precision):
+                    want = [vectors.cpu().numpy() for vectors in module.pooled(state)]
+                reason = _difference(want, function(state), key)
                 if reason is not None:
                     return None, reason
     except Exception as err:  # whatever a compiler or an exporter may raise
@@ -166,12 +194,19 @@ def _tensors(state):
 
 
 def _on_state(run, key, device):
-    """Turn a function of tensors into one of a State."""
+    """Turn a function of tensors into one of a State, of any number of images."""
     import torch
 
     def function(state):
         with torch.inference_mode(), autocast(device, key.precision):
-            return run(*_tensors(state))
+            if key.n_rows is None or len(state.hidden) == key.n_rows:
+                return run(*_tensors(state))
+            parts = []
+            for part in state.hidden.split(key.n_rows):
+                padded = part.new_zeros((key.n_rows, *part.shape[1:]))
+                padded[: len(part)] = part
+                parts.append(run(padded)[: len(part)])
+            return np.concatenate(parts)
 
     return function
 
@@ -194,14 +229,9 @@ def _rows(preprocess, key):
     return [rows]
 
 
-def _difference(module, function, state, key, device):
-    """Say how an engine's vectors differ from torch's, or return None."""
-    import torch
-
-    with torch.inference_mode(), autocast(device, key.precision):
-        want = [vectors.cpu().numpy() for vectors in module.pooled(state)]
-    got = function(state)
-    shape = len(state.hidden), sum(vectors.shape[1] for vectors in want)
+def _difference(want, got, key):
+    """Say how an engine's vectors differ from torch's of each depth, or return None."""
+    shape = len(want[0]), sum(vectors.shape[1] for vectors in want)
     if got.shape != shape:
         return f"it gives vectors of shape {got.shape}, and torch {shape}"
     if got.dtype != np.float32:

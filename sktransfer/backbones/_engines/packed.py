@@ -19,11 +19,11 @@ def is_available():
 
 @on_disk
 class PackedLinear(nn.Module):
-    """A float32 linear layer for inference on a CPU, with a GELU behind it or not.
+    """A linear layer for inference on a CPU, with a GELU behind it or not.
 
     oneDNN's kernels on packed weights are 1.1 to 1.3 times as fast here as those that
     `torch.nn.Linear` gets, and compute the activation on the way. Under autocast, or
-    for inputs that are not float32, it is an ordinary linear layer.
+    for inputs of another precision than its weights, it is an ordinary linear layer.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class PackedLinear(nn.Module):
 
     def forward(self, x):
         """Map ``(..., in_features)`` to ``(..., out_features)``."""
-        if x.dtype is not torch.float32 or torch.is_autocast_enabled("cpu"):
+        if x.dtype is not self.weight.dtype or torch.is_autocast_enabled("cpu"):
             x = F.linear(x, self.weight, self.bias)
             return x if self.activation == "none" else F.gelu(x)
         return torch.ops.mkldnn._linear_pointwise(
@@ -83,7 +83,7 @@ def pack_children(module, *, weights=None, takes_gelu=True):
 def _can_be_packed(module):
     return (
         type(module) is nn.Linear
-        and module.weight.dtype is torch.float32
+        and module.weight.dtype in (torch.float32, torch.bfloat16)
         and module.weight.numel() > 0
         and not _has_hooks(module)
     )

@@ -1,4 +1,4 @@
-"""A backbone made ready to run: on its device, folded, packed, in the fast layout."""
+"""A backbone made ready: on its device, folded, in the fast layout and precision."""
 
 import copy
 import dataclasses
@@ -9,15 +9,19 @@ from ..._utils.devices import load_onto
 from ..._utils.turns import turn
 
 TOLERANCE = 1e-4
+# Of lower precisions, which are compared with float32 on one example.
+TOLERANCES = {"float16": 1e-2, "bfloat16": 5e-2}
 
 
-def prepare_for_inference(backbone, device, *, packed=True):
+def prepare_for_inference(backbone, device, *, packed=True, precision="float32"):
     """Return a backbone with the same outputs that runs faster on `device`.
 
-    BatchNorm is folded into convolutions, and feature maps are laid out channels last.
-    On a CPU linear layers are packed. The network is compared with the original on one
-    example after each of the two; where it differs by more than 1e-4 of the largest
-    value, it stays as it was before.
+    BatchNorm is folded into convolutions, feature maps are laid out channels last, and
+    weights are turned to a lower precision where one is asked for and the device
+    computes in it. On a CPU linear layers are packed. The network is compared with the
+    original on one example after each of these; where it differs by more than 1e-4 of
+    the largest value (in a lower precision by more than `TOLERANCES`), it stays as it
+    was before.
 
     Parameters
     ----------
@@ -25,6 +29,9 @@ def prepare_for_inference(backbone, device, *, packed=True):
     device : torch.device
     packed : bool, default=True
         False leaves linear layers as they are, for compilers and exporters.
+    precision : str, default="float32"
+        Where weights of another precision are not to be had, the caller's autocast
+        makes them at each use.
 
     Returns
     -------
@@ -33,30 +40,68 @@ def prepare_for_inference(backbone, device, *, packed=True):
     tag : str
         How it computes, for cache keys.
     """
-    key = str(device), packed
+    key = str(device), packed, precision
     kept = backbone._prepared.get(key)
     if kept is None:
-        prepare = _pack if packed else _fold_and_lay_out
         with turn(device):  # examples run
-            kept = backbone._prepared.get(key) or prepare(backbone, device)
-            backbone._prepared[key] = kept
+            kept = backbone._prepared.get(key)
+            if kept is None:
+                kept = _prepare(backbone, device, packed, precision)
+                backbone._prepared[key] = kept
     return kept
 
 
-def _pack(backbone, device):
-    from .packed import is_available, pack_children
+def _prepare(backbone, device, packed, precision):
+    if packed:
+        return _pack(backbone, device, precision)
+    if precision != "float32":
+        return _lower(backbone, device, precision)
+    return _fold_and_lay_out(backbone, device)
+
+
+def _lower(backbone, device, precision):
+    """Turn the weights to another precision, and with them all that is computed."""
+    import torch
+
+    from .lowered import computes_in, lower
 
     ready, tag = prepare_for_inference(backbone, device, packed=False)
+    if not computes_in(device, precision):
+        return ready, tag
+    dtype = getattr(torch, precision)
+    for with_buffers in (False, True):
+
+        def lowered(module, with_buffers=with_buffers):
+            return lower(_copy_sharing_tensors(module), dtype, with_buffers)
+
+        blocks = {name: lowered(block) for name, block in ready.blocks.items()}
+        try:
+            candidate = dataclasses.replace(ready, blocks=blocks)
+            is_same = _same_output(ready, candidate, device, TOLERANCES[precision])
+        except Exception:  # of a network that mixes precisions
+            continue
+        if is_same:
+            return candidate, f"{tag}:{precision}"
+    return ready, tag
+
+
+def _pack(backbone, device, precision):
+    from .packed import is_available, pack_children
+
+    ready, tag = prepare_for_inference(
+        backbone, device, packed=False, precision=precision
+    )
     if device.type != "cpu" or not is_available():
         return ready, tag
     weights: dict = {}
+    tolerance = TOLERANCES.get(precision, TOLERANCE)
     for takes_gelu in (True, False):
         pack = functools.partial(pack_children, weights=weights, takes_gelu=takes_gelu)
         try:
             candidate, n_packed = _changed(ready, _copy_sharing_tensors, pack)
             if n_packed == 0:
                 break
-            is_same = _same_output(ready, candidate)
+            is_same = _same_output(ready, candidate, device, tolerance)
         except Exception:  # of a network that cannot be copied or changed like this
             break
         if is_same:
@@ -141,15 +186,17 @@ def _fold_children(module):
     return n_folded
 
 
-def _same_output(backbone, candidate):
+def _same_output(backbone, candidate, device=None, tolerance=TOLERANCE):
     """Whether the activations and the pooled vectors of one example are the same."""
     import torch
 
     with torch.inference_mode():
         state = backbone.batch([backbone.preprocess.example()])
+        if device is not None:
+            state = state.to(device)
         want, got = (_outputs(one, state) for one in (backbone, candidate))
     return all(
-        bool((w - g).abs().max() <= TOLERANCE * w.abs().max())
+        bool((w - g).abs().max() <= tolerance * w.abs().max())
         for w, g in zip(want, got, strict=True)
     )
 
