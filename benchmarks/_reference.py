@@ -70,7 +70,7 @@ class Rows:
         if modality == "text":
             self.prepared = preprocess.prepare(list(cells))
         else:
-            self.prepared = [preprocess.prepare(_image(cell)) for cell in cells]
+            self.prepared = [preprocess.prepare(open_image(cell)) for cell in cells]
         self.by_depth = {}
 
     def after(self, depth, rows):
@@ -90,10 +90,11 @@ def _parts(items):
     return [items[start : start + 32] for start in range(0, len(items), 32)]
 
 
-def _image(cell):
+def open_image(cell):
+    """Open a path, a file or pixels by Pillow, transparent parts laid on white."""
     from PIL import Image
 
-    if not isinstance(cell, str):
+    if isinstance(cell, np.ndarray):
         return Image.fromarray(cell)
     with Image.open(cell) as image:
         if "transparency" not in image.info and image.mode != "RGBA":

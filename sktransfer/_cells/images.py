@@ -270,7 +270,7 @@ def decode_image(content, on_deep=None, enough=None):
             raise CellError(f"it has no pixels (width x height {image.size})")
         stored = _stored_mode(image)
         if isinstance(content, bytes):
-            if enough is not None and image.format in SCALABLE:
+            if enough and image.format in SCALABLE and min(image.size) >= 2 * enough:
                 image.draft(None, (enough, enough))
             elif is_plain(image, content):
                 with _in_work.of(image.size):

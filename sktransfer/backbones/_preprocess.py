@@ -224,7 +224,7 @@ def _resize(step, pixels):
     ):
         resized = functional.resize(_to_image(pixels), size, step.interpolation)
         return functional.pil_to_tensor(resized)
-    return functional.resize(pixels, size, step.interpolation, antialias=True)
+    return functional.resize_image(pixels, size, step.interpolation, antialias=True)
 
 
 def _to_image(pixels):
