@@ -9,6 +9,7 @@ import collections
 import io
 import struct
 import warnings
+from unittest import mock
 
 import numpy as np
 
@@ -55,9 +56,9 @@ REFUSED = ("I", "F")  # modes of numbers whose range no file says
 
 
 def modes(folder, *, n_images=5_000, seed=0):
-    """Write images of every kind and compare what is decoded with the array."""
+    """Write images of every kind and compare what each decoder makes with the array."""
     from sktransfer._cells.column import CellError
-    from sktransfer._cells.images import decode_image, read_image
+    from sktransfer._cells.images import read_image
 
     rng = np.random.default_rng(seed)
     outcome = collections.Counter()
@@ -73,7 +74,8 @@ def modes(folder, *, n_images=5_000, seed=0):
                 if number % 3 == 0:  # the door of PIL images
                     got = read_image(opened(content), "path")
                 else:
-                    got = np.asarray(decode_image(content))
+                    got, is_plain = by_each_decoder(content)
+                    outcome["by TorchCodec"] += is_plain
             except CellError as err:
                 outcome["refused"] += 1
                 if want is not None:
@@ -96,6 +98,33 @@ def modes(folder, *, n_images=5_000, seed=0):
         "modes": sorted({kind[0] for kind in kinds}),
         **outcome,
     }
+
+
+def by_each_decoder(content):
+    """Decode by Pillow, and by TorchCodec where it is there; both must say the same.
+
+    Returns
+    -------
+    pixels : ndarray
+    is_plain : bool
+        True if TorchCodec decoded it.
+    """
+    from sktransfer._cells import images
+    from sktransfer._cells.codec import decode_plain
+
+    plain = []
+
+    def watched(image, content):
+        pixels = decode_plain(image, content)
+        plain.append(pixels is not None)
+        return pixels
+
+    with mock.patch.object(images, "is_plain", return_value=False):
+        want = images.decode_image(content)
+    with mock.patch.object(images, "decode_plain", watched):
+        got = images.decode_image(content)
+    np.testing.assert_array_equal(got, want)
+    return got, any(plain)
 
 
 def opened(content):

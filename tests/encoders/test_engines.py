@@ -390,6 +390,122 @@ def test_a_forked_process_has_its_own_engine_or_torch(engine, n_warnings):
     assert done.returncode == 0, done.stderr
 
 
+# -- "auto" ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def auto(monkeypatch):
+    """Give ``auto(*changes)``: engines that "auto" tries, in this order.
+
+    Each is torch with changed vectors; it returns the names of those that were built.
+    """
+
+    def install(*changes):
+        built, names = [], ["openvino", "onnxruntime"][: len(changes)]
+        for name, change in zip(names, changes, strict=True):
+
+            def build(module, example, precision, name=name, change=change):
+                built.append(name)
+                return lambda *tensors: change(module(*tensors).numpy(), *tensors)
+
+            entry = ENGINES[name]._replace(build=build, packages=("sktransfer",))
+            monkeypatch.setitem(ENGINES, name, entry)
+        for modality in TOYS:
+            monkeypatch.setitem(choose.FASTEST, modality, tuple(names))
+        return built
+
+    return install
+
+
+@pytest.mark.filterwarnings("error")
+def test_auto_takes_the_first_engine_that_works(case, auto):
+    encoder, backbone, rows = case
+    built = auto(lambda v, *_: v, lambda v, *_: v)
+    want = encoder(backbone).fit_transform(rows)
+    got = encoder(backbone, engine="auto").fit_transform(rows)
+    np.testing.assert_allclose(got, want, atol=1e-5)
+    again = encoder(backbone, engine="openvino").fit_transform(rows)
+    np.testing.assert_array_equal(again, got)  # it is that engine, with its keys
+    assert built == ["openvino"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_auto_goes_on_without_a_word_where_an_engine_is_wrong(case, auto):
+    encoder, backbone, rows = case
+    built = auto(lambda v, *_: v * 1.1, lambda v, *_: v * np.float32(1 + 1e-4))
+    want = encoder(backbone).fit_transform(rows)
+    for _ in range(2):
+        got = encoder(backbone, engine="auto").fit_transform(rows)
+        np.testing.assert_allclose(got, want * (1 + 1e-4), rtol=1e-5, atol=1e-7)
+    assert built == ["openvino", "onnxruntime"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_auto_is_torch_where_no_engine_works(case, auto):
+    encoder, backbone, rows = case
+    built = auto(lambda v, *_: v * 1.1, raises)
+    got = encoder(backbone, engine="auto").fit_transform(rows)
+    np.testing.assert_array_equal(got, encoder(backbone).fit_transform(rows))
+    assert cache_info().misses == len(rows)  # the keys are torch's
+    assert built == ["openvino", "onnxruntime"]
+
+
+def test_auto_is_torch_without_the_packages_and_on_a_gpu(monkeypatch):
+    def candidates(device="cpu", precision="float32", modality="image"):
+        device = torch.device(device)
+        return choose.candidates("auto", device, precision, modality)
+
+    monkeypatch.setattr(choose, "is_installed", lambda name: True)
+    assert candidates() == ["openvino", "onnxruntime"]
+    assert candidates(precision="bfloat16") == ["openvino"]
+    assert candidates(precision="float16") == []
+    assert candidates("cuda") == candidates(modality="text") == []
+    monkeypatch.setattr(choose, "is_installed", lambda name: name == "openvino")
+    assert candidates() == ["openvino"]
+    monkeypatch.setattr(choose, "is_installed", lambda name: False)
+    assert candidates() == []
+    pixels = rows_of("image", 3)
+    np.testing.assert_array_equal(
+        ImageEncoder("tiny-cnn", engine="auto").fit_transform(pixels),
+        ImageEncoder("tiny-cnn").fit_transform(pixels),
+    )
+
+
+def test_an_engine_takes_few_images_at_a_time_whatever_the_batch_size(fake):
+    shapes = []
+
+    def change(vectors, hidden):
+        shapes.append(len(hidden))
+        return vectors
+
+    fake(change)
+    backbone = dataclasses.replace(load_backbone("tiny-cnn"))
+    rows = rows_of("image", 11)
+    want = ImageEncoder(backbone, cache=None).fit_transform(rows)
+    for batch_size, size in ((1024, 4), (3, 3)):
+        encoder = ImageEncoder(
+            backbone, cache=None, engine="onnxruntime", batch_size=batch_size
+        )
+        shapes.clear()
+        np.testing.assert_allclose(encoder.fit_transform(rows), want, atol=1e-5)
+        assert set(shapes) == {size}
+
+
+@pytest.mark.slow
+def test_openvino_computes_in_bfloat16(bundled_weights):
+    installed("openvino")
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 256, size=(6, 12, 16, 3), dtype=np.uint8)
+    rows = [np.asarray(Image.fromarray(s).resize((320, 240))) for s in small]
+    want, got = (
+        ImageEncoder(engine="openvino", precision=precision).fit_transform(rows)
+        for precision in ("float32", "bfloat16")
+    )
+    assert not np.array_equal(got, want)
+    norms = np.linalg.norm(got, axis=1) * np.linalg.norm(want, axis=1)
+    assert ((got * want).sum(1) / norms).min() > 0.98
+
+
 def test_only_encoders_have_an_engine():
     for name in sktransfer.__all__:
         value = getattr(sktransfer, name)
