@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktransfer import ImageEncoder, load_backbone
+from sktransfer._cells.images import decode_image
 from sktransfer._extraction.readers import ImageReader
 from sktransfer._utils.allocator import kept_pages
 from sktransfer._utils.threads import n_cores
@@ -44,6 +45,7 @@ def run(full=False):
     phones = [phone_photo(seed) for seed in range(N_PHONE)]
     speeds = {
         "photographs of 400 x 533": compare(photos, READING),
+        "the same on one thread": compare(photos, READING, n_threads=1),
         "phone photographs of 12 megapixels": compare(phones, PHONES),
     }
     want = encode([theirs(photo) for photo in photos[:N_COMPARED]])
@@ -98,13 +100,15 @@ def probe_claims(probe):
     return found
 
 
-def compare(contents, target):
+def compare(contents, target, n_threads=None):
     """Return images a second of both ways, on as many threads."""
-    with ThreadPoolExecutor(n_cores()) as pool:
+    with ThreadPoolExecutor(n_threads or n_cores()) as pool:
         functions = {
             "Pillow, timm's transform": lambda: list(pool.map(theirs, contents)),
             "sktransfer": lambda: ours(contents),
         }
+        if n_threads:
+            functions["sktransfer"] = lambda: alone(contents)
         for function in functions.values():
             function()
         seconds, _ = alternate(functions, REPEATS)
@@ -126,6 +130,19 @@ def ours(contents):
         found = [content for _, content in reader.read(contents)]
         prepared = reader.prepare(found, record_of_network())
         return list(reader.results(prepared, torch.device("cpu")))
+
+
+def alone(contents):
+    """Read on this thread."""
+    record, n_threads = record_of_network(), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with kept_pages():
+            return [
+                record.prepare(decode_image(c, None, record.enough)) for c in contents
+            ]
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def theirs(content):

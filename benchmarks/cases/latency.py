@@ -103,7 +103,7 @@ def latency(rows, labels, loop, n_calls=N_CALLS):
             answers.add(functions[name](row)[0])
             seconds[name].append(time.perf_counter() - start)
         n_apart += len(answers) > 1
-    # Images are resized by other kernels, so that labels close to each other may change.
+    # Images are resized by other kernels, which may change a close call.
     if n_apart > MOST_APART * n_calls:
         raise AssertionError(f"the contestants differ in {n_apart} of {n_calls} calls")
     return seconds

@@ -14,7 +14,7 @@ from .._utils.names import set_module
 from ..exceptions import PoolingError
 from ._depth import resolve_depth
 from ._identity import fingerprint_of, identify, versions
-from ._pooling import POOLING_CHOICES, pool
+from ._pooling import POOLING_CHOICES, in_float32, pool
 from ._state import State, token_mask
 
 if TYPE_CHECKING:
@@ -394,7 +394,7 @@ class Backbone:
         """
         vectors = pool(state.hidden, state.mask, pooling, self.n_prefix_tokens)
         if depth == len(self.blocks) and self.post_pool is not None:
-            vectors = self.post_pool(vectors)
+            vectors = self.post_pool(in_float32(vectors))
         return vectors
 
     def _example(self):

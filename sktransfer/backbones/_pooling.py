@@ -29,7 +29,7 @@ class Pooling(NamedTuple):
 
 def mean_of_tokens(hidden, mask, n_prefix_tokens):
     """Return the mean of the real tokens behind the prefix; without any, zeros."""
-    hidden = _in_float32(hidden)
+    hidden = in_float32(hidden)
     if mask is None:
         return hidden[:, n_prefix_tokens:].mean(1)
     weights = _behind_prefix(mask, n_prefix_tokens)[..., None].to(hidden.dtype)
@@ -38,7 +38,7 @@ def mean_of_tokens(hidden, mask, n_prefix_tokens):
 
 def mean_of_map(hidden):
     """Return the mean over positions."""
-    return _in_float32(hidden).mean((2, 3))
+    return in_float32(hidden).mean((2, 3))
 
 
 def max_of_tokens(hidden, mask, n_prefix_tokens):
@@ -70,7 +70,7 @@ def last_token(hidden, mask, n_prefix_tokens):
 
 def mean_of_prefix(hidden, mask, n_prefix_tokens):
     """Return the mean of the prefix tokens."""
-    return _in_float32(hidden[:, :n_prefix_tokens]).mean(1)
+    return in_float32(hidden[:, :n_prefix_tokens]).mean(1)
 
 
 # The one place that names them: constraints, checks and messages read it, and
@@ -127,7 +127,7 @@ def pool(hidden, mask, pooling, n_prefix_tokens=0):
     return entry.of_map(hidden)
 
 
-def _in_float32(hidden):
+def in_float32(hidden):
     """Return activations of at least float32: sums in half precision overflow."""
     import torch
 

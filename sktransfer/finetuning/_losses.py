@@ -64,9 +64,8 @@ class LossOptions(Options):
         """Return the share of the rows that it sets aside to correct the outputs by."""
         return None
 
-    @property
-    def _is_corrected(self) -> bool:
-        """True if the best constants of rows that took no part are added at the end."""
+    def _is_corrected_by(self, n_rows: float) -> bool:
+        """Whether the best constants of rows that took no part are added at the end."""
         return False
 
 
@@ -258,7 +257,8 @@ class QuantileLoss(LossOptions):
         makes at least 10 rows, and as many as one of them is to lie beyond the
         quantile; with fewer, or for a quantile from 0.3 to 0.7, which a close fit
         hardly moves, it is None. None moves nothing. Rows of `X_val` or of
-        `early_stopping` serve for both. `partial_fit` sets nothing aside.
+        `early_stopping` serve for both, if there are as many. `partial_fit` sets
+        nothing aside.
 
     References
     ----------
@@ -302,16 +302,17 @@ class QuantileLoss(LossOptions):
         """Return the parameter, or what stands for "auto"."""
         if self.calibration_fraction != AUTO:
             return self.calibration_fraction
-        n_aside = CALIBRATION_SHARE * n_rows
-        n_beyond = n_aside * min(self.quantile, 1 - self.quantile)
-        is_enough = n_aside >= CALIBRATION_ROWS and round(n_beyond, 6) >= 1
-        return CALIBRATION_SHARE if is_enough and self._is_corrected else None
+        is_used = self._is_corrected_by(CALIBRATION_SHARE * n_rows)
+        return CALIBRATION_SHARE if is_used else None
 
-    @property
-    def _is_corrected(self):
-        if self.calibration_fraction == AUTO:
-            return not MIDDLE[0] <= self.quantile <= MIDDLE[1]
-        return self.calibration_fraction is not None
+    def _is_corrected_by(self, n_rows):
+        """Return whether so many rows say something of the quantile."""
+        if self.calibration_fraction != AUTO:
+            return self.calibration_fraction is not None
+        if MIDDLE[0] <= self.quantile <= MIDDLE[1]:
+            return False
+        n_beyond = n_rows * min(self.quantile, 1 - self.quantile)
+        return n_rows >= CALIBRATION_ROWS and round(n_beyond, 6) >= 1
 
 
 def _quantiles(residuals, weights, quantile):

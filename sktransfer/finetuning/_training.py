@@ -105,7 +105,7 @@ def _by_outputs(plan, module, dataset, valid):
         _fit_head(plan, module, dataset, is_again=True)
     if recipe.batch_norm == "target":
         module.estimate_statistics(at_random(plan, plan.target_rows))
-    if valid is not None and recipe.loss._is_corrected:
+    if valid is not None and recipe.loss._is_corrected_by(len(valid.indices)):
         _correct(plan, module, valid)
     if domain is not None:
         left = {"kind": domain.kind, "weights": domain.state_dict()}

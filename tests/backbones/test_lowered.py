@@ -159,3 +159,17 @@ def test_a_network_that_is_wrong_in_bfloat16_is_left_to_autocast(
     backbone = fresh("tiny-bert")
     _, tag = prepare_for_inference(backbone, CPU, packed=False, precision="bfloat16")
     assert tag == "torch:cpu:plain"
+
+
+@pytest.mark.parametrize("pooling", ["auto", "max", "cls", "last"])
+def test_what_follows_the_pooling_is_in_float32(pooling, has_bfloat16):
+    with seeded(0):
+        tail = nn.Linear(load_backbone("tiny-bert").widths[-1], 5)
+    toy = load_backbone("tiny-bert")
+    backbone = dataclasses.replace(toy, post_pool=tail, fingerprint=None, widths=None)
+    want, got = (
+        TextEncoder(backbone, pooling=pooling, precision=p).fit_transform(TEXTS)
+        for p in ("float32", "bfloat16")
+    )
+    assert "bfloat16" in backbone._prepared["cpu", True, "bfloat16"][1]
+    assert cosines(got, want).min() > 0.999

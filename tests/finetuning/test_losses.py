@@ -140,6 +140,16 @@ def test_rows_to_watch_lie_below_a_quantile_as_often_as_it_says(quantile, head):
     assert not (NOISE[100:] <= never.predict(MANY[100:])).any()
 
 
+def test_a_few_rows_to_watch_move_no_quantile():
+    moved = []
+    for n_rows in (9, 10):
+        part = {"X_val": MANY[100 : 100 + n_rows], "y_val": NOISE[:n_rows] + 50}
+        model = TextRegressor(loss=QuantileLoss(0.9), **SHORT)
+        model.fit(MANY[:100], NOISE[:100], **part)
+        moved.append(model.predict(MANY[:1])[0] > 25)
+    assert moved == [False, True]
+
+
 def test_each_output_is_moved_by_its_own_rows():
     y = np.stack([NOISE, 100 * NOISE[::-1]], 1)
     model = TextRegressor(loss=QuantileLoss(0.8), **SHORT).fit(MANY, y)
