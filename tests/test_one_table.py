@@ -112,11 +112,13 @@ def test_a_pooling_of_tokens_is_refused_for_maps(monkeypatch):
 def test_an_engine_in_the_table_is_used_and_compared(monkeypatch):
     built = []
 
-    def build(module, example):
+    def build(module, example, precision):
         built.append(module)
         return lambda *tensors: module(*tensors).numpy()
 
-    monkeypatch.setitem(ENGINES, "mine", Engine(build, is_cpu_only=True))
+    monkeypatch.setitem(
+        ENGINES, "mine", Engine(build, is_cpu_only=True, precisions=("float32",))
+    )
     expected = TextEncoder("tiny-bert", cache=None).fit_transform(TEXTS)
     encoder = TextEncoder("tiny-bert", engine="mine", cache=None)
     np.testing.assert_allclose(encoder.fit_transform(TEXTS), expected, atol=1e-5)

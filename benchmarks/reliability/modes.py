@@ -110,7 +110,7 @@ def by_each_decoder(content):
         True if TorchCodec decoded it.
     """
     from sktransfer._cells import images
-    from sktransfer._cells.codec import decode_plain
+    from sktransfer._cells.decoders import decode_plain
 
     plain = []
 

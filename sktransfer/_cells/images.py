@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from .._untrusted.web import FetchError, fetch
-from .codec import decode_plain, is_plain, turn_of
 from .column import CellError
+from .decoders import decode_plain, is_plain, raw_mode
 from .ground import to_rgb
 from .guess import is_image_struct
+from .orientation import turn_of
 
 SOURCES = ("path", "base64", "url", "intranet", "bytes")
 URLS = ("url", "intranet")
@@ -268,7 +269,7 @@ def decode_image(content, on_deep=None, enough=None):
             )
         if 0 in image.size:
             raise CellError(f"it has no pixels (width x height {image.size})")
-        stored = _stored_mode(image)
+        stored = raw_mode(image)
         if isinstance(content, bytes):
             if enough and image.format in SCALABLE and min(image.size) >= 2 * enough:
                 image.draft(None, (enough, enough))
@@ -323,12 +324,6 @@ def _check_size(size, max_pixels):
             f"it has {width * height:,} pixels ({width} x {height}), more than "
             f"max_pixels={max_pixels:,}"
         )
-
-
-def _stored_mode(image):
-    """Return how the file stores pixels, such as "L;4", of an image not loaded yet."""
-    tiles = getattr(image, "tile", None)
-    return str(tiles[0][3]) if tiles else ""
 
 
 def _sniff(content):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
@@ -14,6 +13,7 @@ from .._cells.images import crop_to_aspect
 from .._utils.names import set_module
 from .._utils.types import ArrayLike
 from .._utils.validation import is_integer
+from ._resizing import image_steps
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -133,7 +133,7 @@ class ImagePreprocess:
         # torch wants memory that can be written to, laid out row by row.
         pixels = np.require(pixels, np.uint8, ["C", "W"])
         changed = torch.from_numpy(pixels).permute(2, 0, 1)
-        for step in _image_steps(
+        for step in image_steps(
             self.size, self.mean, self.interpolation, self.crop_pct, self.crop_mode
         ):
             changed = step(changed)
@@ -183,54 +183,6 @@ def crop_share(size, resized):
     while math.floor(size / share) < resized:
         share = math.nextafter(share, 0.0)
     return share
-
-
-@functools.lru_cache
-def _image_steps(size, mean, interpolation, crop_pct, crop_mode):
-    """Return what is done to an image, one function after the other.
-
-    timm says what, and torchvision resizes.
-    """
-    from timm.data import create_transform
-
-    transform = create_transform(
-        input_size=(3, *size),
-        mean=mean,
-        interpolation=interpolation,
-        crop_pct=crop_pct,
-        crop_mode=crop_mode,
-        is_training=False,
-        use_prefetcher=True,  # uint8 out: normalisation is done on the device
-    )
-    resize, *others = transform.transforms
-    steps: list[Callable] = [functools.partial(_resize, resize)]
-    if crop_mode == "border":  # timm pads with a colour, which needs a PIL image
-        steps.append(_to_image)
-    return [*steps, *others]
-
-
-def _resize(step, pixels):
-    """Do what a step of timm's or torchvision's says to uint8 pixels (3, h, w)."""
-    from torchvision.transforms import InterpolationMode
-    from torchvision.transforms.v2 import functional
-
-    size = step.size
-    if hasattr(step, "get_params"):  # timm's, which keeps the ratio
-        size = step.get_params(pixels, step.size, step.longest)
-    # The others are Pillow's alone, or are other in Pillow.
-    if step.interpolation not in (
-        InterpolationMode.BICUBIC,
-        InterpolationMode.BILINEAR,
-    ):
-        resized = functional.resize(_to_image(pixels), size, step.interpolation)
-        return functional.pil_to_tensor(resized)
-    return functional.resize_image(pixels, size, step.interpolation, antialias=True)
-
-
-def _to_image(pixels):
-    from torchvision.transforms.v2.functional import to_pil_image
-
-    return to_pil_image(pixels)
 
 
 @set_module("sktransfer.backbones")

@@ -50,6 +50,7 @@ ON_DISK = {
     "NumberCodec": "sktransfer.finetuning._codec",
     "NumericColumn": "sktransfer.tables._columns",
     "OnMap": "sktransfer.backbones._blocks",
+    "Lowered": "sktransfer.backbones._engines.lowered",
     "PackedLinear": "sktransfer.backbones._engines.packed",
     "PaddingMaskBlock": "sktransfer.backbones._blocks",
     "PairLoss": "sktransfer.finetuning._contrastive",

@@ -244,7 +244,9 @@ def test_pixels_are_those_of_torchvisions_preset(crop, resized, interpolation, s
     mean = torch.tensor(preset.mean)[:, None, None]
     want = ((want * std + mean) * 255).numpy().transpose(1, 2, 0)
     assert pixels.shape == want.shape
-    assert np.abs(pixels - want).max() <= 1
+    gap = np.abs(pixels - want)  # of kernels other than Pillow's
+    assert gap.max() <= 3
+    assert (gap > 1.01).mean() < 1e-3
 
 
 def test_a_network_takes_other_sizes_unless_it_says_so():

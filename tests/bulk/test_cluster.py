@@ -100,9 +100,9 @@ def test_a_worker_runs_a_row_once_in_a_job(client, tmp_path):
         if not hasattr(runners, "n_rows_for_tests"):
             runners.n_rows_for_tests, real = [], runners.VectorRunner._forward
 
-            def forward(self, batch, digests):
-                runners.n_rows_for_tests.extend(digests)
-                return real(self, batch, digests)
+            def forward(self, batch):
+                runners.n_rows_for_tests.extend(batch.digests)
+                return real(self, batch)
 
             runners.VectorRunner._forward = forward
         found = list(runners.n_rows_for_tests)

@@ -494,10 +494,10 @@ def test_a_row_runs_once_in_a_job(tmp_path, depth, monkeypatch):
     rows, depths = [], []
     real = VectorRunner._forward
 
-    def forward(self, batch, digests):
-        rows.extend(digests)
+    def forward(self, batch):
+        rows.extend(batch.digests)
         depths.append(self.depths)
-        return real(self, batch, digests)
+        return real(self, batch)
 
     monkeypatch.setattr(VectorRunner, "_forward", forward)
     cells = [f"text {i % 7}" for i in range(40)]

@@ -118,9 +118,9 @@ def test_others_get_a_turn_between_the_items(two_threads):
 
 
 def test_a_long_text_runs_on_all_cores_and_keeps_its_place(two_threads, monkeypatch):
-    from sktransfer._extraction import readers
+    from sktransfer._extraction import batches
 
-    monkeypatch.setattr(readers, "CPU_TOKENS", 16)
+    monkeypatch.setattr(batches, "CPU_TOKENS", 16)
     texts = ["word " * 60 + str(i) for i in range(3)] + [f"word {i}" for i in range(40)]
     encoder = TextEncoder("tiny-bert", cache=None).fit(texts)
     together = encoder.transform(texts)

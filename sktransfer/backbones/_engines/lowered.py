@@ -67,7 +67,8 @@ def lower(block, dtype, with_buffers):
                     value = weight.detach().to(dtype)
                     made[id(weight)] = nn.Parameter(value, requires_grad=False)
                 setattr(module, name, made[id(weight)])
-        if with_buffers or isinstance(module, nn.modules.batchnorm._BatchNorm):
+        is_norm = hasattr(module, "running_mean")
+        if with_buffers or is_norm:
             for name, buffer in list(module.named_buffers(recurse=False)):
                 if buffer.is_floating_point():
                     setattr(module, name, buffer.to(dtype))

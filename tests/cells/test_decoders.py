@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sktransfer._cells import codec, images
+from sktransfer._cells import decoders, images
 from sktransfer._cells.column import CellError
 from sktransfer._cells.images import decode_image
 
@@ -22,7 +22,7 @@ def torchcodec(monkeypatch):
     found = []
 
     def watched(image, content):
-        pixels = codec.decode_plain(image, content)
+        pixels = decoders.decode_plain(image, content)
         found.append(pixels is not None)
         return pixels
 
@@ -158,13 +158,13 @@ def test_without_torchcodec_pillow_decodes(error, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("torchcodec")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
-    codec.decoders.cache_clear()
+    decoders.decoders.cache_clear()
     try:
-        assert codec.decoders() == {}
+        assert decoders.decoders() == {}
         content = encoded(picture(40, 30), "PNG")
         np.testing.assert_array_equal(decode_image(content), picture(40, 30))
     finally:
-        codec.decoders.cache_clear()
+        decoders.decoders.cache_clear()
 
 
 # -- at a part of their size --------------------------------------------------------

@@ -7,8 +7,8 @@ time. What is not plain, and what it cannot decode, is Pillow's.
 import functools
 import re
 
-ORIENTATION = 0x0112  # EXIF's tag
-UPRIGHT = 1
+from .orientation import UPRIGHT, orientation_of
+
 # Pillow's name of a format -> TorchCodec's function. "MPO" are JPEGs of phones, whose
 # first image is the photo.
 DECODERS = {
@@ -33,33 +33,6 @@ def decoders():
     return {name: function for name, function in found.items() if function}
 
 
-def turn_of(image):
-    """Return what `transpose` needs to set an image upright, or None.
-
-    Only the orientation is asked for. Pillow's own `exif_transpose` writes all other
-    entries anew, so that one that is wrong would cost the image.
-    """
-    from PIL.Image import Transpose
-
-    turns = {
-        2: Transpose.FLIP_LEFT_RIGHT,
-        3: Transpose.ROTATE_180,
-        4: Transpose.FLIP_TOP_BOTTOM,
-        5: Transpose.TRANSPOSE,
-        6: Transpose.ROTATE_270,
-        7: Transpose.TRANSVERSE,
-        8: Transpose.ROTATE_90,
-    }
-    return turns.get(_orientation(image))
-
-
-def _orientation(image):
-    try:
-        return int(image.getexif().get(ORIENTATION, UPRIGHT))
-    except Exception:  # a record that cannot be parsed turns nothing
-        return UPRIGHT
-
-
 def is_plain(image, content):
     """Whether an image is one that TorchCodec decodes as Pillow does.
 
@@ -74,23 +47,30 @@ def is_plain(image, content):
     """
     if image.format not in decoders() or image.mode not in PLAIN_MODES:
         return False
-    if not _has_8_bits(image) or "transparency" in image.info:
+    # WebP has no raw mode, and no other pixels than of 8 bits.
+    if raw_mode(image) not in ("", *PLAIN_MODES) or "transparency" in image.info:
         return False
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
         return False
     if image.format == "PNG":
         return MAY_TURN.search(content) is None
     has_records = "exif" in image.info or "xmp" in image.info
-    return not has_records or _orientation(image) == UPRIGHT
+    return not has_records or orientation_of(image) == UPRIGHT
 
 
-def _has_8_bits(image):
-    """Whether samples are stored as 8 bits each, and not inverted."""
+def raw_mode(image):
+    """Return how the file stores pixels, such as "L;4", of an image not loaded yet.
+
+    Returns
+    -------
+    str
+        Empty where Pillow does not say.
+    """
     tiles = getattr(image, "tile", None)
-    if not tiles:  # WebP, which has no others
-        return True
+    if not tiles:
+        return ""
     raw = tiles[0][3]
-    return (raw[0] if isinstance(raw, tuple) else raw) in PLAIN_MODES
+    return str(raw[0] if isinstance(raw, tuple) and raw else raw)
 
 
 def decode_plain(image, content):
