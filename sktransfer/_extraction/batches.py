@@ -41,7 +41,7 @@ class Batch:
     ----------
     items : list of Item
     rows : list of ndarray
-        What each item was prepared to.
+        Prepared content of each item.
     n_rows : int
         Rows to pad to.
     length : int or None

@@ -67,15 +67,16 @@ class ImageEncoder(ImageColumn, BaseEncoder):
     precision : {"float32", "bfloat16", "float16"}, default="float32"
         Precision that the network computes in. Features are float32 in any case.
     engine : {"auto", "torch", "compile", "onnxruntime", "openvino"}, default="torch"
-        What computes. "onnxruntime" (float32) and "openvino" (float32, bfloat16) run on
-        the CPU and have to be installed: ``pip install "sktransfer[fast]"`` brings the
-        latter. "compile" is torch.compile. "auto" is the fastest one that is installed
-        and works, as measured for the modality, and torch on a GPU. An engine is built
-        at the first row that the cache does not have, which takes seconds to a minute
-        in each process, and compared with torch; where it differs by more than 1e-3 of
-        the greatest value (5e-2 in bfloat16), or fails, torch computes, and a warning
-        says so for an engine that was asked for by name. The cache keeps the features
-        of each engine apart.
+        Engine that computes the features. "onnxruntime" (float32) and "openvino"
+        (float32, bfloat16) run on the CPU and have to be installed:
+        ``pip install "sktransfer[fast]"`` brings the latter. "compile" is
+        torch.compile. "auto" is the fastest one that is installed and works, as
+        measured for the modality, and torch on a GPU. An engine is built at the first
+        row that the cache does not have, which takes seconds to a minute in each
+        process, and is compared with torch. If it fails, or differs by more than 1e-3
+        of the greatest value (5e-2 in bfloat16), torch computes, and a warning says so
+        for an engine that was asked for by name. The cache keeps the features of each
+        engine apart.
     verbose : int, default=0
         1 shows a progress bar.
 

@@ -30,8 +30,8 @@ def prepare_for_inference(backbone, device, *, packed=True, precision="float32")
     packed : bool, default=True
         False leaves linear layers as they are, for compilers and exporters.
     precision : str, default="float32"
-        Where weights of another precision are not to be had, the caller's autocast
-        makes them at each use.
+        Precision to compute in. If the weights stay in float32, the caller's autocast
+        casts them at each use.
 
     Returns
     -------
