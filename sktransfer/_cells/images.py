@@ -270,15 +270,16 @@ def decode_image(content, on_deep=None, enough=None):
         if 0 in image.size:
             raise CellError(f"it has no pixels (width x height {image.size})")
         stored = raw_mode(image)
-        if isinstance(content, bytes):
-            if enough and image.format in SCALABLE and min(image.size) >= 2 * enough:
-                image.draft(None, (enough, enough))
-            elif is_plain(image, content):
-                with _in_work.of(image.size):
-                    pixels = decode_plain(image, content)
+        is_ours = isinstance(content, bytes)  # an image of the caller's is not changed
+        is_large = enough and min(image.size) >= 2 * enough
+        is_reduced = is_ours and is_large and image.format in SCALABLE
+        if is_reduced:
+            image.draft(None, (enough, enough))
+        with _in_work.of(image.size):
+            if is_ours and not is_reduced and is_plain(image, content):
+                pixels = decode_plain(image, content)
                 if pixels is not None:
                     return pixels
-        with _in_work.of(image.size):
             image.load()
             turn = turn_of(image)  # after loading, which turns a TIFF by itself
             upright = to_rgb(image, on_deep, stored)

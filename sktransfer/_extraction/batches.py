@@ -122,16 +122,14 @@ class _Filling:
 
     def rest(self):
         """Yield what is left, padded."""
-        for key in self._in_order(self.waiting):
+        # Long texts first, which take longest; images have one key.
+        for key in sorted(self.waiting, reverse=True):
             group, size = self.waiting[key], self._size(key)
             shapes = [size] if self.is_fixed else ladder(len(group), size)
             for n_rows in shapes:
                 yield self._batch(group[:n_rows], n_rows, key)
                 group = group[n_rows:]
         self.waiting = {}
-
-    def _in_order(self, keys):
-        return list(keys)
 
     def _batch(self, pairs, n_rows, length=None):
         items, rows = map(list, zip(*pairs, strict=True))
@@ -158,9 +156,6 @@ class FillingByLength(_Filling):
         size = self.request.batch_size
         budget = CPU_TOKENS if self.request.device.type == "cpu" else GPU_TOKENS
         return max(1, budget // key) if size == "auto" else size
-
-    def _in_order(self, keys):
-        return sorted(keys, reverse=True)  # long ones first, which take longest
 
 
 def filling(request, start=0):

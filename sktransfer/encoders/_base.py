@@ -16,7 +16,7 @@ from .._utils.devices import PRECISIONS
 from .._utils.types import ArrayLike, Cells
 from .._utils.validation import Interval, StrOptions
 from ..backbones import load_backbone
-from ..backbones._engines.builders import ENGINES
+from ..backbones._engines.builders import AUTO, ENGINES
 from ..backbones._engines.choose import engine_device
 from ..backbones._pooling import POOLING_CHOICES
 from ..cache._default import resolve_cache
@@ -46,7 +46,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         "cache": "no_validation",  # resolve_cache says more
         "device": "no_validation",  # so does engine_device
         "precision": [StrOptions(set(PRECISIONS))],
-        "engine": [StrOptions(Choices(ENGINES, also=("auto",)))],
+        "engine": [StrOptions(Choices(ENGINES, also=(AUTO,)))],
         "verbose": ["verbose"],
     }
 

@@ -11,8 +11,7 @@ from ..._utils.optional import is_installed, require
 from ..._utils.threads import is_fork
 from ..._utils.turns import turn
 from .builders import AUTO, ENGINES, FASTEST, quiet
-from .prepare import TOLERANCES as LOWER_TOLERANCES
-from .prepare import prepare_for_inference
+from .prepare import LOWER_TOLERANCES, prepare_for_inference
 
 # Greatest difference from torch, relative to the greatest value of a depth.
 TOLERANCES = {"float32": 1e-3} | LOWER_TOLERANCES

@@ -10,7 +10,7 @@ from ..._utils.turns import turn
 
 TOLERANCE = 1e-4
 # Of lower precisions, which are compared with float32 on one example.
-TOLERANCES = {"float16": 1e-2, "bfloat16": 5e-2}
+LOWER_TOLERANCES = {"float16": 1e-2, "bfloat16": 5e-2}
 
 
 def prepare_for_inference(backbone, device, *, packed=True, precision="float32"):
@@ -20,8 +20,8 @@ def prepare_for_inference(backbone, device, *, packed=True, precision="float32")
     weights are turned to a lower precision where one is asked for and the device
     computes in it. On a CPU linear layers are packed. The network is compared with the
     original on one example after each of these; where it differs by more than 1e-4 of
-    the largest value (in a lower precision by more than `TOLERANCES`), it stays as it
-    was before.
+    the largest value (`LOWER_TOLERANCES` in a lower precision), it stays as it was
+    before.
 
     Parameters
     ----------
@@ -68,17 +68,16 @@ def _lower(backbone, device, precision):
     ready, tag = prepare_for_inference(backbone, device, packed=False)
     if not computes_in(device, precision):
         return ready, tag
-    dtype = getattr(torch, precision)
+    dtype, tolerance = getattr(torch, precision), LOWER_TOLERANCES[precision]
     for with_buffers in (False, True):
-
-        def lowered(module, with_buffers=with_buffers):
-            return lower(_copy_sharing_tensors(module), dtype, with_buffers)
-
-        blocks = {name: lowered(block) for name, block in ready.blocks.items()}
         try:
+            blocks = {
+                name: lower(_copy_sharing_tensors(block), dtype, with_buffers)
+                for name, block in ready.blocks.items()
+            }
             candidate = dataclasses.replace(ready, blocks=blocks)
-            is_same = _same_output(ready, candidate, device, TOLERANCES[precision])
-        except Exception:  # of a network that mixes precisions
+            is_same = _same_output(ready, candidate, device, tolerance)
+        except Exception:  # of a network that cannot be copied, or mixes precisions
             continue
         if is_same:
             return candidate, f"{tag}:{precision}"
@@ -94,7 +93,7 @@ def _pack(backbone, device, precision):
     if device.type != "cpu" or not is_available():
         return ready, tag
     weights: dict = {}
-    tolerance = TOLERANCES.get(precision, TOLERANCE)
+    tolerance = LOWER_TOLERANCES.get(precision, TOLERANCE)
     for takes_gelu in (True, False):
         pack = functools.partial(pack_children, weights=weights, takes_gelu=takes_gelu)
         try:
