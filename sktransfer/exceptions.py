@@ -14,6 +14,7 @@ Every error is also the builtin that one would catch without knowing it::
     ├── NonFiniteLossError     (ValueError)      training went astray
     ├── PoolingError           (ValueError)      a pooling that the network cannot do
     ├── WaitError              (TimeoutError)    another thread does not come to an end
+    ├── ForkedDeviceError      (RuntimeError)    a device that a fork cannot use
     ├── ExportError            (ValueError)      a step that has no form in ONNX
     ├── SaveError              (ValueError)      a save that cannot be made or used
     │   ├── IncompleteSaveError                  files are missing, or it is no save
@@ -37,6 +38,7 @@ __all__ = [
     "DamagedSaveError",
     "DepthError",
     "ExportError",
+    "ForkedDeviceError",
     "IncompleteSaveError",
     "InvalidRowError",
     "MissingDependencyError",
@@ -104,6 +106,10 @@ class PoolingError(SKTransferError, ValueError):
 
 class WaitError(SKTransferError, TimeoutError):
     """Another thread holds what is needed here and does not come to an end."""
+
+
+class ForkedDeviceError(SKTransferError, RuntimeError):
+    """The parent of a forked process had started the device, which is lost here."""
 
 
 class ExportError(SKTransferError, ValueError):

@@ -22,6 +22,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+if os.environ.get("SKTRANSFER_TEST_CARD"):
+    from card import install
+
+    install()
+
 
 @pytest.fixture(autouse=True)
 def no_network(request, monkeypatch):

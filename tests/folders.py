@@ -4,7 +4,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from sktransfer._utils.devices import seeded
+from sktransfer._utils.seeds import seeded
 from sktransfer.backbones._huggingface.load import quiet
 
 WORDS = "a photo of the cat dog query passage small red one two three four".split()

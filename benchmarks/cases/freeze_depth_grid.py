@@ -19,7 +19,7 @@ from torch import nn
 
 from benchmarks._harness import claim, clothing10, counting, stopwatch
 from sktransfer import FeatureCache, ImageClassifier, load_backbone
-from sktransfer._utils.devices import seeded
+from sktransfer._utils.seeds import seeded
 from sktransfer.finetuning import Head, Optimizer
 
 DEPTHS = ["all", -1, -2]

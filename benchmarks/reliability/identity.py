@@ -218,7 +218,7 @@ CODE_EDITS = {
 def _code(place, rng, is_edited, stack):
     """A number or an operator in the code of a network of one's own."""
     from sktransfer import Backbone
-    from sktransfer._utils.devices import seeded
+    from sktransfer._utils.seeds import seeded
 
     old = list(CODE_EDITS)[int(rng.integers(len(CODE_EDITS)))]
     new = CODE_EDITS[old].format(int(rng.integers(3, 50)))
@@ -335,7 +335,7 @@ def _save_bert(folder, seed):
     import transformers
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-    from sktransfer._utils.devices import seeded
+    from sktransfer._utils.seeds import seeded
     from sktransfer.backbones._huggingface.load import quiet
 
     names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._utils.allocator import apart
-from .._utils.devices import arithmetic_of, autocast, halving
+from .._utils.arithmetic import arithmetic_of, autocast
+from .._utils.device_memory import halving
 from .._utils.turns import each_on_a_core, turn
 from ..backbones._engines.builders import AUTO, ENGINES
 from ..backbones._engines.choose import EngineKey, candidates, choose_engine, known
@@ -151,7 +152,7 @@ class _Runner:
 
     def run(self, batch):
         """Run a batch, keep what it gives, and return one value for each row."""
-        with turn(self.request.device):
+        with turn(self.request.device, self.request.precision):
             records = self._records(batch)
         return self._keep(records, batch)
 
@@ -182,7 +183,7 @@ class _Runner:
         return request.device.type == "cpu" and request.backbone.modality == "text"
 
     def _records(self, batch):
-        return halving(self._forward, batch)
+        return halving(self._forward, batch, self.request.device)
 
     def _keep(self, records, batch):
         if self.cache is not None:

@@ -3,7 +3,7 @@
 import contextlib
 from concurrent import futures
 
-from .devices import own_arithmetic
+from .arithmetic import own_arithmetic
 from .threads import ForkLock, held, is_fork, single_cores
 
 MOST_FOR_ALL_CORES = 8  # small batches gain little from more cores than that
@@ -17,7 +17,7 @@ def _lock_of(device):
 
 
 @contextlib.contextmanager
-def turn(device):
+def turn(device, precision="float32"):
     """Run one network at a time on a device, whichever thread asks.
 
     The threads that compute a layer wait for each other, so two networks at once on the
@@ -36,7 +36,7 @@ def turn(device):
         if is_alone:
             torch.set_num_threads(1)
         try:
-            with own_arithmetic(device):
+            with own_arithmetic(device, precision):
                 yield
         finally:
             if is_alone:

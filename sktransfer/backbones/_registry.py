@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .._utils.allocator import hand_back
-from .._utils.devices import own_arithmetic, seeded
+from .._utils.arithmetic import own_arithmetic
 from .._utils.names import set_module
+from .._utils.seeds import seeded
 from .._utils.threads import ForkLock, held
 from .._utils.validation import is_integer
 from ._arrived import find_arrival

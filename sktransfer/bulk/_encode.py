@@ -86,7 +86,7 @@ def encode(
     rows_per_part: int = 1024,
     batch_size: int | Literal["auto"] = "auto",
     device: str = "auto",
-    precision: Literal["float32", "bfloat16", "float16"] = "float32",
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32",
     engine: Literal["auto", "torch", "compile", "onnxruntime", "openvino"] = "torch",
     cache: CacheLike = None,
     scheduler: str | distributed.Client | None = None,

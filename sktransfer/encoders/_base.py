@@ -11,8 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._extraction.estimator import ColumnEstimator
 from .._extraction.runners import Request, VectorRunner
+from .._utils.arithmetic import PRECISIONS, settled_precision
 from .._utils.choices import Choices
-from .._utils.devices import PRECISIONS
 from .._utils.types import ArrayLike, Cells
 from .._utils.validation import Interval, StrOptions
 from ..backbones import load_backbone
@@ -188,14 +188,15 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
 
     def _resolved(self):
         backbone = load_backbone(self.backbone, modality=self._modality)
+        device = engine_device(self.engine, self.device, self.precision)
         return Request(
             backbone=backbone,
             preprocess=self._adapt(backbone),
             depth=backbone.resolve_depth(self.depth),
             pooling=backbone.resolve_pooling(self.pooling),
             batch_size=self.batch_size,
-            device=engine_device(self.engine, self.device, self.precision),
-            precision=self.precision,
+            device=device,
+            precision=settled_precision(self.precision, device),
             engine=self.engine,
         )
 

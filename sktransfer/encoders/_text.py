@@ -64,8 +64,10 @@ class TextEncoder(TextColumn, BaseEncoder):
         folder; or None for nowhere.
     device : str, default="auto"
         "auto" takes CUDA, else MPS, else the CPU.
-    precision : {"float32", "bfloat16", "float16"}, default="float32"
-        Precision that the network computes in. Features are float32 in any case.
+    precision : {"float32", "tf32", "bfloat16", "float16"}, default="float32"
+        Precision that the network computes in. Features are float32 in any case. "tf32"
+        rounds the factors of products on CUDA cards, where it is faster; other devices
+        compute it in float32. "float32" never does so, whatever torch is set to.
     engine : {"auto", "torch", "compile", "onnxruntime", "openvino"}, default="torch"
         Engine that computes the features. "onnxruntime" (float32) and "openvino"
         (float32, bfloat16) run on the CPU and have to be installed:
@@ -144,7 +146,7 @@ class TextEncoder(TextColumn, BaseEncoder):
         batch_size: int | Literal["auto"] = "auto",
         cache: CacheLike = "auto",
         device: str = "auto",
-        precision: Literal["float32", "bfloat16", "float16"] = "float32",
+        precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32",
         engine: Literal[
             "auto", "torch", "compile", "onnxruntime", "openvino"
         ] = "torch",

@@ -11,8 +11,10 @@ from sklearn.utils.validation import check_is_fitted
 from .._extraction.estimator import ColumnEstimator
 from .._extraction.runners import Request
 from .._utils.allocator import kept_pages
-from .._utils.devices import resolve_device, seeded
+from .._utils.arithmetic import settled_precision
+from .._utils.devices import resolve_device
 from .._utils.labels import check_groups, label_names
+from .._utils.seeds import seeded
 from .._utils.turns import turn
 from .._utils.types import ArrayLike, Cells
 from .._utils.validation import draw_seed, is_integer
@@ -245,7 +247,11 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
         )
         # Seeded inside the turn, as torch's generator is one for all threads.
         pages = kept_pages if request.device.type == "cpu" else contextlib.nullcontext
-        with turn(request.device), seeded(plan.seed, request.device), pages():
+        with (
+            turn(request.device, request.precision),
+            seeded(plan.seed, request.device),
+            pages(),
+        ):
             net, n_epochs, history = train(plan)
         # The prior of `missing="prior"` is that of all calls of partial_fit together.
         prior = state.prior_of(
@@ -296,14 +302,15 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
     def _resolved(self):
         resolve_cache(self.cache)
         backbone = load_backbone(self.backbone, modality=self._modality)
+        device = resolve_device(self.device)
         return Request(
             backbone=backbone,
             preprocess=self._adapt(backbone),
             depth=self._depth_of(backbone),
             pooling=backbone.resolve_pooling(self.pooling),
             batch_size="auto",
-            device=resolve_device(self.device),
-            precision=self.precision,
+            device=device,
+            precision=settled_precision(self.precision, device),
         )
 
     def _depth_of(self, backbone):
@@ -355,7 +362,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
             if request.depth == 0:
                 state = State(**inputs).to(request.device)
                 inputs = arguments_of(request.preprocess.to_input(state))
-            with turn(request.device), torch.inference_mode():
+            with turn(request.device, request.precision), torch.inference_mode():
                 module.eval()
                 return self.net_.infer(inputs).float().cpu().numpy()
 

@@ -121,8 +121,9 @@ class ImageClassifier(ImageColumn, BaseClassifier):
         Go on from the last fit instead of starting anew.
     device : str, default="auto"
         "auto" takes CUDA, else MPS, else the CPU.
-    precision : {"float32", "bfloat16", "float16"}, default="float32"
-        Precision of the forward passes.
+    precision : {"float32", "tf32", "bfloat16", "float16"}, default="float32"
+        Precision of the forward passes. "tf32" rounds the factors of products on CUDA
+        cards, and is float32 elsewhere.
     random_state : int, RandomState or None, default=None
         Seed of the head, the order of the rows, dropout and augmentation.
     verbose : int, default=0
@@ -230,7 +231,7 @@ class ImageClassifier(ImageColumn, BaseClassifier):
         callbacks: list[Any] | None = None,
         warm_start: bool = False,
         device: str = "auto",
-        precision: Literal["float32", "bfloat16", "float16"] = "float32",
+        precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32",
         random_state: RandomStateLike = None,
         verbose: int = 0,
     ) -> None:

@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import accuracy_score, r2_score
 from skorch.utils import to_tensor
 
-from .._utils.devices import autocast
+from .._utils.arithmetic import autocast
 from .._utils.names import on_disk
 from ..exceptions import NonFiniteLossError
 from ._batches import SAMPLE_WEIGHT
@@ -25,7 +25,7 @@ class FineTuneNet(skorch.NeuralNet):
     codec : ClassCodec or NumberCodec, default=None
     parameter_groups : list of dict, default=None
         What the optimizer gets.
-    precision : {"float32", "bfloat16", "float16"}, default="float32"
+    precision : {"float32", "tf32", "bfloat16", "float16"}, default="float32"
     """
 
     def __init__(

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from numbers import Integral
 from typing import Any
 
+from .._utils.arithmetic import PRECISIONS
 from .._utils.choices import Choices
-from .._utils.devices import PRECISIONS
 from .._utils.validation import Interval, StrOptions
 from ..backbones._pooling import POOLING_CHOICES
 from ._augment import AUGMENTS

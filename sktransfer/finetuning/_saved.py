@@ -81,7 +81,8 @@ def rebuild_net(estimator, backbone, record, tensors, device):
     ValueError
         If the tensors do not fit.
     """
-    from .._utils.devices import own_arithmetic, seeded
+    from .._utils.arithmetic import own_arithmetic
+    from .._utils.seeds import seeded
     from ..backbones._pooling import POOLING_CHOICES
     from ._heads import HEADS, make_head
     from ._make_net import idle_net

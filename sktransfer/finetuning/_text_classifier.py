@@ -110,8 +110,9 @@ class TextClassifier(TextColumn, BaseClassifier):
         Go on from the last fit instead of starting anew.
     device : str, default="auto"
         "auto" takes CUDA, else MPS, else the CPU.
-    precision : {"float32", "bfloat16", "float16"}, default="float32"
-        Precision of the forward passes.
+    precision : {"float32", "tf32", "bfloat16", "float16"}, default="float32"
+        Precision of the forward passes. "tf32" rounds the factors of products on CUDA
+        cards, and is float32 elsewhere.
     random_state : int, RandomState or None, default=None
         Seed of the head, the order of the rows and dropout.
     verbose : int, default=0
@@ -208,7 +209,7 @@ class TextClassifier(TextColumn, BaseClassifier):
         callbacks: list[Any] | None = None,
         warm_start: bool = False,
         device: str = "auto",
-        precision: Literal["float32", "bfloat16", "float16"] = "float32",
+        precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32",
         random_state: RandomStateLike = None,
         verbose: int = 0,
     ) -> None:

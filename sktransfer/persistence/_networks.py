@@ -16,7 +16,8 @@ import dataclasses
 import warnings
 from pathlib import Path
 
-from .._utils.devices import own_arithmetic, seeded
+from .._utils.arithmetic import own_arithmetic
+from .._utils.seeds import seeded
 from ..backbones import Backbone, BackboneSpec, load_backbone
 from ..backbones._lookup import find_builder
 from ..backbones._registry import list_backbones, loaded_spec

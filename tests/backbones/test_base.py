@@ -10,7 +10,7 @@ import torch
 from sklearn.base import clone
 
 from sktransfer import Backbone, BackboneSpec, check_backbone, load_backbone
-from sktransfer._utils.devices import seeded
+from sktransfer._utils.seeds import seeded
 from sktransfer.backbones._check import example_rows
 from sktransfer.exceptions import DepthError, PoolingError
 

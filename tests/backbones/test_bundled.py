@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sktransfer import BackboneSpec, TextEncoder, load_backbone
-from sktransfer._utils.devices import seeded
+from sktransfer._utils.seeds import seeded
 from sktransfer.backbones import _bundled
 from sktransfer.exceptions import WeightsMismatchError, WeightsNotFoundError
 

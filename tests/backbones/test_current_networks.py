@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import AutoConfig, AutoModel
 
 from sktransfer import ImageEncoder, TextEncoder, check_backbone, load_backbone
-from sktransfer._utils.devices import seeded
+from sktransfer._utils.seeds import seeded
 from sktransfer.backbones._huggingface.load import quiet
 from sktransfer.backbones._huggingface.texts import _module_classes
 from sktransfer.exceptions import UnknownBackboneError

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sktransfer import BackboneSpec, load_backbone
-from sktransfer._utils.devices import seeded
+from sktransfer._utils.seeds import seeded
 from sktransfer.backbones._blocks import Apply
 from sktransfer.backbones._engines.packed import PackedLinear, pack_children
 from sktransfer.backbones._engines.prepare import TOLERANCE, prepare_for_inference

@@ -216,7 +216,7 @@ def test_a_network_of_timms_comes_from_the_hub_once(hub, tmp_path):
     import safetensors.torch
     import timm
 
-    from sktransfer._utils.devices import seeded
+    from sktransfer._utils.seeds import seeded
 
     with seeded(0):
         model = timm.create_model("test_vit.r160_in1k", pretrained=False)

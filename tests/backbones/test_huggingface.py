@@ -5,7 +5,7 @@ import torch
 import transformers
 
 from sktransfer import Backbone, check_backbone
-from sktransfer._utils.devices import seeded
+from sktransfer._utils.seeds import seeded
 from sktransfer.backbones._huggingface import text_families, texts
 from sktransfer.backbones._preprocess import TextPreprocess
 from sktransfer.backbones._toy import hash_words

@@ -23,7 +23,7 @@ from sktransfer import (
     check_backbone,
     load_backbone,
 )
-from sktransfer._utils.devices import seeded
+from sktransfer._utils.seeds import seeded
 from sktransfer.backbones._huggingface import clip
 from sktransfer.backbones._huggingface.load import quiet
 from sktransfer.backbones._huggingface.texts import _module_classes

@@ -14,7 +14,7 @@ from sktransfer import (
     TextEncoder,
     load_backbone,
 )
-from sktransfer._utils.devices import seeded
+from sktransfer._utils.seeds import seeded
 from sktransfer.backbones import State
 from sktransfer.backbones._engines import lowered
 from sktransfer.backbones._engines.lowered import Lowered, computes_in, lower

@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 from torch import nn
 
 from sktransfer import Backbone, ImageEncoder, TextEncoder, register_backbone
-from sktransfer._utils.devices import seeded
+from sktransfer._utils.seeds import seeded
 from sktransfer.backbones import ArrayPreprocess, ImagePreprocess, TextPreprocess
 from sktransfer.backbones._toy import hash_words
 from sktransfer.exceptions import BackboneCutError

@@ -6,7 +6,7 @@ import timm
 import torch
 
 from sktransfer import check_backbone
-from sktransfer._utils.devices import seeded
+from sktransfer._utils.seeds import seeded
 from sktransfer.backbones._recipe import with_last
 from sktransfer.backbones._timm import convnets, networks, transformers
 

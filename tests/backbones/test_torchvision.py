@@ -20,7 +20,7 @@ from sktransfer import (
     check_backbone,
     load_backbone,
 )
-from sktransfer._utils.devices import seeded
+from sktransfer._utils.seeds import seeded
 from sktransfer.backbones import _registry
 from sktransfer.backbones._preprocess import ImagePreprocess
 from sktransfer.backbones._torchvision import families, networks

@@ -214,7 +214,7 @@ def test_a_timm_network_computes_what_timm_computes(pixels):
     import torch
 
     from sktransfer import BackboneSpec, load_backbone
-    from sktransfer._utils.devices import seeded
+    from sktransfer._utils.seeds import seeded
 
     spec = BackboneSpec("resnet10t", pretrained=False)
     out = ImageEncoder(spec, cache=None).fit_transform(pixels)

@@ -94,3 +94,10 @@ def test_a_bad_row_of_a_chunk_leaves_no_hole(rows_that_run):
 
 def test_a_padded_length_is_a_matter_of_the_length_alone():
     assert [padded_length(n) for n in (1, 4, 5, 32, 33, 41)] == [4, 4, 8, 32, 40, 48]
+
+
+def test_a_padded_length_depends_on_the_length_alone_and_wastes_little():
+    for length in range(1, 600):
+        padded = padded_length(length)
+        assert length <= padded < length + (4 if length <= 32 else 8)
+        assert padded_length(padded) == padded

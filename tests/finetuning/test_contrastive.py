@@ -18,7 +18,7 @@ from sktransfer import (
     load,
     save,
 )
-from sktransfer._utils.devices import seeded
+from sktransfer._utils.seeds import seeded
 from sktransfer.finetuning import (
     ContrastiveLoss,
     EarlyStopping,

@@ -19,7 +19,7 @@ from sktransfer import (
     TextRegressor,
     load_backbone,
 )
-from sktransfer._utils.devices import seeded
+from sktransfer._utils.seeds import seeded
 from sktransfer.exceptions import MissingRowError
 from sktransfer.finetuning import (
     Augmentation,

@@ -11,7 +11,7 @@ from sktransfer import (
     TextClassifier,
     load_backbone,
 )
-from sktransfer._utils.devices import seeded
+from sktransfer._utils.seeds import seeded
 from sktransfer.exceptions import DepthError
 from sktransfer.finetuning import Optimizer
 from sktransfer.finetuning._heads import make_head

@@ -14,7 +14,7 @@ from sktransfer import (
     TextClassifier,
     TextRegressor,
 )
-from sktransfer._utils.devices import seeded
+from sktransfer._utils.seeds import seeded
 from sktransfer.backbones import ImagePreprocess
 from sktransfer.backbones._huggingface.load import quiet
 from sktransfer.finetuning._settings import (

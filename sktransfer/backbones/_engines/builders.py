@@ -10,7 +10,7 @@ import logging
 import warnings
 from typing import Any, NamedTuple
 
-from ..._utils.devices import PRECISIONS
+from ..._utils.arithmetic import PRECISIONS
 
 AUTO = "auto"
 # What "auto" tries on a CPU, the fastest first, and torch at last. Images a second on

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..._utils.devices import autocast, resolve_device
+from ..._utils.arithmetic import autocast, settled_precision
+from ..._utils.devices import resolve_device
 from ..._utils.optional import is_installed, require
 from ..._utils.threads import is_fork
 from ..._utils.turns import turn
@@ -14,7 +15,7 @@ from .builders import AUTO, ENGINES, FASTEST, quiet
 from .prepare import LOWER_TOLERANCES, prepare_for_inference
 
 # Greatest difference from torch, relative to the greatest value of a depth.
-TOLERANCES = {"float32": 1e-3} | LOWER_TOLERANCES
+TOLERANCES = {"float32": 1e-3, "tf32": 1e-2} | LOWER_TOLERANCES
 MAX_KEPT = 4  # networks of a backbone and process; each holds the weights once more
 # What a fork has copied: to free it would be to wait for threads of the parent.
 _of_other_processes: list = []
@@ -72,12 +73,12 @@ def engine_device(engine, device, precision):
     others = " or ".join(
         f"engine={name!r}" for name, e in ENGINES.items() if not e.is_cpu_only
     )
-    if precision not in entry.precisions:
+    resolved = resolve_device("cpu" if device == "auto" else device)
+    if settled_precision(precision, resolved) not in entry.precisions:
         raise ValueError(
             f"engine={engine!r} computes in {' or '.join(entry.precisions)}, got "
             f"precision={precision!r}; set precision='float32', or {others}."
         )
-    resolved = resolve_device("cpu" if device == "auto" else device)
     if resolved.type != "cpu":
         raise ValueError(
             f"engine={engine!r} runs on the CPU, got device={device!r}; set "
@@ -122,7 +123,7 @@ def choose_engine(backbone, preprocess, key, device, *, warns=True):
     warns : bool, default=True
         False for an engine that nobody asked for by name.
     """
-    with turn(device):
+    with turn(device, key.precision):
         is_chosen, function = known(backbone, key)
         if is_chosen:
             return function

@@ -5,7 +5,8 @@ import dataclasses
 import functools
 import itertools
 
-from ..._utils.devices import load_onto
+from ..._utils.arithmetic import weights_precision
+from ..._utils.device_memory import load_onto
 from ..._utils.turns import turn
 
 TOLERANCE = 1e-4
@@ -40,6 +41,7 @@ def prepare_for_inference(backbone, device, *, packed=True, precision="float32")
     tag : str
         How it computes, for cache keys.
     """
+    precision = weights_precision(precision)
     key = str(device), packed, precision
     kept = backbone._prepared.get(key)
     if kept is None:
