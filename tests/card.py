@@ -49,6 +49,9 @@ class CardTensor(torch.Tensor):
     def __repr__(self):
         return f"CardTensor({self.inner!r})"
 
+    def tolist(self):
+        return self.cpu().tolist()
+
     def __reduce_ex__(self, protocol):
         return torch.Tensor.to, (self.detach().cpu(), NAME)
 
@@ -60,23 +63,33 @@ class CardTensor(torch.Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
-        kwargs = dict(kwargs or {})
-        special = SPECIAL.get(func.overloadpacket)
-        if special is not None:
-            return special(func, *args, **kwargs)
-        for tensor in tree_leaves((args, kwargs)):
-            is_other = isinstance(tensor, torch.Tensor) and type(tensor) is not cls
-            # A number may be anywhere.
-            if is_other and not isinstance(tensor, CardTensor) and tensor.dim() > 0:
-                raise RuntimeError(
-                    "Expected all tensors to be on the same device, but found at least "
-                    f"two devices, {NAME}:0 and {tensor.device}, in {func}"
-                )
-        if "device" in kwargs:
-            kwargs["device"] = torch.device("cpu")
-        found = func(*_inner(args), **_inner(kwargs))
-        found = tree_map_only(torch.Tensor, cls, found)
-        return return_and_correct_aliasing(func, args, kwargs, found)
+        # Views of other tensors share their count of changes, and so must be made as
+        # they were.
+        with torch.inference_mode(False), torch.no_grad():
+            return _run(func, args, dict(kwargs or {}))
+
+
+def _run(func, args, kwargs):
+    special = SPECIAL.get(func.overloadpacket)
+    if special is not None:
+        return special(func, *args, **kwargs)
+    if func.has_kernel_for_dispatch_key(torch._C.DispatchKey.CompositeImplicitAutograd):
+        # In inference mode these come whole.
+        return func.decompose(*args, **kwargs)
+    for tensor in tree_leaves((args, kwargs)):
+        is_other = isinstance(tensor, torch.Tensor) and not isinstance(
+            tensor, CardTensor
+        )
+        if is_other and tensor.dim() > 0:  # a number may be anywhere
+            raise RuntimeError(
+                "Expected all tensors to be on the same device, but found at least "
+                f"two devices, {NAME}:0 and {tensor.device}, in {func}"
+            )
+    if "device" in kwargs:
+        kwargs["device"] = torch.device("cpu")
+    found = func(*_inner(args), **_inner(kwargs))
+    found = tree_map_only(torch.Tensor, CardTensor, found)
+    return return_and_correct_aliasing(func, args, kwargs, found)
 
 
 def _inner(tree):
@@ -139,6 +152,10 @@ def _empty_strided(size, stride, dtype=None, layout=None, device=None, pin_memor
     return CardTensor(torch.empty_strided(size, stride, dtype=dtype))
 
 
+def _copy_from(source, target, non_blocking=False):
+    return _copy(None, target, source)
+
+
 def _lowered(op, *args, **kwargs):
     dtype = torch.get_autocast_dtype(NAME)
 
@@ -159,6 +176,7 @@ def install():
     library = torch.library.Library("aten", "IMPL")
     library.impl("empty.memory_format", _empty, "PrivateUse1")
     library.impl("empty_strided", _empty_strided, "PrivateUse1")
+    library.impl("_copy_from", _copy_from, "PrivateUse1")
     for name in LOWERED:
         function = functools.partial(_lowered, getattr(aten, name))
         library.impl(name, function, "AutocastPrivateUse1")
