@@ -113,7 +113,7 @@ class ColumnEstimator(BaseEstimator):
         Parameters
         ----------
         column : Column
-        runner : _Runner
+        runner : Runner
         empty : callable
             ``empty(n_cells)`` gives what takes a value for each cell.
         only : ndarray of int, default=None

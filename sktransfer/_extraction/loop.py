@@ -5,6 +5,7 @@ call, and not at all if the cache has it.
 """
 
 import contextlib
+import itertools
 import time
 import warnings
 from collections import deque
@@ -13,7 +14,7 @@ import numpy as np
 
 from .._cells.column import CellError, pick
 from .._utils.allocator import do_nothing, kept_pages
-from .batches import Item, filling
+from .batches import GPU_IMAGE_BATCH, Item, filling
 
 # With a folder, processes share the work by chunks; smaller ones fill fewer batches
 # (5 % slower on 2,500 short texts).
@@ -76,20 +77,33 @@ class _Call:
         self.waiting: dict[bytes, int] = {}
         self.run_now: set[bytes] = set()
 
+    @property
+    def is_cpu(self):
+        return self.request.device.type == "cpu"
+
     def run(self, rows):
         """Start rows chunk by chunk, and run what is to run."""
         size = self.reader.chunk_size
+        if not self.is_cpu:
+            size = max(size, GPU_IMAGE_BATCH)
         if self.cache is not None and self.cache.is_shared:
             size = min(size, ROWS_A_CLAIM)
         chunks = (rows[i : i + size] for i in range(0, len(rows), size))
         started = map(self._start, chunks)
-        if self.request.device.type != "cpu":
-            started = _one_ahead(started)
+        if self.is_cpu:
+            for batches in self._batches(started):
+                self._deliver(batches)
+        else:
+            # One stream of batches, so that the device never waits for a chunk to end.
+            self._deliver(itertools.chain.from_iterable(self._batches(_ahead(started))))
+
+    def _batches(self, started):
+        """Yield the batches that each chunk fills, and those that are left."""
         batches = filling(self.request)
         for items, prepared in started:
-            self._deliver(batches.add(self._usable(items, prepared)))
+            yield batches.add(self._usable(items, prepared))
             self.tidy()
-        self._deliver(batches.rest())
+        yield batches.rest()
 
     def _start(self, rows):
         """Read and look up rows; start preparing what is this call's to run."""
@@ -124,7 +138,9 @@ class _Call:
             self._hand_out(batch, self.runner.run(batch))
         items = [item for item in items if item.digest not in resumed]
         to_run = [contents[item.digest] for item in items]
-        return items, self.reader.prepare(to_run, self.request.preprocess)
+        request = self.request
+        prepared = self.reader.prepare(to_run, request.preprocess, request.device)
+        return items, prepared
 
     def _recall(self, rows):
         """Fill in rows of files that are known and cached; return the others."""
@@ -220,7 +236,7 @@ class _Call:
                 self.out.repeat(row, first)
 
 
-def _one_ahead(iterable):
+def _ahead(iterable):
     """Start the next item before giving this one."""
     ahead: deque = deque()
     for item in iterable:

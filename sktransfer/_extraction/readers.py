@@ -8,9 +8,10 @@ from .._cells.column import CellError
 from .._cells.images import URLS, decode_image, hash_image, read_image
 from .._cells.texts import hash_text, read_text
 from .._untrusted.web import Fetcher
-from .._utils.threads import readers
+from .._utils.threads import n_readers, readers
 
 IMAGES_A_CHUNK = 64
+TASKS_A_THREAD = 4  # of a chunk, so that threads end together
 TEXTS_A_CHUNK = 4096
 
 
@@ -42,7 +43,8 @@ class ImageReader:
 
     def read(self, cells):
         """Return one ``(digest, content)`` or CellError for each cell."""
-        return [future.result() for future in self._start(self._read_one, cells)]
+        started = self._start(self._read_one, cells)
+        return [result for future in started for result in future.result()]
 
     def _read_one(self, cell):
         try:
@@ -58,16 +60,22 @@ class ImageReader:
             return err
 
     def _start(self, function, items):
+        """Return futures, each of the results of some items; together, of all in order.
+
+        A future costs as much as to hash a small image.
+        """
         pool = readers()
         # All are known to `close` before the first can fail.
         self._started = [future for future in self._started if not future.done()]
         first = len(self._started)
-        for item in items:
-            self._started.append(pool.submit(function, item))
+        size = max(1, len(items) // (TASKS_A_THREAD * n_readers()))
+        for start in range(0, len(items), size):
+            some = items[start : start + size]
+            self._started.append(pool.submit(_each, function, some))
         return self._started[first:]
 
-    def prepare(self, contents, preprocess):
-        """Start decoding; return one future for each content."""
+    def prepare(self, contents, preprocess, device):
+        """Start decoding; return what `results` takes."""
         decode = functools.partial(
             _decode, preprocess=preprocess, on_deep=self.deepest.append
         )
@@ -80,13 +88,17 @@ class ImageReader:
             # that decode beside them cost more than they gain.
             wait(prepared)
         for future in prepared:
-            yield future.result()
+            yield from future.result()
 
     def close(self):
         """Leave nothing behind in the threads, which others use, too."""
         for future in self._started:
             future.cancel()
         wait(self._started)
+
+
+def _each(function, items):
+    return [function(item) for item in items]
 
 
 def _decode(content, preprocess, on_deep):
@@ -117,6 +129,7 @@ class TextReader:
 
     def __init__(self, prompt):
         self.prompt = prompt
+        self._started: list[Future] = []
 
     def read(self, cells):
         """Return one ``(digest, content)`` or CellError for each cell."""
@@ -129,13 +142,22 @@ class TextReader:
         except CellError as err:
             return err
 
-    def prepare(self, contents, preprocess):
-        """Tokenize; return one array of ids for each content."""
-        return preprocess.prepare(contents) if contents else []
+    def prepare(self, contents, preprocess, device):
+        """Start tokenizing; return what `results` takes."""
+        if not contents:
+            return list
+        tokenize = functools.partial(preprocess.prepare, contents)
+        if device.type == "cpu":
+            # Tokenizers have threads of their own, and the network needs the cores.
+            return tokenize
+        self._started = [future for future in self._started if not future.done()]
+        self._started.append(readers().submit(tokenize))
+        return self._started[-1].result
 
     def results(self, prepared, device):
         """Yield the ids of each content."""
-        yield from prepared
+        yield from prepared()
 
     def close(self):
-        """Nothing is held."""
+        """Leave nothing behind in the threads, which others use, too."""
+        wait(self._started)

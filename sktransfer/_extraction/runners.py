@@ -7,16 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._utils.allocator import apart
 from .._utils.arithmetic import arithmetic_of, autocast
-from .._utils.device_memory import halving
+from .._utils.device_memory import InParts
 from .._utils.turns import each_on_a_core, turn
 from ..backbones._engines.builders import AUTO, ENGINES
 from ..backbones._engines.choose import EngineKey, candidates, choose_engine, known
 from ..backbones._engines.prepare import prepare_for_inference
 from ..backbones._identity import versions
+from ..backbones._state import State
 from ..cache._memory import new_scan
-from .batches import filling, images_at_once, is_small
+from .batches import images_at_once, is_small
+from .transfers import Transfers, Way
 
 
 class Request(NamedTuple):
@@ -52,10 +53,10 @@ class Request(NamedTuple):
         return len(self.backbone.blocks) - self.depth
 
 
-class _Runner:
+class Runner:
     """What runners share: keys, claims, and turns on the device.
 
-    A subclass gives `look_up`, `resume` and `_forward`.
+    A subclass gives `_compute`, `_records_of` and `_is_right`.
     """
 
     part: slice | None = None
@@ -82,18 +83,25 @@ class _Runner:
             "computed_by": tag,
             "arithmetic": arithmetic_of(request.device),
         }
+        self.parts = InParts(request.device)
         self.claimed = set()
         self.noted = set()  # namespaces whose origin the cache was told
         self.scan = new_scan() if scan is None else scan
 
-    def _forward(self, batch):
-        """Return one value for each row of a batch."""
+    def _compute(self, state, batch):
+        """Run a batch that is on the device; return states, which are there too."""
         raise NotImplementedError
 
-    def _state(self, batch):
-        """Collate a batch and move it to the device."""
-        state = self.ready.batch(batch.rows, n_rows=batch.n_rows, length=batch.length)
-        return state.to(self.request.device)
+    def _records_of(self, batch, states):
+        """Return one record for each row, of states on the host."""
+        raise NotImplementedError
+
+    def _forward(self, batch):
+        """Return one record for each row of a batch."""
+        transfers = Transfers(self.request.device)
+        state = transfers.arrived(transfers.send(self.ready, batch))
+        fetched = transfers.fetch(self._compute(state, batch))
+        return self._records_of(batch, fetched())
 
     def _namespace(self, *more):
         # Hashed to 20 bytes, as long as a row's digest: a key is the two end to end.
@@ -165,6 +173,9 @@ class _Runner:
         ----------
         batches : iterable of Batch
         """
+        if self.request.device.type != "cpu":
+            yield from self._way().run(batches)
+            return
         if not self._runs_side_by_side():
             for batch in batches:
                 yield batch, self.run(batch)
@@ -179,11 +190,22 @@ class _Runner:
                 yield batch, self._keep(records, batch)
 
     def _runs_side_by_side(self):
-        request = self.request
-        return request.device.type == "cpu" and request.backbone.modality == "text"
+        return self.request.backbone.modality == "text"
 
     def _records(self, batch):
-        return halving(self._forward, batch, self.request.device)
+        return self.parts.run(self._forward, batch)
+
+    def _way(self):
+        return Way(
+            self.request,
+            self.ready,
+            compute=self._compute,
+            finish=lambda batch, states: self._keep(
+                self._records_of(batch, states), batch
+            ),
+            alone=self.run,
+            parts=self.parts,
+        )
 
     def _keep(self, records, batch):
         if self.cache is not None:
@@ -200,7 +222,7 @@ class _Runner:
         return record if self.part is None else record[self.part]
 
 
-class VectorRunner(_Runner):
+class VectorRunner(Runner):
     """Gives pooled vectors at one depth; with a cache it keeps those of all depths.
 
     The record of a row is the pooled vectors of all blocks, end to end, and a depth is
@@ -278,144 +300,20 @@ class VectorRunner(_Runner):
         # Engines have threads of their own.
         return self.function is None and super()._runs_side_by_side()
 
-    def _forward(self, batch):
+    def _compute(self, state, batch):
         import torch
 
         request, ready = self.request, self.ready
-        state = self._state(batch)
         if self.function is not None:
-            return [row.copy() for row in self.function(state)[: len(batch.rows)]]
+            return [State(torch.from_numpy(self.function(state)))]
         pooled, done = [], 0
         with torch.inference_mode(), autocast(request.device, request.precision):
             for depth in self.depths:
                 state = ready.run(state, done, depth)
                 done = depth
                 pooled.append(ready.pool(state, request.pooling, depth).float())
-            matrix = torch.cat(pooled, dim=1)[: len(batch.rows)].cpu().numpy()
-        return [row.copy() for row in matrix]
+            return [State(torch.cat(pooled, dim=1))]
 
-
-class ActivationRunner(_Runner):
-    """Gives the activations after a frozen prefix; at full depth the pooled vectors.
-
-    Each row runs through a block at most once: what a shallower depth has left in the
-    cache is where a deeper one goes on, and on the way by-products are kept for the
-    shallower depths that a grid may ask for next.
-
-    Parameters
-    ----------
-    request : Request
-        Its depth is the number of frozen blocks.
-    cache : FeatureCache or None
-    dtype : {"float32", "float16"}, default="float32"
-        Data type in which activations are stored.
-    scan : int, default=None
-        Scan of `new_scan`, where several runners go through the rows of one call.
-    """
-
-    def __init__(self, request, cache, dtype="float32", scan=None):
-        super().__init__(request, cache, scan=scan)
-        self.dtype = np.dtype(dtype)
-        self.n_blocks = len(request.backbone.blocks)
-        self.is_pooled = request.depth == self.n_blocks
-        self.namespace = self._at(request.depth)
-        # The deeper half: what partial fine-tuning asks for, and small.
-        self.byproducts = range(max(1, self.n_blocks // 2), request.depth)
-        self.shapes = {}  # depth -> shape of an image's activations
-        self.vectors = None
-        if self.is_pooled:
-            self.vectors = VectorRunner(request, cache, self.scan)
-
-    def _at(self, depth):
-        pooling = self.request.pooling if depth == self.n_blocks else ""
-        return self._namespace("activations", depth, self.dtype.str, pooling)
-
-    def look_up(self, digests):
-        """Return the activations that the cache has, by digest."""
-        found = super().look_up(digests)
-        if self.vectors is not None and len(found) < len(digests):
-            # An encoder may have been here.
-            left = [digest for digest in digests if digest not in found]
-            for digest, vector in self.vectors.look_up(left).items():
-                found[digest] = self._stored(vector)
-        return found
-
-    def resume(self, items):
-        """Yield batches of items that a shallower depth has left in the cache."""
-        # Deepest first: a row goes on from as far as somebody has brought it.
-        left = {item.digest: item for item in items}
-        for depth in range(self.request.depth - 1, 0, -1):
-            found = self._find(left, self._at(depth), depth=depth) if left else {}
-            if found:
-                batches = filling(self.request, depth)
-                pairs = [(left.pop(digest), row) for digest, row in found.items()]
-                yield from batches.add(pairs)
-                yield from batches.rest()
-
-    def _forward(self, batch):
-        import torch
-
-        request, ready = self.request, self.ready
-        state = self._state(batch)
-        if batch.start:
-            state = state._replace(hidden=state.hidden.float())
-        done = batch.start
-        with torch.inference_mode(), autocast(request.device, request.precision):
-            for depth in (*self.byproducts, request.depth):
-                if depth <= done:
-                    continue
-                state = ready.run(state, done, depth)
-                done = depth
-                if depth < request.depth and self.cache is not None:
-                    rows = self._rows(ready, state, len(batch.rows), depth)
-                    keys = [self._at(depth) + digest for digest in batch.digests]
-                    self.cache.keep_spare(dict(zip(keys, rows, strict=True)))
-            if self.is_pooled:
-                vectors = ready.pool(state, request.pooling, done).float().cpu()
-                return [self._stored(row) for row in vectors[: len(batch.rows)].numpy()]
-        return self._rows(ready, state, len(batch.rows), request.depth)
-
-    def _rows(self, ready, state, n_rows, depth):
-        rows = ready.unbatch(state._replace(hidden=state.hidden.float()))
-        if self.request.backbone.modality == "image":
-            shape = rows[0].shape
-            if self.shapes.setdefault(depth, shape) != shape:
-                raise ValueError(
-                    f"The cache gave activations of shape {self.shapes[depth]} for an "
-                    f"image, and the network computes {shape}. Clear the folder or the "
-                    "store of the cache."
-                )
-        return apart(rows[:n_rows], self.dtype)
-
-    def _is_right(self, record, depth):
-        backbone = self.request.backbone
-        width = backbone.widths[depth - 1]
-        if record.dtype != self.dtype:
-            return False
-        if depth == self.n_blocks:
-            return record.shape == (width,)
-        if backbone.modality == "text":
-            limit = self.request.preprocess.max_length
-            return record.shape[1:] == (width,) and 0 < len(record) <= limit
-        # The images of a call have one size, and so one shape.
-        shape = record.shape
-        is_plausible = len(shape) > 1 and width in shape and record.size > 0
-        return is_plausible and self.shapes.setdefault(depth, shape) == shape
-
-    def _stored(self, row):
-        return np.array(row, dtype=self.dtype, order="C")
-
-
-class InputRunner(_Runner):
-    """Gives prepared rows as they are, for a network of which nothing is frozen."""
-
-    def __init__(self, request):
-        super().__init__(request, None, packed=False)  # the rows run elsewhere
-        self.namespace = b""
-
-    def run(self, batch):
-        """Return the rows."""
-        return batch.rows
-
-    def _runs_side_by_side(self):
-        return False
+    def _records_of(self, batch, states):
+        (vectors,) = states
+        return [row.copy() for row in vectors.hidden[: len(batch.rows)].numpy()]

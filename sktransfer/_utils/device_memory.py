@@ -136,24 +136,44 @@ def give_back(device):
     torch.get_device_module(device).empty_cache()
 
 
-def halving(run, batch, device):
-    """Run a batch; where the device's memory is too small, its halves.
+class InParts:
+    """Runs batches, in halves where the device's memory is too small for them.
 
     Parameters
     ----------
-    run : callable
-        Takes a batch and returns a list with one value for each row.
-    batch : Batch
     device : torch.device
+
+    Attributes
+    ----------
+    most : float
+        Size of the largest batch that is tried, which falls when one does not fit.
     """
-    try:
-        return run(batch)
-    except RuntimeError as err:
-        if batch.n_rows == 1 or not is_out_of_memory(err):
-            raise
-    # Outside the handler, whose traceback holds the tensors that did not fit.
-    give_back(device)
-    values = []
-    for half in batch.halves():
-        values += halving(run, half, device)
-    return values
+
+    def __init__(self, device):
+        self.device, self.most = device, float("inf")
+
+    def split(self, batch):
+        """Return the parts of a batch that are small enough, as far as is known."""
+        if batch.n_rows == 1 or batch.size <= self.most:
+            return [batch]
+        return [part for half in batch.halves() for part in self.split(half)]
+
+    def run(self, function, batch):
+        """Return the list that a function of a batch gives, one value per row."""
+        parts = self.split(batch)
+        if len(parts) == 1:
+            try:
+                return function(batch)
+            except RuntimeError as err:
+                if batch.n_rows == 1 or not is_out_of_memory(err):
+                    raise
+            # Outside the handler, whose traceback holds the tensors that did not fit.
+            self.shrink(batch)
+            parts = batch.halves()
+        return [value for part in parts for value in self.run(function, part)]
+
+    def shrink(self, batch):
+        """Remember that a batch did not fit."""
+        give_back(self.device)
+        if batch.n_rows > 1:
+            self.most = min(self.most, batch.halves()[0].size)

@@ -74,21 +74,27 @@ def n_cores():
     return cpu_count()
 
 
+def n_readers():
+    """Return how many threads read and decode."""
+    return min(MOST_READERS, n_cores())
+
+
 def readers():
     """Return the pool that reads and decodes, one for the process."""
-    with _lock:
-        if "reader" not in _pools:
-            n_threads = min(MOST_READERS, n_cores())
-            # Each resizes on its own core.
-            _pools["reader"] = ThreadPoolExecutor(
-                n_threads, "sktransfer-reader", _compute_alone
-            )
-        return _pools["reader"]
+    return _pool("reader", n_readers())  # each resizes on its own core
+
+
+def stager():
+    """Return the thread that makes batches for a device."""
+    return _pool("stager", 1)
 
 
 def single_cores(n_threads):
     """Return a pool of `n_threads` in which torch computes on one core each."""
-    name = f"core-{n_threads}"
+    return _pool(f"core-{n_threads}", n_threads)
+
+
+def _pool(name, n_threads):
     with _lock:
         if name not in _pools:
             _pools[name] = ThreadPoolExecutor(

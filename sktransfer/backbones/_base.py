@@ -12,10 +12,11 @@ import numpy as np
 
 from .._utils.names import set_module
 from ..exceptions import PoolingError
+from ._collate import collate, take_apart
 from ._depth import resolve_depth
 from ._identity import fingerprint_of, identify, versions
 from ._pooling import POOLING_CHOICES, in_float32, pool
-from ._state import State, token_mask
+from ._state import State
 
 if TYPE_CHECKING:
     import torch
@@ -307,6 +308,7 @@ class Backbone:
         *,
         n_rows: int | None = None,
         length: int | None = None,
+        pin_memory: bool = False,
     ) -> State:
         """Collate rows into a `State`.
 
@@ -316,26 +318,15 @@ class Backbone:
             Rows that ``preprocess`` made, or activations that `unbatch` gave.
         n_rows, length : int, default=None
             Pad to so many rows of zeros and so many tokens.
+        pin_memory : bool, default=False
+            Collate into pinned memory, from which CUDA copies without waiting.
 
         Returns
         -------
         State
         """
-        import torch
-
-        n_rows = n_rows or len(rows)
-        shape = rows[0].shape
-        if self.modality == "text":
-            lengths = [len(row) for row in rows] + [0] * (n_rows - len(rows))
-            shape = (length or max(lengths), *shape[1:])
-        out = np.zeros((n_rows, *shape), dtype=rows[0].dtype)
-        for i, row in enumerate(rows):
-            out[i, : len(row)] = row
-        hidden = torch.from_numpy(out)
-        if self.modality != "text":
-            return State(hidden)
-        n_tokens = torch.tensor(lengths)
-        return State(hidden, token_mask(n_tokens, shape[0]), n_tokens)
+        is_text = self.modality == "text"
+        return collate(rows, is_text, n_rows, length, pin_memory)
 
     def unbatch(self, state: State) -> list[np.ndarray]:
         """Take a batch apart.
@@ -349,11 +340,7 @@ class Backbone:
         list of ndarray
             One array a row, trimmed to its own length.
         """
-        hidden = state.hidden.detach().cpu().numpy()
-        if state.lengths is None:
-            return list(hidden)
-        pairs = zip(hidden, state.lengths.tolist(), strict=True)
-        return [row[:length] for row, length in pairs]
+        return take_apart(state)
 
     def run(
         self, state: State, start: int | None = 0, stop: int | None = None

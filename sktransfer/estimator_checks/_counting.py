@@ -3,6 +3,7 @@
 import dataclasses
 import uuid
 
+from .._utils.devices import resolve_device
 from .._utils.threads import ForkLock
 from ..backbones import load_backbone
 from ..backbones._engines.prepare import prepare_for_inference
@@ -84,7 +85,8 @@ def counting_backbone(backbone, *, modality=None):
     counted = dataclasses.replace(
         source, blocks=blocks, fingerprint=f"counting-{counter.name}"
     )
-    prepare_for_inference(counted, torch.device("cpu"))  # runs an example
+    for device in {torch.device("cpu"), resolve_device("auto")}:
+        prepare_for_inference(counted, device)  # runs an example
     counter.reset()
     return counted, counter
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.exceptions import DataConversionWarning
 
-from .._extraction.runners import ActivationRunner, InputRunner
+from .._extraction.activations import ActivationRunner, InputRunner
 from .._utils.labels import label_names, read_labels
 from .._utils.validation import check_rows, check_sample_domain
 from ..cache._default import resolve_cache

@@ -47,7 +47,7 @@ class ArrayReader:
     def read(self, cells):
         return [(np.asarray(cell).tobytes(), cell) for cell in cells]
 
-    def prepare(self, contents, preprocess):
+    def prepare(self, contents, preprocess, device):
         return [preprocess.prepare(content) for content in contents]
 
     def results(self, prepared, device):

@@ -118,7 +118,7 @@ def test_a_forked_process_is_told_that_the_card_is_lost(cards, monkeypatch):
     cards(1)
     monkeypatch.setattr(devices, "_lost", {"cuda"})
     for name in ("auto", "cuda", "cuda:0"):
-        with pytest.raises(ForkedDeviceError, match="'cuda' before .* 'spawn'"):
+        with pytest.raises(ForkedDeviceError, match=r"'cuda' before .*\('spawn'\)"):
             resolve_device(name)
     assert resolve_device("cpu") == CPU
 
