@@ -26,7 +26,7 @@ PACKAGES = (
 
 
 class MissingDataError(Exception):
-    """A case cannot run because its data is not there."""
+    """A case cannot run because its data, or its device, is not there."""
 
 
 # -- data ----------------------------------------------------------------------------
@@ -241,8 +241,10 @@ def versions():
 def machine():
     import torch
 
+    has_card = torch.cuda.is_available()
     return {
         "cpu": _cpu_model(),
+        **({"card": torch.cuda.get_device_name()} if has_card else {}),
         "cores": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "os": f"{platform.system()} {platform.release()}",

@@ -71,16 +71,36 @@ def run(name, full):
     except ModuleNotFoundError as err:
         print(f'{name}: skipped: {err}; pip install "sktransfer[bench]".\n')
         return 0
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    print(markdown(case.table(result)))
+    return publish(name, result, RESULTS / f"{name}.json")
+
+
+def publish(name, result, path=None):
+    """Write a record and print it; return 1 if something in it did not come out.
+
+    Parameters
+    ----------
+    name : str
+        The case.
+    result : dict
+        What `record` returned.
+    path : Path, default=None
+        File to write; None writes nothing.
+    """
+    if path is not None:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(result, indent=1) + "\n")
+    print(markdown(load(name).table(result)))
     for one in result["claims"]:
-        state = "holds" if one["holds"] else "DOES NOT HOLD"
-        print(f"{one['claim']}: {one['value']} ({one['target']}): {state}")
-    print(f"-> {path.relative_to(ROOT)}\n", flush=True)
-    write_tables([name])
-    return 0 if all(one["holds"] for one in result["claims"]) else 1
+        state = {True: "holds", False: "DOES NOT HOLD", None: one.get("why")}
+        print(
+            f"{one['claim']}: {one['value']} ({one['target']}): {state[one['holds']]}"
+        )
+    if path is not None:
+        print(f"-> {os.path.relpath(path, ROOT)}\n", flush=True)
+        if path == RESULTS / f"{name}.json":
+            write_tables([name])
+    has_failed = any(one["holds"] is False for one in result["claims"])
+    return 1 if has_failed or result.get("errors") else 0
 
 
 def markdown(table):
@@ -113,8 +133,9 @@ def footer(result):
     machine, versions = result["machine"], result["versions"]
     used = ("torch", "scikit-learn", "timm", "sentence-transformers", "skrub")
     listed = ", ".join(f"{n} {versions[n]}" for n in used if n in versions)
+    card = f"{machine['card']}, " if machine.get("card") else ""
     return (
-        f"{result['date']}, {machine['cores']} cores of {machine['cpu']}, "
+        f"{result['date']}, {card}{machine['cores']} cores of {machine['cpu']}, "
         f"load average {machine['load_average_15_min']}; {listed}."
     )
 
