@@ -36,7 +36,8 @@ def main(arguments=None):
         "--record",
         type=Path,
         help="file for the record; its other stages are kept if card and versions are "
-        f"the same (default: {RESULTS.name}/{DEFAULT.name}; none with --small, --match)",
+        f"the same (default: {RESULTS.name}/{DEFAULT.name}, and none with --small or "
+        "--match)",
     )
     parser.add_argument(
         "--folder", help="where to make images and networks, and find those made before"

@@ -40,6 +40,8 @@ class Setting(NamedTuple):
     grid_network: str = "resnet18"
     n_grid: int = 600
     grid_epochs: int = 2
+    grid_depths: tuple[int | str, ...] = ("all", -1, -2)
+    jobs: tuple[int, int] = (1, 4)
     n_exact: int = 64
     n_memory: int = 1024
     memory_batches: tuple[int, int] = (1024, 512)  # of transform, of fit
@@ -70,6 +72,8 @@ SMALL: dict[str, Any] = {
     "grid_network": "test_resnet",
     "n_grid": 15,
     "grid_epochs": 1,
+    "grid_depths": ("all",),
+    "jobs": (1, 2),
     "n_exact": 4,
     "n_memory": 16,
     "memory_batches": (16, 8),

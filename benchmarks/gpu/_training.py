@@ -13,8 +13,7 @@ OURS, BY_HAND = "ImageClassifier", "DataLoader loop"
 PARTS = {"last block": -1, "everything": 0}
 OVER_LOOP, AGAINST_LOOP = 3, 1.1
 LR = 3e-4
-JOBS = (1, 4)
-GRID = {"freeze_depth": ["all", -1, -2], "lr": [1e-3, 3e-4]}
+RATES = (1e-3, 3e-4)
 N_FOLDS = 3
 JOBS_RATIO = 1.0
 
@@ -143,11 +142,11 @@ def _train(sizes, model, loader):
 
 
 def grid_contestants(sizes):
-    return {f"n_jobs={n_jobs}": partial(search, n_jobs=n_jobs) for n_jobs in JOBS}
+    return {f"n_jobs={n_jobs}": partial(search, n_jobs=n_jobs) for n_jobs in sizes.jobs}
 
 
 def grid_claims(sizes):
-    one, many = (f"n_jobs={n_jobs}" for n_jobs in JOBS)
+    one, many = (f"n_jobs={n_jobs}" for n_jobs in sizes.jobs)
     return [
         Claim(
             f"grid: time with {many} over that with {one}",
@@ -181,7 +180,8 @@ def search(sizes, n_jobs):
     )
     # Workers, their imports and their networks are part of what n_jobs costs; a second
     # pass would find everything in the caches.
-    grid = GridSearchCV(model, GRID, cv=N_FOLDS, n_jobs=n_jobs, refit=False)
+    candidates = {"freeze_depth": list(sizes.grid_depths), "lr": RATES}
+    grid = GridSearchCV(model, candidates, cv=N_FOLDS, n_jobs=n_jobs, refit=False)
     times, _ = passes(sizes, lambda: grid.fit(paths, y), len(paths), n_passes=1)
     scores = [
         float(score)
