@@ -77,7 +77,8 @@ def outcome(stages=(), *, is_small=False, match="", folder=None, before=None):
     with tempfile.TemporaryDirectory() as temporary:
         sizes = setting(folder or temporary, is_small)
         Path(sizes.folder).mkdir(parents=True, exist_ok=True)
-        found = {name: run_stage(name, sizes, match) for name in stages or STAGES}
+        prepared: set = set()
+        found = {n: run_stage(n, sizes, match, prepared) for n in stages or STAGES}
         found = {name: (kept | found)[name] for name in STAGES if name in kept | found}
         claims = [
             judge(one, found[name]["contestants"], is_small)
@@ -111,12 +112,16 @@ def _kept(before, about, is_small):
     return figures["stages"] if is_alike and before["versions"] == versions() else {}
 
 
-def run_stage(name, sizes, match=""):
-    """Return what the contestants of a stage measured; one that fails has its error."""
+def run_stage(name, sizes, match, prepared):
+    """Return what the contestants of a stage measured; one that fails has its error.
+
+    `prepared` are the preparations that have run, which stages have in common.
+    """
     stage, start = STAGES[name], time.perf_counter()
     names = [one for one in stage.contestants(sizes) if match in one]
-    if stage.prepare is not None:
+    if stage.prepare is not None and stage.prepare not in prepared:
         names.insert(0, PREPARATION)
+        prepared.add(stage.prepare)
     found = {}
     for one in names:
         found[one] = in_own_process(name, one, sizes)
