@@ -148,6 +148,7 @@ def decoder(sizes):
     from sktransfer import BackboneSpec, load_backbone
 
     # Internal, since nothing public reads without a network: it follows the encoder.
+    from sktransfer._extraction.batches import GPU_IMAGE_BATCH
     from sktransfer._extraction.readers import ImageReader
 
     paths = jpegs(sizes, sizes.n_images)
@@ -156,9 +157,12 @@ def decoder(sizes):
 
     def read(paths):
         reader, n_rows, before = ImageReader("path"), 0, []
-        for start in range(0, len(paths), reader.chunk_size):
-            found = reader.read(paths[start : start + reader.chunk_size])
-            started = reader.prepare([content for _, content in found], record)
+        size = max(reader.chunk_size, GPU_IMAGE_BATCH)
+        for start in range(0, len(paths), size):
+            contents = [
+                content for _, content in reader.read(paths[start : start + size])
+            ]
+            started = reader.prepare(contents, record, device)
             # The next chunk is read while this one is decoded, as on a GPU.
             n_rows += sum(row.ndim == 3 for row in reader.results(before, device))
             before = started
