@@ -5,6 +5,8 @@ time. What is not plain, and what it cannot decode, is Pillow's.
 """
 
 import functools
+import inspect
+import io
 import re
 
 from .orientation import UPRIGHT, orientation_of
@@ -18,6 +20,7 @@ DECODERS = {
     "WEBP": "decode_webp",
 }
 PLAIN_MODES = ("RGB", "L")
+MOST_PIXELS = 2**25  # that are decoded together on a device: 100 MB
 # Where a PNG keeps what may turn it; Pillow would have to read all of it to look there.
 MAY_TURN = re.compile(rb"exif|xmp", re.IGNORECASE)
 
@@ -96,3 +99,72 @@ def decode_plain(image, content):
     pixels = pixels.permute(1, 2, 0).contiguous().numpy()
     width, height = image.size
     return pixels if pixels.shape == (height, width, 3) else None
+
+
+def decodes_on(device):
+    """Whether TorchCodec decodes JPEGs on a device: on CUDA, by nvJPEG."""
+    if device.type != "cuda" or "JPEG" not in decoders():
+        return False
+    from torchcodec import decoders as module
+
+    return "device" in inspect.signature(module.decode_jpeg).parameters
+
+
+def decode_jpegs(contents, device):
+    """Decode the plain JPEGs of a list on a device, together.
+
+    Parameters
+    ----------
+    contents : list of bytes or ndarray
+    device : torch.device
+
+    Returns
+    -------
+    dict of int to Tensor
+        Positions, and uint8 pixels of shape (3, height, width) on the device. Images
+        that are not plain JPEGs, or larger than `MOST_PIXELS`, or that do not decode,
+        are missing: they are Pillow's.
+    """
+    plain = {i: size for i, c in enumerate(contents) if (size := _plain_jpeg(c))}
+    found: dict = {}
+    while plain:
+        part, n_pixels = [], 0
+        while plain and n_pixels < MOST_PIXELS:
+            i, (width, height) = plain.popitem()
+            part.append(i)
+            n_pixels += width * height
+        images = _decoded([contents[i] for i in part], device)
+        if images is not None:
+            found.update(zip(part, images, strict=True))
+            continue
+        # One of them is damaged: the others are decoded as they are beside sound ones.
+        for i in part:
+            images = _decoded([contents[i]], device)
+            if images is not None:
+                found[i] = images[0]
+    return found
+
+
+def _decoded(contents, device):
+    import torch
+
+    sources = [torch.frombuffer(bytearray(c), dtype=torch.uint8) for c in contents]
+    try:
+        return decoders()["JPEG"](sources, mode="RGB", device=device)
+    except RuntimeError:  # whether it is damaged, and how to say so, is Pillow's matter
+        return None
+
+
+def _plain_jpeg(content):
+    """Return width and height of a plain JPEG of bearable size, or None."""
+    from PIL import Image
+
+    if not isinstance(content, bytes) or not content.startswith(b"\xff\xd8"):
+        return None
+    try:
+        image = Image.open(io.BytesIO(content))  # reads the header alone
+        is_small = 0 < image.width * image.height <= MOST_PIXELS
+        is_ours = image.format in ("JPEG", "MPO") and is_small
+        return image.size if is_ours and is_plain(image, content) else None
+    except Exception:  # whatever is wrong, Pillow says it when it decodes
+        return None

@@ -138,9 +138,7 @@ class _Call:
             self._hand_out(batch, self.runner.run(batch))
         items = [item for item in items if item.digest not in resumed]
         to_run = [contents[item.digest] for item in items]
-        request = self.request
-        prepared = self.reader.prepare(to_run, request.preprocess, request.device)
-        return items, prepared
+        return items, self.reader.prepare(to_run, self.request)
 
     def _recall(self, rows):
         """Fill in rows of files that are known and cached; return the others."""

@@ -5,12 +5,14 @@ from concurrent.futures import Future, wait
 
 from .._cells import digests
 from .._cells.column import CellError
+from .._cells.decoders import decode_jpegs
 from .._cells.images import URLS, decode_image, hash_image, read_image
 from .._cells.texts import hash_text, read_text
 from .._untrusted.web import Fetcher
 from .._utils.threads import n_readers, readers
 
 IMAGES_A_CHUNK = 64
+IMAGES_A_DECODE = 32  # that a card decodes in one call
 TASKS_A_THREAD = 4  # of a chunk, so that threads end together
 TEXTS_A_CHUNK = 4096
 
@@ -64,21 +66,30 @@ class ImageReader:
 
         A future costs as much as to hash a small image.
         """
+        size = max(1, len(items) // (TASKS_A_THREAD * n_readers()))
+        return self._start_groups(functools.partial(_each, function), items, size)
+
+    def _start_groups(self, function, items, size):
         pool = readers()
         # All are known to `close` before the first can fail.
         self._started = [future for future in self._started if not future.done()]
         first = len(self._started)
-        size = max(1, len(items) // (TASKS_A_THREAD * n_readers()))
         for start in range(0, len(items), size):
             some = items[start : start + size]
-            self._started.append(pool.submit(_each, function, some))
+            self._started.append(pool.submit(function, some))
         return self._started[first:]
 
-    def prepare(self, contents, preprocess, device):
+    def prepare(self, contents, request):
         """Start decoding; return what `results` takes."""
+        preprocess = request.preprocess
         decode = functools.partial(
             _decode, preprocess=preprocess, on_deep=self.deepest.append
         )
+        if request.decoder == "device" and preprocess._runs_on_tensors:
+            decode_all = functools.partial(
+                _decode_on, request.device, preprocess=preprocess, decode=decode
+            )
+            return self._start_groups(decode_all, contents, IMAGES_A_DECODE)
         return self._start(decode, contents)
 
     def results(self, prepared, device):
@@ -115,6 +126,14 @@ def _decode(content, preprocess, on_deep):
         return reason
 
 
+def _decode_on(device, contents, preprocess, decode):
+    """Decode and resize plain JPEGs on a device, and all else here."""
+    rows = preprocess._prepare_tensors(decode_jpegs(contents, device))
+    return [
+        rows[i] if i in rows else decode(content) for i, content in enumerate(contents)
+    ]
+
+
 class TextReader:
     """Cells of text: tokenized together.
 
@@ -142,12 +161,12 @@ class TextReader:
         except CellError as err:
             return err
 
-    def prepare(self, contents, preprocess, device):
+    def prepare(self, contents, request):
         """Start tokenizing; return what `results` takes."""
         if not contents:
             return list
-        tokenize = functools.partial(preprocess.prepare, contents)
-        if device.type == "cpu":
+        tokenize = functools.partial(request.preprocess.prepare, contents)
+        if request.device.type == "cpu":
             # Tokenizers have threads of their own, and the network needs the cores.
             return tokenize
         self._started = [future for future in self._started if not future.done()]

@@ -36,6 +36,8 @@ class Request(NamedTuple):
     precision : str
     engine : str
         Engine that computes pooled vectors; activations are torch's in any case.
+    decoder : {"host", "device"}
+        Where plain JPEGs are decoded and resized.
     """
 
     backbone: Any
@@ -46,6 +48,7 @@ class Request(NamedTuple):
     device: object
     precision: str
     engine: str = "torch"
+    decoder: str = "host"
 
     @property
     def n_behind(self) -> int:
@@ -83,6 +86,8 @@ class Runner:
             "computed_by": tag,
             "arithmetic": arithmetic_of(request.device),
         }
+        if request.decoder != "host":  # other pixels, by a level or some
+            self.origin["decoder"] = f"{request.decoder} {versions(['torchcodec'])}"
         self.parts = InParts(request.device)
         self.claimed = set()
         self.noted = set()  # namespaces whose origin the cache was told

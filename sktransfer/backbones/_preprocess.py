@@ -17,6 +17,7 @@ from ._resizing import image_steps
 
 if TYPE_CHECKING:
     import PIL.Image
+    import torch
 
     from ._state import State
 
@@ -132,12 +133,35 @@ class ImagePreprocess:
         pixels = crop_to_aspect(np.asarray(image))
         # torch wants memory that can be written to, laid out row by row.
         pixels = np.require(pixels, np.uint8, ["C", "W"])
-        changed = torch.from_numpy(pixels).permute(2, 0, 1)
+        changed = self._changed(torch.from_numpy(pixels).permute(2, 0, 1))
+        return np.ascontiguousarray(np.moveaxis(np.asarray(changed), 0, -1))
+
+    def _changed(self, pixels):
+        """Resize and crop a uint8 tensor of shape (3, height, width), where it is."""
         for step in image_steps(
             self.size, self.mean, self.interpolation, self.crop_pct, self.crop_mode
         ):
-            changed = step(changed)
-        return np.ascontiguousarray(np.moveaxis(np.asarray(changed), 0, -1))
+            pixels = step(pixels)
+        return pixels
+
+    def _prepare_tensors(self, images: Mapping[int, torch.Tensor]) -> dict:
+        """Do as `prepare` for tensors (3, height, width), where they are."""
+        import torch
+
+        changed = {}
+        for i, image in images.items():
+            cropped = crop_to_aspect(image.permute(1, 2, 0)).permute(2, 0, 1)
+            changed[i] = self._changed(cropped)
+        if not changed:
+            return {}
+        rows = torch.stack(list(changed.values())).permute(0, 2, 3, 1).contiguous()
+        return dict(zip(changed, rows.cpu().numpy(), strict=True))
+
+    @property
+    def _runs_on_tensors(self) -> bool:
+        """Whether no step needs Pillow."""
+        is_known = self.interpolation in ("bilinear", "bicubic")
+        return is_known and self.crop_mode != "border"
 
     def to_input(self, state: State) -> State:
         """Turn a batch of uint8 pixels into normalised floats, on its device.

@@ -56,8 +56,8 @@ class ImageEncoder(ImageColumn, BaseEncoder):
     add_indicator : bool, default=False
         Append a column that is 1 where a row was replaced.
     batch_size : int or "auto", default="auto"
-        Images a forward pass. "auto": 4 on a CPU, 64 on a GPU; 1 is faster where rows
-        come one by one.
+        Images per forward pass. "auto": 4 on a CPU, 256 on a GPU; 1 is faster where
+        rows come one by one. A GPU without room for them takes fewer.
     cache : "auto", str, Path, FeatureCache or None, default="auto"
         Where features are kept: "auto" is memory, up to 1 GiB for the process, and the
         folder of `set_cache_dir` or ``SKTRANSFER_CACHE`` if there is one; else a
@@ -73,7 +73,9 @@ class ImageEncoder(ImageColumn, BaseEncoder):
         (float32, bfloat16) run on the CPU and have to be installed:
         ``pip install "sktransfer[fast]"`` brings the latter. "compile" is
         torch.compile. "auto" is the fastest one that is installed and works, as
-        measured for the modality, and torch on a GPU. An engine is built at the first
+        measured for the modality; on a GPU, torch, where a CUDA card also decodes JPEGs
+        if TorchCodec is installed (pixels differ by some levels from the CPU's, and
+        keys in the cache too). An engine is built at the first
         row that the cache does not have, which takes seconds to a minute in each
         process, and is compared with torch. If it fails, or differs by more than 1e-3
         of the greatest value (5e-2 in bfloat16), torch computes, and a warning says so

@@ -47,8 +47,8 @@ class ArrayReader:
     def read(self, cells):
         return [(np.asarray(cell).tobytes(), cell) for cell in cells]
 
-    def prepare(self, contents, preprocess, device):
-        return [preprocess.prepare(content) for content in contents]
+    def prepare(self, contents, request):
+        return [request.preprocess.prepare(content) for content in contents]
 
     def results(self, prepared, device):
         yield from prepared
