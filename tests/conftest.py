@@ -107,6 +107,15 @@ def registry_as_found(monkeypatch):
 
 
 @pytest.fixture
+def auto_is_cpu(monkeypatch):
+    """Let "auto" be the CPU, whatever there is: for what only a CPU promises.
+
+    There a row has the same vector, bit for bit, whatever rows are beside it.
+    """
+    monkeypatch.setattr("sktransfer._utils.devices._accelerator", lambda: None)
+
+
+@pytest.fixture
 def counting_backbone():
     """Give ``make(name) -> (Backbone, Counter)``; padding rows are not counted."""
     from sktransfer.estimator_checks._counting import counting_backbone

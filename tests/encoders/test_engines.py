@@ -23,6 +23,8 @@ from sktransfer.backbones._engines.builders import ENGINES
 from sktransfer.encoders._base import BaseEncoder
 from sktransfer.exceptions import MissingDependencyError
 
+pytestmark = pytest.mark.usefixtures("auto_is_cpu")  # all but two engines are its own
+
 TOLERANCE = 1e-3
 TOYS = {"image": (ImageEncoder, "tiny-cnn"), "text": (TextEncoder, "tiny-bert")}
 REAL = {
@@ -203,7 +205,7 @@ def test_engines_of_the_cpu_refuse_what_they_cannot_do(fake, monkeypatch):
     with pytest.raises(ValueError, match="runs on the CPU, got device='cuda'"):
         encoder.fit(["a"])
     assert choose.engine_device("onnxruntime", "auto", "float32").type == "cpu"
-    assert choose.engine_device("torch", "auto", "float32").type == "cuda"
+    assert choose.engine_device("torch", "cuda", "float32").type == "cuda"
 
 
 def nan_somewhere(vectors, *tensors):

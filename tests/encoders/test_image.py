@@ -59,6 +59,7 @@ def test_grey_arrays_are_grey_pictures(encoder, pixels):
     )
 
 
+@pytest.mark.usefixtures("auto_is_cpu")
 def test_kinds_may_be_mixed_in_one_column(encoder, pixels, image_paths):
     want = encoder.fit_transform(image_paths[:3])
     mixed = [image_paths[0], pixels[1], Path(image_paths[2]).read_bytes()]

@@ -87,6 +87,7 @@ def test_another_pooling_is_another_vector(case):
     assert counter.rows == 2 * len(rows)
 
 
+@pytest.mark.usefixtures("auto_is_cpu")
 def test_a_vector_does_not_depend_on_its_neighbours(case):
     encoder, backbone, _, rows = case
     whole = encoder(backbone, cache=None).fit_transform(rows)
@@ -348,6 +349,7 @@ def test_a_known_file_that_is_not_cached_is_read_once(files):
     assert len(read) == 2 * len(paths) + 1
 
 
+@pytest.mark.usefixtures("auto_is_cpu")
 def test_a_file_that_changes_after_the_look_has_its_own_features(files, monkeypatch):
     from sktransfer._cells import digests
 
