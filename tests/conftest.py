@@ -22,10 +22,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-if os.environ.get("SKTRANSFER_TEST_CARD"):
+ON_A_PRETENDED_CARD = bool(os.environ.get("SKTRANSFER_TEST_CARD"))
+if ON_A_PRETENDED_CARD:
     from card import install
 
     install()
+
+# For tests that pickle trained nets, or compare with a process that has no such card.
+not_on_a_pretended_card = pytest.mark.skipif(
+    ON_A_PRETENDED_CARD, reason="a pretended card has no storages and one process"
+)
 
 
 @pytest.fixture(autouse=True)
