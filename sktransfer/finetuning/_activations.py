@@ -47,6 +47,13 @@ class Rows:
         kept = self._rows[row]
         return self._read(kept) if isinstance(kept, _Place) else kept
 
+    def peek(self, row):
+        """Return something with the row's shape and dtype, without reading a file.
+
+        It is the same object for rows of the same content.
+        """
+        return self._rows[row]
+
     def __setitem__(self, row, array):
         if array.nbytes and self._n_bytes + array.nbytes > self._budget:
             self._rows[row] = self._spill(array)

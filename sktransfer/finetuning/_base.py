@@ -18,7 +18,7 @@ from .._utils.seeds import seeded
 from .._utils.turns import turn
 from .._utils.types import ArrayLike, Cells
 from .._utils.validation import draw_seed, is_integer
-from ..backbones import Backbone, State, load_backbone
+from ..backbones import Backbone, load_backbone
 from ..cache._default import resolve_cache
 from . import _fit_rows as fit_rows
 from . import _splits as splits
@@ -29,7 +29,7 @@ from ._heads import starts_at
 from ._losses import ContrastiveLoss, OwnLoss
 from ._options import WithOptions
 from ._parameters import CONSTRAINTS, SHORTCUTS
-from ._passes import PREDICT_BATCH
+from ._passes import behind_prefix, predict_batch
 from ._plan import Plan, Recipe
 from ._scored import scorers_of
 from ._settings import AUTO, PARAMETERS, Case, auto_freeze_depth, settle
@@ -346,30 +346,16 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
 
     def _outputs(self, X):
         """Return the outputs of the head, a row each; the prior for bad rows."""
-        import torch
-
         check_is_fitted(self, "net_")
         self._validate_params()
         column = self._column(X)
         self._check_name(column)
         request = self._fitted_request()
-        module = self.net_.module_
-        backbone = request.backbone
-        from ._batches import arguments_of, inputs_of
-
-        def run(arrays):
-            inputs = inputs_of(backbone, arrays)
-            if request.depth == 0:
-                state = State(**inputs).to(request.device)
-                inputs = arguments_of(request.preprocess.to_input(state))
-            with turn(request.device, request.precision), torch.inference_mode():
-                module.eval()
-                return self.net_.infer(inputs).float().cpu().numpy()
-
+        run = behind_prefix(self.net_, request)
         outputs, rows, _, _ = self._run(
             column,
             self._reading(request).runner(),
-            lambda n: Forward(run, n, PREDICT_BATCH),
+            lambda n: Forward(run, n, predict_batch(request.device)),
             warns=True,
         )
         table = np.tile(self._prior, (len(column.cells), 1))

@@ -1,13 +1,45 @@
 """Batches of rows: activations, targets and weights, as the trained part takes them."""
 
+from contextlib import closing
+from typing import Any, NamedTuple
+
 import numpy as np
 import torch
 from skorch.dataset import Dataset
 
 from .._utils.names import on_disk
+from ._ahead import ahead
 from ._augment import apply
+from ._device_rows import to_device
 
 SAMPLE_WEIGHT = "sample_weight"  # skorch's name for it among the inputs of a batch
+CPU = torch.device("cpu")
+# Devices whose random numbers are their own. On others the steps draw from the CPU's
+# generator, and so does augmentation: a thread that is ahead would change the order.
+DRAWS_APART = ("cuda", "mps", "xpu")
+
+
+class Made(NamedTuple):
+    """A batch as the host makes it.
+
+    Attributes
+    ----------
+    rows : Tensor of int64
+    gather : Gather or None
+        Units to gather on the device.
+    inputs : dict of str to Tensor, or None
+        Inputs that the host collated.
+    """
+
+    rows: Any
+    gather: Any
+    inputs: Any
+
+    def pinned(self):
+        """Return it in memory that CUDA copies from without waiting."""
+        inputs = self.inputs and {k: v.pin_memory() for k, v in self.inputs.items()}
+        gather = self.gather and self.gather.pinned()
+        return Made(self.rows.pin_memory(), gather, inputs)
 
 
 @on_disk
@@ -31,6 +63,10 @@ class RowsDataset(Dataset):
         A transform of uint8 pixels, applied anew at each epoch.
     target_rows : ndarray of int, default=None
         Rows without a target, which `DomainLoader` adds to the batches.
+    device : torch.device, default=CPU
+        Where batches come to.
+    kept : DeviceRows, default=None
+        Rows that are there already.
     """
 
     def __init__(
@@ -44,6 +80,8 @@ class RowsDataset(Dataset):
         seed,
         augment=None,
         target_rows=None,
+        device=CPU,
+        kept=None,
     ):
         self.backbone, self.views, self.augment = backbone, views, augment
         self.targets = torch.from_numpy(targets)
@@ -51,6 +89,8 @@ class RowsDataset(Dataset):
         self.indices, self.target_rows, self.seed = indices, target_rows, seed
         self.order = torch.Generator().manual_seed(seed)
         self.choice = np.random.default_rng(seed)
+        self.device, self.kept = device, kept
+        self.there = self.targets.to(device), self.weights.to(device)
 
     def __len__(self):
         return len(self.indices)
@@ -65,15 +105,50 @@ class RowsDataset(Dataset):
         """The targets of the rows that take part."""
         return self.targets[torch.from_numpy(self.indices)]
 
-    def batch(self, rows):
-        """Return the inputs of `Trained` with the weights of the rows, and targets."""
+    @property
+    def is_worth_a_thread(self):
+        """Whether batches have something to wait for that a thread can do ahead."""
+        if self.device.type == "cpu" or (self.kept is not None and self.kept.is_whole):
+            return False
+        return self.augment is None or self.device.type in DRAWS_APART
+
+    def make(self, rows):
+        """Return a batch as the host makes it; only this draws random numbers."""
         views = self.choice.integers(len(self.views), size=len(rows))
-        arrays = [self.views[v][row] for v, row in zip(views, rows, strict=True)]
-        if self.augment is not None:
-            arrays = [apply(self.augment, array) for array in arrays]
+        return self._made(views, rows, self.augment)
+
+    def _made(self, views, rows, augment=None):
         chosen = torch.from_numpy(rows)
-        weights = {SAMPLE_WEIGHT: self.weights[chosen]}
-        return inputs_of(self.backbone, arrays) | weights, self.targets[chosen]
+        if self.kept is not None:
+            return Made(chosen, self.kept.gather(views, rows), None)
+        arrays = [self.views[v][row] for v, row in zip(views, rows, strict=True)]
+        if augment is not None:
+            arrays = [apply(augment, array) for array in arrays]
+        return Made(chosen, None, arguments_of(self.backbone.batch(arrays)))
+
+    def _inputs(self, made):
+        """Return the inputs of `Trained`, on the device."""
+        if made.gather is not None:
+            inputs = arguments_of(self.kept.finish(made.gather))
+        else:
+            inputs = {k: to_device(v, self.device) for k, v in made.inputs.items()}
+        if inputs["hidden"].dtype == torch.float16:
+            inputs["hidden"] = inputs["hidden"].float()
+        return inputs
+
+    def finish(self, made):
+        """Return the inputs of `Trained` with the weights of the rows, and targets."""
+        targets, weights = self.there
+        chosen = to_device(made.rows, self.device)
+        return self._inputs(made) | {SAMPLE_WEIGHT: weights[chosen]}, targets[chosen]
+
+    def batch(self, rows):
+        """Return the batch of some rows, on the device."""
+        return self.finish(self.make(rows))
+
+    def plain(self, rows):
+        """Return the inputs of some rows, in their first view and unchanged."""
+        return self._inputs(self._made(np.zeros(len(rows), int), rows))
 
     def __getitem__(self, position):
         return self.batch(self.indices[position : position + 1])
@@ -99,8 +174,34 @@ class RowsLoader:
         return n_batches - (n_batches > 1 and n_rows % self.batch_size == 1)
 
     def __iter__(self):
+        for made in self.made():
+            yield self.finish(made)
+
+    def ahead(self):
+        """Yield the same batches; where that saves time, a thread makes the next ones.
+
+        Close it (`contextlib.closing`) to be sure that no thread is left.
+        """
+        if not self.dataset.is_worth_a_thread:
+            yield from self
+            return
+        with closing(ahead(self._pinned())) as batches:
+            for made in batches:
+                yield self.finish(made)
+
+    def _pinned(self):
+        is_pinned = self.dataset.device.type == "cuda"
+        for made in self.made():
+            yield made.pinned() if is_pinned else made
+
+    def made(self):
+        """Yield batches as the host makes them."""
         for rows in self.parts():
-            yield self.dataset.batch(rows)
+            yield self.dataset.make(rows)
+
+    def finish(self, made):
+        """Return a batch on the device."""
+        return self.dataset.finish(made)
 
     def parts(self):
         """Yield the rows of each batch."""

@@ -4,6 +4,7 @@ import copy
 import math
 import sys
 import warnings
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from skorch.utils import to_tensor
 from .._utils.names import on_disk
 from ..exceptions import NonFiniteLossError
 from ._batches import SAMPLE_WEIGHT
+from ._optim import are_finite
 from ._scored import Scored
 
 MEAN_STEPS = 100  # of `MeanWeights`, about
@@ -71,7 +73,7 @@ class KeepLastGood(Callback):
             key: value.detach().clone()
             for key, value in net.module_.state_dict().items()
         }
-        if not all(torch.isfinite(value).all() for value in weights.values()):
+        if not are_finite(weights.values()):
             raise NonFiniteLossError("a weight is not finite")
         self.n_epochs_ += 1
         self.weights_ = weights
@@ -164,7 +166,7 @@ class Scores(Callback):
         A score that these rows do not have is NaN, with a warning.
         """
         outputs, targets = (
-            torch.cat([part.detach().cpu() for part in parts])
+            torch.cat([part.detach() for part in parts]).cpu()
             for parts in zip(*seen, strict=True)
         )
         scored = Scored(self.codec, outputs.float().numpy())
@@ -216,6 +218,8 @@ class StopEarly(EarlyStopping):
             sink=_silent,
         )
         self.probe, self.scores, self.metric = probe, scores, metric
+        self.rows_: list[float] = []
+        self.waiting_: list[torch.Tensor] = []
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         """Measure the start."""
@@ -229,14 +233,17 @@ class StopEarly(EarlyStopping):
 
     def _measure(self, net, X, y):
         _, valid = net.get_split_datasets(X, y)
-        self.rows_: list[float] = []
+        self.rows_, self.waiting_ = [], []
         means, sizes, seen = [], [], []
-        for batch in net.get_iterator(valid, training=False):
-            step = net.validation_step(batch)
-            means.append(step["loss"].item())
-            sizes.append(len(step["y_pred"]))
-            seen.append((step["y_pred"], batch[1]))
-            self._keep_rows(net, batch, step["y_pred"])
+        with closing(net.get_iterator(valid, training=False).ahead()) as batches:
+            for batch in batches:
+                step = net.validation_step(batch)
+                means.append(step["loss"])
+                sizes.append(len(step["y_pred"]))
+                seen.append((step["y_pred"], batch[1]))
+                self._keep_rows(net, batch, step["y_pred"])
+        means = torch.stack(means).tolist()
+        self._collect()
         self.start_rows_ = self.rows_
         value = np.average(means, weights=sizes)
         if self.scores is not None:
@@ -247,7 +254,7 @@ class StopEarly(EarlyStopping):
 
     def on_epoch_begin(self, net, **kwargs):
         """Start to collect losses."""
-        self.rows_ = []
+        self.rows_, self.waiting_ = [], []
 
     def on_batch_end(self, net, batch=None, training=False, y_pred=None, **kwargs):
         """Collect the losses of rows that are watched."""
@@ -267,7 +274,13 @@ class StopEarly(EarlyStopping):
         of_rows = getattr(net.criterion_, "of_rows", None)
         if of_rows is not None and self.metric is None:
             y = to_tensor((batch[1], batch[0][SAMPLE_WEIGHT]), device=net.device)
-            self.rows_ += of_rows(y_pred, *y).tolist()
+            self.waiting_.append(of_rows(y_pred, *y))
+
+    def _collect(self):
+        """Make numbers of the losses, all at once: a device is waited for."""
+        if self.waiting_:
+            self.rows_ += torch.cat(self.waiting_).tolist()
+            self.waiting_ = []
 
     def _calc_new_threshold(self, score):
         # skorch's is relative to the score, and of a negative one on the wrong side.
@@ -275,6 +288,7 @@ class StopEarly(EarlyStopping):
         return score - step if self.lower_is_better else score + step
 
     def _is_score_improved(self, score):
+        self._collect()
         if not super()._is_score_improved(score):
             return False
         if len(self.rows_) < 2:

@@ -32,11 +32,16 @@ class DomainLoader(RowsLoader):
         self.order = np.random.default_rng([dataset.seed, 1])
         self.waiting = np.empty(0, np.int64)
 
-    def __iter__(self):
+    def made(self):
+        """Yield batches as the host makes them."""
         for rows in self.parts():
             both = np.concatenate([rows, self._next_target(len(rows))])
-            inputs, y = self.dataset.batch(both)
-            yield inputs, y[: len(rows)]
+            yield self.dataset.make(both)
+
+    def finish(self, made):
+        """Return a batch on the device, with the targets of its source rows."""
+        inputs, y = super().finish(made)
+        return inputs, y[: len(y) // 2]
 
     def _next_target(self, n_rows):
         while len(self.waiting) < n_rows:
@@ -154,10 +159,12 @@ class DomainNet(FineTuneNet):
 
     def train_step_single(self, batch, **fit_params):
         """Compute gradients, and note the loss between the domains."""
-        self.domain_loss_ = 0.0
         step = super().train_step_single(batch, **fit_params)
         self.n_steps_ += 1
-        self.history.record_batch("domain_loss", self.domain_loss_)
+        between = step.pop("domain_loss")
+        if between.device.type == "cpu":
+            between = between.item()
+        self.history.record_batch("domain_loss", between)
         return step
 
     def _factor(self):
@@ -165,27 +172,28 @@ class DomainNet(FineTuneNet):
             return self.domain_loss_weight
         return self.domain_loss_weight * ramp(self.n_steps_ / self.n_ramp_steps)
 
-    def _losses(self, inputs, y):
+    def _backward(self, inputs, y, share):
         n_source = len(y)
         outputs, features = self.infer(inputs, n_source=n_source)
         loss = self.get_loss(outputs[:n_source].float(), y, X=inputs, training=True)
-        value, added = self.criterion_.domain(
+        between, added = self.criterion_.domain(
             features, outputs.float(), n_source, self._factor()
         )
-        return loss, added, outputs[:n_source], value.item()
-
-    def _backward(self, inputs, y, share):
-        loss, added, outputs, value = self._losses(inputs, y)
         self._send_back(share * (loss + added))
-        self.domain_loss_ += share * value
-        return {"loss": share * loss.detach(), "y_pred": outputs.detach()}
+        return {
+            "loss": share * loss.detach(),
+            "y_pred": outputs[:n_source].detach(),
+            "domain_loss": share * between.detach(),
+        }
 
-    def _halves(self, inputs, y):
+    def _part(self, inputs, y, part):
+        """Return some of the source rows with the target rows that go with them."""
         n_rows = len(y)
-        for part in self._half_slices(n_rows):
-            rows = torch.arange(n_rows)[part]
-            rows = torch.cat([rows, n_rows + rows])
-            yield {k: v[rows] for k, v in inputs.items()}, y[part]
+        if part == slice(0, n_rows):
+            return inputs, y
+        behind = slice(n_rows + part.start, n_rows + part.stop)
+        both = {k: torch.cat([v[part], v[behind]]) for k, v in inputs.items()}
+        return both, y[part]
 
     def forget_domain(self):
         """Drop what the loss between the domains has learned, and its optimizer's."""

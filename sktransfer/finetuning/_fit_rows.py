@@ -138,6 +138,10 @@ class _Selected:
     def __getitem__(self, row):
         return self.rows[self.positions[row]]
 
+    def peek(self, row):
+        """Return something with the row's shape and dtype."""
+        return self.rows.peek(self.positions[row])
+
 
 def without(used, bad, column, caller, kind="rows"):
     """Return rows without the bad ones, and say which these are.

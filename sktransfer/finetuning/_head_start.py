@@ -1,12 +1,11 @@
 """The start of a head: a linear model of the features, or the means of classes."""
 
-import warnings
-
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import Ridge
+
+from ._logistic import logistic
 
 SCALES = (1.0, 100.0)  # that cosines of prototypes may get
 START_SHARE = 0.99
@@ -34,8 +33,9 @@ def start_from_probe(
     ----------
     head : torch.nn.Sequential
         From ``make_head("linear", ...)``; changed in place.
-    features : ndarray of float, shape (n_samples, n_features)
-        Changed in place.
+    features : ndarray or Tensor of float64, shape (n_samples, n_features)
+        Changed in place. A tensor, for classes and labels only, is fitted on its
+        device.
     targets : ndarray
         As the loss takes them: class indices, indicators or scaled numbers.
     weights : ndarray of shape (n_samples,)
@@ -60,7 +60,7 @@ def start_from_probe(
     if task == "classes":
         present = np.unique(targets)
         if len(present) > 1:
-            coef, intercept = _logistic(scaled, targets, weights, C)
+            coef, intercept = logistic(scaled, targets, weights, C)
         else:  # the first batch of `partial_fit` may be of one class
             coef, intercept = np.zeros((1, scaled.shape[1])), np.zeros(1)
         n_missing = head[-1].out_features - len(coef)
@@ -90,12 +90,31 @@ def start_from_probe(
 
 def standardize(head, features, weights):
     """Learn the first step of a head; return the features, changed to what it gives."""
+    if not isinstance(features, np.ndarray):
+        return _standardize_there(head, features, weights)
     mean = np.average(features, axis=0, weights=weights)
     features -= mean
     variance = np.vdot(features, features) / features.size - features.mean() ** 2
     scale = np.sqrt(max(variance, 0.0)) or 1.0
     _copy(head[0].mean, mean)
     _copy(head[0].scale, np.array(float(scale)))
+    features /= scale
+    return features
+
+
+def _standardize_there(head, features, weights):
+    """Do the same on the device that has the features."""
+    import torch
+
+    share = torch.from_numpy(weights / weights.sum()).to(features.device)
+    mean = share @ features
+    features -= mean
+    squared = torch.linalg.vector_norm(features) ** 2 / features.numel()
+    scale = (squared - features.mean() ** 2).clamp(min=0.0).sqrt()
+    scale = torch.where(scale > 0, scale, 1.0)
+    with torch.no_grad():
+        head[0].mean.copy_(mean)
+        head[0].scale.copy_(scale)
     features /= scale
     return features
 
@@ -219,21 +238,8 @@ def _unit(vectors):
     return vectors / np.where(norms > 0, norms, 1.0)
 
 
-def _logistic(features, targets, weights, C):
-    model = LogisticRegression(C=C, max_iter=200, tol=1e-3)
-    with warnings.catch_warnings():
-        # It may stop where it stands: training goes on from there.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(features, targets, sample_weight=weights)
-    if len(model.classes_) > 2:
-        return model.coef_, model.intercept_
-    # Two classes are one row there, and two opposite ones under a softmax.
-    half = model.coef_ / 2, model.intercept_ / 2
-    return np.vstack([-half[0], half[0]]), np.hstack([-half[1], half[1]])
-
-
 def _binary(features, targets, weights, C):
     if targets.min() == targets.max():  # a label that all rows have, or none
         return np.zeros(features.shape[1]), 4.0 * (2 * targets[0] - 1)
-    coef, intercept = _logistic(features, targets.astype(int), weights, C)
+    coef, intercept = logistic(features, targets.astype(int), weights, C)
     return 2 * coef[1], 2 * intercept[1]

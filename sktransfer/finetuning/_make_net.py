@@ -21,7 +21,7 @@ from ._callbacks import (
     has_stopped,
 )
 from ._net import FineTuneNet
-from ._optim import Schedule, optimizer_class
+from ._optim import Schedule, optimizer_class, own_arguments
 from ._scored import name_of
 
 
@@ -102,7 +102,8 @@ def make_net(
         "device": str(device),
         "verbose": 0,
     }
-    for key, value in (optimizer.params or {}).items():
+    arguments = own_arguments(optimizer, torch.device(device))
+    for key, value in (arguments | dict(optimizer.params or {})).items():
         options[f"optimizer__{key}"] = value
     if n_batches is not None:
         options["iterator_train__n_batches"] = n_batches

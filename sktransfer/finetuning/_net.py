@@ -1,9 +1,13 @@
 """The skorch net that trains: its loss and its steps."""
 
+import contextlib
+import math
+
 import numpy as np
 import skorch
 import torch
 from sklearn.metrics import accuracy_score, r2_score
+from skorch.dataset import get_len
 from skorch.utils import to_tensor
 
 from .._utils.arithmetic import autocast
@@ -11,11 +15,19 @@ from .._utils.names import on_disk
 from ..exceptions import NonFiniteLossError
 from ._batches import SAMPLE_WEIGHT
 from ._callbacks import OWN_CALLBACKS
+from ._device_rows import to_device
+from ._room import Room
+
+STEPS_BETWEEN_LOOKS = 16  # at losses, each of which waits for the device
+WHY_WHOLE = (
+    "The loss compares the rows of a batch with each other, so that it cannot be "
+    "computed in parts."
+)
 
 
 @on_disk
 class FineTuneNet(skorch.NeuralNet):
-    """A skorch net with parameter groups, mixed precision, and halved batches.
+    """A skorch net with parameter groups, mixed precision, and batches in parts.
 
     Batches are inputs with the weights of the rows, and targets. To skorch's scoring
     callbacks it is a classifier of class numbers, or a regressor of scaled numbers.
@@ -58,42 +70,83 @@ class FineTuneNet(skorch.NeuralNet):
 
     def infer(self, x, **fit_params):
         """Run the module at the given precision."""
-        x = {key: value for key, value in x.items() if key != SAMPLE_WEIGHT}
         device = torch.device(self.device)
-        if device.type == "cuda":
-            pinned = {k: v if v.is_cuda else v.pin_memory() for k, v in x.items()}
-            x = {k: v.to(device, non_blocking=True) for k, v in pinned.items()}
+        x = {
+            key: to_device(value, device)
+            for key, value in x.items()
+            if key != SAMPLE_WEIGHT
+        }
         with autocast(device, self.precision, is_trained=True):
             return super().infer(x, **fit_params)
 
+    # -- batches that do not fit -------------------------------------------------------
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        """Forget what memory there was room for."""
+        super().on_train_begin(net, X=X, y=y, **kwargs)
+        self.rooms_ = {}
+
+    def room(self, is_trained):
+        """Return what is known of the rows that memory has room for."""
+        rooms = self.__dict__.setdefault("rooms_", {})
+        if is_trained not in rooms:
+            why_whole = None
+            if is_trained and not hasattr(self.criterion_, "of_rows"):
+                why_whole = WHY_WHOLE
+            rooms[is_trained] = Room(torch.device(self.device), why_whole)
+        return rooms[is_trained]
+
+    def _part(self, inputs, y, part):
+        """Return some of the rows of a batch."""
+        if part == slice(0, len(y)):
+            return inputs, y
+        return {k: v[part] for k, v in inputs.items()}, y[part]
+
+    def outputs_of(self, inputs):
+        """Return the outputs of rows, without gradients; in parts where they must."""
+        n_rows = len(inputs["hidden"])
+
+        def run(part):
+            return self.infer({k: v[part] for k, v in inputs.items()})
+
+        outputs = self.room(is_trained=False).run(run, n_rows)
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+    def evaluation_step(self, batch, training=False):
+        """Return the outputs of a batch."""
+        if training:
+            return super().evaluation_step(batch, training=training)
+        self._set_training(False)
+        with torch.no_grad():
+            return self.outputs_of(batch[0])
+
+    def validation_step(self, batch, **fit_params):
+        """Return the loss and the outputs of a batch to watch."""
+        self._set_training(False)
+        inputs, y = batch
+        with torch.no_grad():
+            outputs = self.outputs_of(inputs)
+            return {"loss": self.get_loss(outputs, y, X=inputs), "y_pred": outputs}
+
     def train_step_single(self, batch, **fit_params):
-        """Compute gradients; in two halves where the device's memory is too small."""
+        """Compute gradients; in parts where the device's memory is too small."""
         self._set_training(True)
         inputs, y = batch
-        try:
-            return self._backward(inputs, y, 1.0)
-        except torch.OutOfMemoryError:
-            n_rows = len(y)
-            if n_rows == 1:
-                raise
-        self._zero_grad_optimizer()
-        torch.cuda.empty_cache()
-        steps = [
-            self._backward(part, part_y, len(part_y) / n_rows)
-            for part, part_y in self._halves(inputs, y)
-        ]
+        n_rows = len(y)
+
+        def run(part):
+            of_part, part_y = self._part(inputs, y, part)
+            return self._backward(of_part, part_y, len(part_y) / n_rows)
+
+        room = self.room(is_trained=True)
+        steps = room.run(run, n_rows, self._zero_grad_optimizer)
+        if len(steps) == 1:
+            return steps[0]
         return {
-            "loss": steps[0]["loss"] + steps[1]["loss"],
-            "y_pred": torch.cat([step["y_pred"] for step in steps]),
+            name: torch.cat(values) if name == "y_pred" else torch.stack(values).sum()
+            for name in steps[0]
+            for values in [[step[name] for step in steps]]
         }
-
-    def _halves(self, inputs, y):
-        for part in self._half_slices(len(y)):
-            yield {k: v[part] for k, v in inputs.items()}, y[part]
-
-    def _half_slices(self, n_rows):
-        half = -(-n_rows // 2)
-        return slice(0, half), slice(half, None)
 
     def _backward(self, inputs, y, share):
         outputs = self.infer(inputs)
@@ -101,19 +154,58 @@ class FineTuneNet(skorch.NeuralNet):
         self._send_back(loss)
         return {"loss": loss.detach(), "y_pred": outputs.detach()}
 
+    # -- steps that do not wait for the device -----------------------------------------
+
     def _send_back(self, loss):
-        if not torch.isfinite(loss):
+        if torch.device(self.device).type != "cpu":
+            self.__dict__.setdefault("sent_", []).append(loss.detach())
+        elif not torch.isfinite(loss):
             raise NonFiniteLossError(f"the loss is {loss.item()}")
         (loss if self.scaler is None else self.scaler.scale(loss)).backward()
 
-    def _step_optimizer(self, step_fn):
-        """Step, through the scaler if there is one."""
-        if self.scaler is None:
-            super()._step_optimizer(step_fn)
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Run an epoch as skorch does, and on a device without waiting for each step.
+
+        There a batch's row of the history has losses as tensors at first. After some
+        steps, and at the end, they become numbers, and are looked at.
+        """
+        device = torch.device(self.device)
+        if iterator is None or device.type == "cpu":
+            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             return
-        step_fn()
-        self.scaler.step(self.optimizer_)
-        self.scaler.update()
+        self.sent_, n_batches = [], 0
+        with contextlib.closing(iterator.ahead()) as batches:
+            for batch in batches:
+                self.notify("on_batch_begin", batch=batch, training=training)
+                step = step_fn(batch, **fit_params)
+                self.history.record_batch(f"{prefix}_loss", step["loss"])
+                self.history.record_batch(f"{prefix}_batch_size", get_len(batch[0]))
+                self.notify("on_batch_end", batch=batch, training=training, **step)
+                n_batches += 1
+                if n_batches % STEPS_BETWEEN_LOOKS == 0:
+                    self._look()
+        self._look()
+        self.history.record(f"{prefix}_batch_count", n_batches)
+
+    def _look(self):
+        """Make numbers of the losses; raise an error if one is not finite."""
+        rows = self.history[-1]["batches"]
+        places = [
+            (row, name)
+            for row in rows
+            for name, value in row.items()
+            if isinstance(value, torch.Tensor)
+        ]
+        tensors = [row[name] for row, name in places] + self.sent_
+        self.sent_ = []
+        if not tensors:
+            return
+        values = torch.stack([tensor.detach().float() for tensor in tensors]).tolist()
+        for (row, name), value in zip(places, values, strict=False):
+            row[name] = value
+        for value in values[len(places) :]:
+            if not math.isfinite(value):
+                raise NonFiniteLossError(f"the loss is {value}")
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Return the loss of the rows with targets, which stand first in a batch."""
@@ -175,7 +267,8 @@ class FineTuneNet(skorch.NeuralNet):
             callbacks=_without_own(self.callbacks),
             callbacks_=_without_own(getattr(self, "callbacks_", [])),
         )
-        slim.__dict__.pop("optimizer_", None)
+        for name in ("optimizer_", "rooms_", "sent_"):
+            slim.__dict__.pop(name, None)
         return super(FineTuneNet, slim).__getstate__()
 
     def __setstate__(self, state):

@@ -1,42 +1,72 @@
-"""Passes over rows that train nothing: to fit a head, or to estimate statistics."""
+"""Passes over rows that train nothing: for a head, statistics, or predictions."""
 
 import numpy as np
 
+from .._utils.turns import turn
+from ..backbones import State
+from ._room import Room
+
 PREDICT_BATCH = 32
+DEVICE_BATCH = 256  # where launches take longer than small batches
 READ_AHEAD, READ_AHEAD_BYTES = 1024, 2**26  # of texts that are put in order of length
 
 
-def at_random(plan, rows):
+def predict_batch(device):
+    """Return how many rows run together where nothing is trained."""
+    return PREDICT_BATCH if device.type == "cpu" else DEVICE_BATCH
+
+
+def at_random(dataset, rows, seed, batch_size=PREDICT_BATCH):
     """Yield the inputs of rows in a random order: a batch stands for all of them."""
-    view, order = (
-        plan.train.views[0],
-        np.random.default_rng(plan.seed).permutation(rows),
-    )
-    for part in np.array_split(order, -(-len(order) // PREDICT_BATCH)):
-        yield _inputs(plan.request, [view[row] for row in part])
+    order = np.random.default_rng(seed).permutation(rows)
+    for part in np.array_split(order, -(-len(order) // batch_size)):
+        yield dataset.plain(part)
 
 
-def alike(request, view, rows):
+def alike(dataset, rows):
     """Yield positions in `rows` and their inputs; texts together with those as long."""
-    most = READ_AHEAD if request.backbone.modality == "text" else PREDICT_BATCH
-    first, arrays, n_bytes = 0, [], 0
+    view = dataset.views[0]
+    size = predict_batch(dataset.device)
+    most = READ_AHEAD if dataset.backbone.modality == "text" else size
+    first, lengths, n_bytes = 0, [], 0
     for position, row in enumerate(rows, start=1):
-        arrays.append(view[row])
-        n_bytes += arrays[-1].nbytes
-        is_full = len(arrays) == most or (
-            n_bytes >= READ_AHEAD_BYTES and len(arrays) >= PREDICT_BATCH
+        found = view.peek(row)
+        lengths.append(found.shape[0])
+        n_bytes += found.dtype.itemsize * int(np.prod(found.shape))
+        is_full = len(lengths) == most or (
+            n_bytes >= READ_AHEAD_BYTES and len(lengths) >= size
         )
         if is_full or position == len(rows):
-            order = np.argsort([len(array) for array in arrays], kind="stable")
-            for start in range(0, len(order), PREDICT_BATCH):
-                part = order[start : start + PREDICT_BATCH]
-                yield first + part, _inputs(request, [arrays[i] for i in part])
-            first, arrays, n_bytes = position, [], 0
+            order = np.argsort(lengths, kind="stable")
+            for start in range(0, len(order), size):
+                part = first + order[start : start + size]
+                yield part, dataset.plain(np.asarray(rows)[part])
+            first, lengths, n_bytes = position, [], 0
 
 
-def _inputs(request, arrays):
-    """Return rows as inputs of the trained part, on the device."""
-    from ._batches import inputs_of
+def behind_prefix(net, request):
+    """Return what maps a list of activations to the outputs of a trained net.
 
-    inputs = inputs_of(request.backbone, arrays)
-    return {k: v.to(request.device) for k, v in inputs.items()}
+    Memory that does not have room for all of them gets them in parts.
+    """
+    import torch
+
+    from ._batches import arguments_of, inputs_of
+    from ._device_rows import to_device
+
+    device, room = request.device, Room(request.device)
+
+    def compute(arrays):
+        inputs = inputs_of(request.backbone, arrays)
+        inputs = {name: to_device(value, device) for name, value in inputs.items()}
+        if request.depth == 0:
+            inputs = arguments_of(request.preprocess.to_input(State(**inputs)))
+        return net.infer(inputs).float().cpu().numpy()
+
+    def run(arrays):
+        with turn(device, request.precision), torch.inference_mode():
+            net.module_.eval()
+            parts = room.run(lambda part: compute(arrays[part]), len(arrays))
+        return np.concatenate(parts)
+
+    return run

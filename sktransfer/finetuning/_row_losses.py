@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from .._utils.device_memory import is_out_of_memory
 from .._utils.names import on_disk
 
 
@@ -108,6 +109,8 @@ class RowLoss(nn.Module):
         try:
             losses = self.of_outputs(outputs, y)
         except (IndexError, RuntimeError, TypeError, ValueError) as err:
+            if is_out_of_memory(err):
+                raise
             raise ValueError(
                 f"loss={self.of_outputs!r} failed for outputs of shape "
                 f"{tuple(outputs.shape)} and targets of shape {tuple(y.shape)}, "

@@ -181,9 +181,11 @@ class Trained(nn.Module):
             norm.reset_running_stats()
             norm.momentum = None  # torch's name for the plain mean over batches
             norm.train()
-        with torch.no_grad():
-            for inputs in batches:
-                self.features(**inputs)
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-        self.eval()
+        try:
+            with torch.no_grad():
+                for inputs in batches:
+                    self.features(**inputs)
+        finally:  # where memory runs out, it is tried again
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum
+            self.eval()

@@ -8,9 +8,9 @@ import numpy as np
 
 from .._utils.allocator import hand_back
 from ._checks import check_pairs
+from ._head_fit import correct, estimate_statistics, features_of, fit_head, fit_probe
 from ._heads import HEADS, make_head
 from ._losses import ContrastiveLoss
-from ._passes import alike, at_random
 from ._prefix import Prefix
 
 SCALED_ROWS = 4096  # that are enough to learn a mean and a spread from
@@ -41,7 +41,7 @@ def train(plan):
     module.to(plan.request.device)
     dataset, valid = _datasets(plan, is_on_the_fly)
     if recipe.batch_norm == "target":
-        module.estimate_statistics(at_random(plan, plan.train.rows))
+        estimate_statistics(plan, module, dataset, plan.train.rows)
     way = _by_pairs if isinstance(recipe.loss, ContrastiveLoss) else _by_outputs
     net, n_epochs, history = way(plan, module, dataset, valid)
     module.prefix = None
@@ -72,9 +72,9 @@ def _by_outputs(plan, module, dataset, valid):
     is_probe = plan.start == "probe" and plan.net is None
     probe = start = None
     if is_probe and valid is not None and recipe.stopping and plan.request.n_behind:
-        probe = _fit_probe(plan, module, dataset)
+        probe = fit_probe(plan, module, dataset)
     elif is_probe or is_fitted:
-        _fit_head(plan, module, dataset, is_again=plan.net is not None)
+        fit_head(plan, module, dataset, is_again=plan.net is not None)
     if plan.settings.average and is_probe and not plan.is_partial:
         start = copy.deepcopy(module.state_dict())
     domain = _between_domains(plan)
@@ -102,11 +102,11 @@ def _by_outputs(plan, module, dataset, valid):
     if start is not None:
         net.module_.average_with(start)
     if is_fitted:
-        _fit_head(plan, module, dataset, is_again=True)
+        fit_head(plan, module, dataset, is_again=True)
     if recipe.batch_norm == "target":
-        module.estimate_statistics(at_random(plan, plan.target_rows))
+        estimate_statistics(plan, module, dataset, plan.target_rows)
     if valid is not None and recipe.loss._is_corrected_by(len(valid.indices)):
-        _correct(plan, module, valid)
+        correct(plan, module, valid)
     if domain is not None:
         left = {"kind": domain.kind, "weights": domain.state_dict()}
         plan.state.domain = left if recipe.is_kept else None
@@ -140,7 +140,7 @@ def _by_pairs(plan, module, dataset, valid):
             check_pairs(plan.recipe, part.targets[part.rows])
     head = module.head
     order = np.random.default_rng(plan.seed).permutation(plan.train.rows)
-    few = _features(plan, module, dataset, np.sort(order[:SCALED_ROWS]))
+    few = features_of(plan, module, dataset, np.sort(order[:SCALED_ROWS]))
     standardize(head, *few[::2])
     module.head = head[:-1]
     net, n_epochs = _run_net(
@@ -156,7 +156,7 @@ def _by_pairs(plan, module, dataset, valid):
     )
     module.head = head
     hand_back()  # what training used; the features of all rows come next
-    _fit_head(plan, module, dataset, is_start=False)
+    fit_head(plan, module, dataset, is_start=False)
     history = list(net.history)
     return _idle_net(plan, module, row_loss(plan), history), n_epochs, history
 
@@ -227,23 +227,40 @@ def _datasets(plan, is_on_the_fly):
     """Return the rows to train on, and those to watch (None without any)."""
     from ._augment import make_augment
     from ._batches import RowsDataset
+    from ._device_rows import Budget, rows_on
 
     augment = None
     if is_on_the_fly:
         augment = make_augment(
             plan.recipe.augmentation.kind, plan.request.preprocess.size
         )
-    backbone = plan.request.backbone
+    backbone, device = plan.request.backbone, plan.request.device
+    budget = None if device.type == "cpu" or is_on_the_fly else Budget(device)
+
+    def kept(views, *rows):
+        if budget is None:
+            return None
+        there = np.unique(np.concatenate([part for part in rows if part is not None]))
+        return rows_on(views, there, budget, backbone.modality == "text")
+
     train = RowsDataset(
         backbone,
         *plan.train,
         seed=plan.seed,
         augment=augment,
         target_rows=plan.target_rows,
+        device=device,
+        kept=kept(plan.train.views, plan.train.rows, plan.target_rows),
     )
     if plan.valid is None:
         return train, None
-    return train, RowsDataset(backbone, *plan.valid, seed=plan.seed)
+    return train, RowsDataset(
+        backbone,
+        *plan.valid,
+        seed=plan.seed,
+        device=device,
+        kept=kept(plan.valid.views, plan.valid.rows),
+    )
 
 
 def _new_module(plan):
@@ -275,65 +292,3 @@ def _between_domains(plan):
     if left is not None and left["kind"] == domain.kind:
         domain.load_state_dict(left["weights"])
     return domain.to(plan.request.device)
-
-
-def _features(plan, module, dataset, rows=None):
-    """Return the features, targets and weights of the rows to train on."""
-    import torch
-
-    module.eval()
-    rows = dataset.indices if rows is None else rows
-    features = np.empty((len(rows), plan.request.backbone.widths[-1]))
-    with torch.inference_mode():
-        for positions, inputs in alike(plan.request, dataset.views[0], rows):
-            vectors = module.features(**inputs).float().cpu().numpy()
-            features[positions] = vectors
-    return (
-        features,
-        dataset.targets.numpy()[rows],
-        dataset.weights.numpy()[rows].astype(np.float64),
-    )
-
-
-def _fit_probe(plan, module, dataset):
-    """Set the head to its start; return the state of the best linear model."""
-    found = _features(plan, module, dataset)
-    best = copy.deepcopy(module.head)
-    again = [part.copy() for part in found]  # as fitting changes the features
-    _set_head(plan, best, again, C=plan.frozen_C, is_start=False)
-    _set_head(plan, module.head, found)
-    return best.state_dict()
-
-
-def _fit_head(plan, module, dataset, **options):
-    """Set the head to a linear model, or to the means of the classes."""
-    _set_head(plan, module.head, _features(plan, module, dataset), **options)
-
-
-def _correct(plan, module, valid):
-    """Move the outputs by the best constants of rows that took no part."""
-    import torch
-    from torch import nn
-
-    features, targets, weights = _features(plan, module, valid)
-    with torch.inference_mode():
-        vectors = torch.from_numpy(features).float().to(plan.request.device)
-        outputs = module.head(vectors).cpu().numpy()
-    move = plan.recipe.loss._best_constants(targets - outputs, weights)
-    last = [m for m in module.head.modules() if isinstance(m, nn.Linear)][-1]
-    with torch.no_grad():
-        last.bias.add_(torch.from_numpy(move).to(last.bias))
-
-
-def _set_head(plan, head, found, **options):
-    features, targets, weights = found
-    options = {
-        "task": plan.codec.task,
-        "C": plan.settings.C,
-        "label_weights": plan.label_weights,
-        "best_constants": plan.recipe.loss._best_constants,
-        "is_start": plan.request.n_behind > 0,
-    } | options
-    fit = HEADS[plan.recipe.head.kind].fit
-    assert fit is not None  # the start of the head was chosen by that
-    fit(head, features, targets, weights, **options)

@@ -2,7 +2,6 @@
 
 import os
 from types import SimpleNamespace
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -117,11 +116,8 @@ def test_views_of_one_fit_do_not_push_each_other_out(counting_backbone):
 
 def test_a_pass_over_the_rows_has_batches_of_like_size():
     rows = np.arange(33)
-    plan = SimpleNamespace(
-        request=None, train=SimpleNamespace(views=[rows[:, None]]), seed=0
-    )
-    with mock.patch.object(_passes, "_inputs", lambda request, arrays: arrays):
-        batches = list(_passes.at_random(plan, rows))
+    dataset = SimpleNamespace(plain=lambda part: part)
+    batches = list(_passes.at_random(dataset, rows, seed=0))
     assert [len(batch) for batch in batches] == [17, 16]
     assert sorted(np.concatenate(batches).ravel()) == rows.tolist()
 

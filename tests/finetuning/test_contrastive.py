@@ -23,6 +23,7 @@ from sktransfer.finetuning import (
     ContrastiveLoss,
     EarlyStopping,
     Head,
+    _head_start,
     _passes,
     _training,
 )
@@ -238,15 +239,15 @@ def test_texts_of_many_lengths_keep_their_own_features(monkeypatch):
 def test_the_scale_of_many_rows_is_learned_from_some(monkeypatch):
     monkeypatch.setattr(_training, "SCALED_ROWS", 4)
     asked = []
-    features = _training._features
+    standardize = _head_start.standardize
 
-    def counted(plan, module, dataset, rows=None):
-        asked.append(None if rows is None else len(rows))
-        return features(plan, module, dataset, rows)
+    def counted(head, features, weights):
+        asked.append(len(features))
+        return standardize(head, features, weights)
 
-    monkeypatch.setattr(_training, "_features", counted)
+    monkeypatch.setattr(_head_start, "standardize", counted)
     model = contrastive().fit(TEXTS, LABELS)
-    assert asked == [4, None]
+    assert asked == [4, len(TEXTS)]
     assert model.score(TEXTS, LABELS) > 0.5
 
 
