@@ -20,10 +20,11 @@ class Budget:
     Parameters
     ----------
     device : torch.device
+    n_bytes : int
     """
 
-    def __init__(self, device):
-        self.device, self.n_bytes = device, _room_of(device)
+    def __init__(self, device, n_bytes):
+        self.device, self.n_bytes = device, n_bytes
 
     def take(self, n_bytes):
         """Take some of it; return whether there was enough."""
@@ -31,6 +32,11 @@ class Budget:
             return False
         self.n_bytes -= n_bytes
         return True
+
+
+def budget_of(device):
+    """Return what the rows of a fit may take; None on a CPU, where they are already."""
+    return None if device.type == "cpu" else Budget(device, _room_of(device))
 
 
 def _room_of(device):

@@ -162,8 +162,8 @@ class DomainNet(FineTuneNet):
         step = super().train_step_single(batch, **fit_params)
         self.n_steps_ += 1
         between = step.pop("domain_loss")
-        if between.device.type == "cpu":
-            between = between.item()
+        # Elsewhere the losses of several steps become numbers together.
+        between = between.item() if self.is_on_cpu else between
         self.history.record_batch("domain_loss", between)
         return step
 

@@ -156,8 +156,13 @@ class FineTuneNet(skorch.NeuralNet):
 
     # -- steps that do not wait for the device -----------------------------------------
 
+    @property
+    def is_on_cpu(self):
+        """Whether a number is there as soon as it is asked for."""
+        return torch.device(self.device).type == "cpu"
+
     def _send_back(self, loss):
-        if torch.device(self.device).type != "cpu":
+        if not self.is_on_cpu:
             self.__dict__.setdefault("sent_", []).append(loss.detach())
         elif not torch.isfinite(loss):
             raise NonFiniteLossError(f"the loss is {loss.item()}")
@@ -169,8 +174,7 @@ class FineTuneNet(skorch.NeuralNet):
         There a batch's row of the history has losses as tensors at first. After some
         steps, and at the end, they become numbers, and are looked at.
         """
-        device = torch.device(self.device)
-        if iterator is None or device.type == "cpu":
+        if iterator is None or self.is_on_cpu:
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             return
         self.sent_, n_batches = [], 0

@@ -227,7 +227,7 @@ def _datasets(plan, is_on_the_fly):
     """Return the rows to train on, and those to watch (None without any)."""
     from ._augment import make_augment
     from ._batches import RowsDataset
-    from ._device_rows import Budget, rows_on
+    from ._device_rows import budget_of, rows_on
 
     augment = None
     if is_on_the_fly:
@@ -235,7 +235,7 @@ def _datasets(plan, is_on_the_fly):
             plan.recipe.augmentation.kind, plan.request.preprocess.size
         )
     backbone, device = plan.request.backbone, plan.request.device
-    budget = None if device.type == "cpu" or is_on_the_fly else Budget(device)
+    budget = None if is_on_the_fly else budget_of(device)
 
     def kept(views, *rows):
         if budget is None:
