@@ -124,7 +124,9 @@ class RowsDataset(Dataset):
         arrays = [self.views[v][row] for v, row in zip(views, rows, strict=True)]
         if augment is not None:
             arrays = [apply(augment, array) for array in arrays]
-        return Made(chosen, None, arguments_of(self.backbone.batch(arrays)))
+        is_pinned = self.device.type == "cuda"
+        state = self.backbone.batch(arrays, pin_memory=is_pinned)
+        return Made(chosen, None, arguments_of(state))
 
     def _inputs(self, made):
         """Return the inputs of `Trained`, on the device."""
@@ -216,9 +218,9 @@ class RowsLoader:
             yield indices[start:stop]
 
 
-def inputs_of(backbone, arrays):
+def inputs_of(backbone, arrays, *, pin_memory=False):
     """Collate activations of rows to keyword arguments of `Trained`."""
-    state = backbone.batch(arrays)
+    state = backbone.batch(arrays, pin_memory=pin_memory)
     if state.hidden.dtype == torch.float16:
         state = state._replace(hidden=state.hidden.float())
     return arguments_of(state)

@@ -1,6 +1,7 @@
 """Logistic regression with a penalty, by scikit-learn or on the features' device."""
 
 import contextlib
+import functools
 import warnings
 
 import numpy as np
@@ -49,12 +50,18 @@ def _by_scikit_learn(features, targets, weights, C):
     return model.coef_, model.intercept_
 
 
+@functools.cache
+def _blas():
+    """Return the libraries of BLAS, which are loaded by now: a look takes 10 ms."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
 @contextlib.contextmanager
 def _few_threads():
     """Let BLAS compute on a few threads inside, and never on more than before."""
-    from threadpoolctl import ThreadpoolController
-
-    found = ThreadpoolController().select(user_api="blas")
+    found = _blas()
     many = [
         library["filepath"]
         for library in found.info()

@@ -178,22 +178,35 @@ class FineTuneNet(skorch.NeuralNet):
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             return
         self.sent_, n_batches = [], 0
-        with contextlib.closing(iterator.ahead()) as batches:
-            for batch in batches:
-                self.notify("on_batch_begin", batch=batch, training=training)
-                step = step_fn(batch, **fit_params)
-                self.history.record_batch(f"{prefix}_loss", step["loss"])
-                self.history.record_batch(f"{prefix}_batch_size", get_len(batch[0]))
-                self.notify("on_batch_end", batch=batch, training=training, **step)
-                n_batches += 1
-                if n_batches % STEPS_BETWEEN_LOOKS == 0:
-                    self._look()
+        try:
+            with contextlib.closing(iterator.ahead()) as batches:
+                for batch in batches:
+                    self.notify("on_batch_begin", batch=batch, training=training)
+                    step = step_fn(batch, **fit_params)
+                    self.history.record_batch(f"{prefix}_loss", step["loss"])
+                    size = get_len(batch[0])
+                    self.history.record_batch(f"{prefix}_batch_size", size)
+                    self.notify("on_batch_end", batch=batch, training=training, **step)
+                    n_batches += 1
+                    if n_batches % STEPS_BETWEEN_LOOKS == 0:
+                        self._look()
+        except BaseException:
+            with contextlib.suppress(RuntimeError):  # of a device that has failed
+                self._numbers()
+            raise
         self._look()
         self.history.record(f"{prefix}_batch_count", n_batches)
 
     def _look(self):
         """Make numbers of the losses; raise an error if one is not finite."""
-        rows = self.history[-1]["batches"]
+        for value in self._numbers():
+            if not math.isfinite(value):
+                raise NonFiniteLossError(f"the loss is {value}")
+
+    def _numbers(self):
+        """Make numbers of the losses in the history; return those of the steps."""
+        # All others are numbers since the last look.
+        rows = self.history[-1]["batches"][-STEPS_BETWEEN_LOOKS - 1 :]
         places = [
             (row, name)
             for row in rows
@@ -203,13 +216,11 @@ class FineTuneNet(skorch.NeuralNet):
         tensors = [row[name] for row, name in places] + self.sent_
         self.sent_ = []
         if not tensors:
-            return
+            return []
         values = torch.stack([tensor.detach().float() for tensor in tensors]).tolist()
         for (row, name), value in zip(places, values, strict=False):
             row[name] = value
-        for value in values[len(places) :]:
-            if not math.isfinite(value):
-                raise NonFiniteLossError(f"the loss is {value}")
+        return values[len(places) :]
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Return the loss of the rows with targets, which stand first in a batch."""

@@ -57,7 +57,8 @@ def behind_prefix(net, request):
     device, room = request.device, Room(request.device)
 
     def compute(arrays):
-        inputs = inputs_of(request.backbone, arrays)
+        is_pinned = device.type == "cuda"
+        inputs = inputs_of(request.backbone, arrays, pin_memory=is_pinned)
         inputs = {name: to_device(value, device) for name, value in inputs.items()}
         if request.depth == 0:
             inputs = arguments_of(request.preprocess.to_input(State(**inputs)))

@@ -225,6 +225,24 @@ def test_a_loss_that_is_not_finite_ends_the_epoch_that_it_is_in(monkeypatch):
         model.fit(TEXTS, LABELS)
 
 
+def test_an_interrupt_leaves_numbers_and_no_thread(monkeypatch):
+    infer, n_steps = FineTuneNet.infer, []
+
+    def interrupted(self, x, **kwargs):
+        n_steps.append(1)
+        if len(n_steps) == 7:
+            raise KeyboardInterrupt
+        return infer(self, x, **kwargs)
+
+    monkeypatch.setattr(FineTuneNet, "infer", interrupted)
+    model = TextClassifier("tiny-bert", batch_size=6, max_epochs=3, random_state=0)
+    with as_on_a_device(monkeypatch, 0), pytest.warns(UserWarning, match="interrupted"):
+        fitted = model.fit(TEXTS, LABELS)
+    assert "sktransfer-ahead" not in names()
+    rows = fitted.net_.history[-1]["batches"]
+    assert [type(row["train_loss"]) for row in rows[:2]] == [float, float]
+
+
 def test_long_epochs_look_at_their_losses_on_the_way(monkeypatch):
     looks, look = [], FineTuneNet._look
     monkeypatch.setattr(
