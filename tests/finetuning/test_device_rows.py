@@ -175,7 +175,7 @@ FITS = {
 @pytest.mark.parametrize("name", FITS)
 def test_a_fit_from_rows_on_the_device_is_the_same(monkeypatch, name, n_bytes):
     model, X = FITS[name]
-    model = model.set_params(max_epochs=2, batch_size=5, random_state=0)
+    model = model.set_params(max_epochs=2, batch_size=5, random_state=0, device="cpu")
     options = {}
     if name == "domains":
         options["sample_domain"] = np.repeat([0, -1], 12)
@@ -199,6 +199,12 @@ def test_a_fit_from_rows_on_the_device_is_the_same(monkeypatch, name, n_bytes):
         assert torch.equal(value, want[1][key]), key
 
 
+def texts_model(**options):
+    return TextClassifier(
+        "tiny-bert", freeze_depth=-1, random_state=0, device="cpu", **options
+    )
+
+
 def test_a_loss_that_is_not_finite_ends_the_epoch_that_it_is_in(monkeypatch):
     infer, n_steps = FineTuneNet.infer, []
 
@@ -208,9 +214,7 @@ def test_a_loss_that_is_not_finite_ends_the_epoch_that_it_is_in(monkeypatch):
         return infer(self, x, **kwargs) * factor
 
     monkeypatch.setattr(FineTuneNet, "infer", spoilt)
-    model = TextClassifier(
-        "tiny-bert", freeze_depth=-1, batch_size=6, max_epochs=3, random_state=0
-    )
+    model = texts_model(batch_size=6, max_epochs=3)
     with (
         as_on_a_device(monkeypatch),
         pytest.warns(UserWarning, match="not finite in epoch 2; the weights of the"),
@@ -235,7 +239,7 @@ def test_an_interrupt_leaves_numbers_and_no_thread(monkeypatch):
         return infer(self, x, **kwargs)
 
     monkeypatch.setattr(FineTuneNet, "infer", interrupted)
-    model = TextClassifier("tiny-bert", batch_size=6, max_epochs=3, random_state=0)
+    model = texts_model(batch_size=6, max_epochs=3)
     with as_on_a_device(monkeypatch, 0), pytest.warns(UserWarning, match="interrupted"):
         fitted = model.fit(TEXTS, LABELS)
     assert "sktransfer-ahead" not in names()
@@ -248,7 +252,7 @@ def test_long_epochs_look_at_their_losses_on_the_way(monkeypatch):
     monkeypatch.setattr(
         FineTuneNet, "_look", lambda self: (looks.append(len(self.sent_)), look(self))
     )
-    model = TextClassifier("tiny-bert", batch_size=1, max_epochs=1, random_state=0)
+    model = texts_model(batch_size=1, max_epochs=1)
     with as_on_a_device(monkeypatch):
         model.fit(TEXTS, LABELS)
     assert looks == [16, 8]
