@@ -65,7 +65,8 @@ class CardTensor(torch.Tensor):
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
         # Views of other tensors share their count of changes, and so must be made as
         # they were.
-        with torch.inference_mode(False), torch.no_grad():
+        off = torch.autocast("cpu", enabled=False)  # of the CPU's own tensors
+        with torch.inference_mode(False), torch.no_grad(), off:
             return _run(func, args, dict(kwargs or {}))
 
 

@@ -5,6 +5,8 @@ import sys
 import warnings
 from pathlib import Path
 
+from .._utils.arithmetic import PRECISIONS
+
 N_REASONS = 3  # that are printed
 
 DESCRIPTION = """\
@@ -152,7 +154,7 @@ def _add_computation(group):
     )
     group.add_argument(
         "--precision",
-        choices=("float32", "bfloat16", "float16"),
+        choices=PRECISIONS,
         default="float32",
         help="what the network computes in (default: float32)",
     )

@@ -66,19 +66,20 @@ def own_arithmetic(device=None, precision="float32"):
     Parameters
     ----------
     device : torch.device, default=None
-        Whose autocast to leave; None is the CPU's.
+        Device whose autocast to leave, beside the CPU's.
     precision : str, default="float32"
         "tf32" lets CUDA round the factors of products to TF32, and every other one
         does not.
     """
     import torch
 
-    kind = "cpu" if device is None else device.type
+    kinds = {"cpu", "cpu" if device is None else device.type}
     dtype = torch.get_default_dtype()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.autocast(kind, enabled=False))
+        for kind in kinds:
+            stack.enter_context(torch.autocast(kind, enabled=False))
         stack.enter_context(torch.inference_mode(False))
-        if kind == "cuda":
+        if "cuda" in kinds:
             stack.enter_context(_tf32(precision == "tf32"))
         # One setting for all threads, and so left alone where it is right already.
         if dtype != torch.float32:

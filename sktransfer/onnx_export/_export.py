@@ -178,8 +178,8 @@ def prepare_inputs(pipeline: Estimator, X: Cells) -> dict[str, np.ndarray]:
             if isinstance(result, CellError):
                 raise first._unreadable(column, row, result)
             contents.append(result[1])
-        prepared = reader.prepare(contents, request.preprocess)
-        rows = [r.result() if hasattr(r, "result") else r for r in prepared]
+        prepared = reader.prepare(contents, request)
+        rows = list(reader.results(prepared, request.device))
     for row, value in enumerate(rows):
         if isinstance(value, CellError):
             raise first._unreadable(column, row, value)

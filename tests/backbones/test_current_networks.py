@@ -9,6 +9,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from conftest import not_on_a_pretended_card
 from folders import TEXTS, TINY_VISION, save, tiny_text_options, word_tokenizer
 from sentence_transformers import SentenceTransformer
 from transformers import AutoConfig, AutoModel
@@ -69,6 +70,7 @@ def random_model(kind, options):
 
 @pytest.mark.filterwarnings("ignore:.*token_id must be")
 @pytest.mark.parametrize("name", TEXT_NETWORKS)
+@not_on_a_pretended_card  # which has no vmap
 def test_texts_are_pooled_and_prompted_as_the_record_says(name, tmp_path):
     kind, options, pooling, n_dense, prompts, n_blocks = TEXT_NETWORKS[name]
     options = tiny_text_options(initializer_range=0.3) | options

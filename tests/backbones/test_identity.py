@@ -218,6 +218,7 @@ def test_numbers_of_numpy_find_the_same_rows():
     assert numpy.key == plain.key
 
 
+@pytest.mark.usefixtures("auto_is_cpu")
 def test_arithmetic_that_the_program_has_changed_has_rows_of_its_own():
     setting = getattr(torch.backends.mkldnn, "matmul", None)
     if not hasattr(setting, "fp32_precision"):

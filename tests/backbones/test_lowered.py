@@ -80,6 +80,7 @@ def test_a_row_does_not_depend_on_its_neighbours(has_bfloat16):
     np.testing.assert_array_equal(encoder.transform(TEXTS[1:2]), whole[1:2])
 
 
+@pytest.mark.usefixtures("auto_is_cpu")
 def test_a_frozen_prefix_is_in_bfloat16_too(has_bfloat16):
     backbone = fresh("tiny-bert")
     model = TextClassifier(
@@ -162,6 +163,7 @@ def test_a_network_that_is_wrong_in_bfloat16_is_left_to_autocast(
 
 
 @pytest.mark.parametrize("pooling", ["auto", "max", "cls", "last"])
+@pytest.mark.usefixtures("auto_is_cpu")
 def test_what_follows_the_pooling_is_in_float32(pooling, has_bfloat16):
     with seeded(0):
         tail = nn.Linear(load_backbone("tiny-bert").widths[-1], 5)

@@ -169,6 +169,7 @@ def test_a_folder_does_not_hide_a_network_of_its_name(tmp_path, monkeypatch):
             load_backbone(folder)
 
 
+@pytest.mark.usefixtures("auto_is_cpu")
 def test_networks_are_let_go_with_their_copies(registered):
     calls = registered("mine")
     network = load_backbone("mine")

@@ -9,6 +9,7 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
+from conftest import not_on_a_pretended_card
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -69,6 +70,7 @@ def test_an_estimator_takes_its_network_along(as_spec, builder, elsewhere, pixel
         content = pickle.dumps(model)
 
 
+@not_on_a_pretended_card
 def test_a_tuned_network_is_taken_along(elsewhere, pixels):
     register_backbone("mine", build_other(1), modality="image")
     model = ImageClassifier("mine", freeze_depth=-1, max_epochs=1, random_state=0)

@@ -86,6 +86,7 @@ def test_a_column_of_texts(csv, tmp_path):
     assert features(frame, "mail").dtype == np.float32
 
 
+@pytest.mark.usefixtures("auto_is_cpu")
 def test_a_folder_of_images_and_a_damaged_one(pictures, tmp_path):
     with pytest.warns(UserWarning, match=r"1 file was left out: 1 \.md"):
         done = bulk.encode(
@@ -492,14 +493,14 @@ def test_a_row_runs_once_in_a_job(tmp_path, depth, monkeypatch):
     from sktransfer._extraction.runners import VectorRunner
 
     rows, depths = [], []
-    real = VectorRunner._forward
+    real = VectorRunner._records_of
 
-    def forward(self, batch):
+    def records_of(self, batch, states):
         rows.extend(batch.digests)
         depths.append(self.depths)
-        return real(self, batch)
+        return real(self, batch, states)
 
-    monkeypatch.setattr(VectorRunner, "_forward", forward)
+    monkeypatch.setattr(VectorRunner, "_records_of", records_of)
     cells = [f"text {i % 7}" for i in range(40)]
     pd.DataFrame({"mail": cells}).to_csv(tmp_path / "t.csv", index=False)
     done = bulk.encode(

@@ -180,6 +180,7 @@ WRONG_ACTIVATIONS = {
 
 @pytest.mark.parametrize("change", WRONG_ACTIVATIONS.values(), ids=WRONG_ACTIVATIONS)
 @pytest.mark.filterwarnings("ignore:A record in the feature cache")
+@pytest.mark.usefixtures("auto_is_cpu")
 def test_activations_of_a_wrong_form_are_computed_anew(
     counting_backbone, pixels, change
 ):

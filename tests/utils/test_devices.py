@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from conftest import not_on_a_pretended_card
 from joblib import Parallel, delayed
 
 from sktransfer._utils import devices
@@ -14,6 +15,7 @@ from sktransfer.exceptions import ForkedDeviceError
 CPU = torch.device("cpu")
 
 
+@not_on_a_pretended_card  # where "auto" is no CUDA device
 def test_a_device_has_one_name(monkeypatch):
     assert resolve_device("cpu:0") == resolve_device(CPU) == CPU
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -85,6 +87,7 @@ def is_worker():
     return devices._worker_number() is not None
 
 
+@not_on_a_pretended_card  # where "auto" is no CUDA device
 def test_a_main_process_keeps_the_current_card(cards):
     cards(2)
     assert resolve_device("auto") == torch.device("cuda:0")
@@ -114,6 +117,7 @@ def test_the_place_of_a_worker_that_has_ended_is_free(cards, tmp_path):
             sleeper.communicate()
 
 
+@not_on_a_pretended_card  # where "auto" is no CUDA device
 def test_a_forked_process_is_told_that_the_card_is_lost(cards, monkeypatch):
     cards(1)
     monkeypatch.setattr(devices, "_lost", {"cuda"})

@@ -69,6 +69,7 @@ def test_an_error_on_one_core_stops_the_others_and_leaves_the_threads(two_thread
 
 
 @pytest.mark.parametrize("name", ["tiny-bert", "all-MiniLM-L6-v2"])
+@pytest.mark.usefixtures("auto_is_cpu")
 def test_a_text_is_the_same_alone_and_among_many(name, two_threads, bundled_weights):
     texts = [f"text {i} " + "with some words " * (i % 7) for i in range(150)]
     encoder = TextEncoder(name, cache=None).fit(texts)
