@@ -167,6 +167,7 @@ def _run_net(plan, module, loss, dataset, valid, *, domain=None, **options):
     from ._optim import continue_from, moments_of, parameter_groups
 
     recipe, settings = plan.recipe, plan.settings
+    loss.to(plan.request.device)  # on some devices parameters are other ones then
     groups = parameter_groups(
         module,
         loss=loss,

@@ -219,6 +219,7 @@ def test_the_head_is_fitted_to_the_trained_features():
     )
 
 
+@pytest.mark.usefixtures("auto_is_cpu")
 def test_texts_of_many_lengths_keep_their_own_features(monkeypatch):
     monkeypatch.setattr(
         _passes, "READ_AHEAD_BYTES", 50_000
@@ -392,6 +393,7 @@ def test_frozen_prototypes_are_nearest_class_means_without_training(kind):
     assert model.history_ == []
 
 
+@pytest.mark.usefixtures("auto_is_cpu")
 def test_prototypes_are_those_of_the_trained_features():
     model = texts_model(head="prototype", lr=1e-2).fit(TEXTS, LABELS)
     features = TextEncoder(model.backbone_).fit_transform(TEXTS)

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from conftest import not_on_a_pretended_card
 from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -198,11 +199,12 @@ def array_model(**options):
 
 
 def features_of(model, X):
-    inputs = model._reading(model._fitted_request()).runner()
-    state = load_backbone("tiny-mlp").batch(list(X))
+    request = model._fitted_request()
+    inputs = model._reading(request).runner()
+    state = load_backbone("tiny-mlp").batch(list(X)).to(request.device)
     with torch.inference_mode():
-        hidden = inputs.ready.run(state, 0, inputs.request.depth).hidden
-        return model.net_.module_.features(hidden).numpy()
+        hidden = inputs.ready.run(state, 0, request.depth).hidden
+        return model.net_.module_.features(hidden).cpu().numpy()
 
 
 def gap(model, X, domain):
@@ -518,6 +520,7 @@ def test_partial_fit_has_the_whole_weight_from_the_start():
 
 
 @pytest.mark.parametrize("kind", ["dann", "cdan"])
+@not_on_a_pretended_card
 def test_a_fitted_model_keeps_no_discriminator(kind):
     X = pictures()
     model = fit(images_model(domain_loss=kind), X)
@@ -638,7 +641,7 @@ def test_the_head_starts_from_features_under_statistics_of_the_source(max_epochs
     model.set_params(lr=1e-9)
     model.fit(both, LABELS, sample_domain=np.repeat([0, -1], 20))
     features = ImageEncoder(model.backbone_, cache=None).fit_transform(X)
-    start = model.net_.module_.head[0].mean.numpy()
+    start = model.net_.module_.head[0].mean.cpu().numpy()
     np.testing.assert_allclose(features.mean(0), start, atol=1e-4)
 
 

@@ -89,6 +89,7 @@ def test_the_backbone_stays_bitwise_as_it_was(name, depth, batch_norm):
 
 
 @pytest.mark.parametrize(("name", "depth"), cases())
+@pytest.mark.usefixtures("auto_is_cpu")
 def test_what_is_trained_changes(name, depth):
     backbone = load_backbone(name)
     model = model_for(name, freeze_depth=depth).fit(rows_for(name), LABELS)
@@ -141,15 +142,18 @@ def test_no_parameter_of_a_published_architecture_is_dead(name, depth):
     assert not seen.names_ - seen.alive_
 
 
+@pytest.mark.usefixtures("auto_is_cpu")
 def test_frozen_trains_neither_weight_nor_bias_of_batch_norm():
     parts = norm_parts("frozen")
     assert parts == {"weight": False, "bias": False, "running": False}
 
 
+@pytest.mark.usefixtures("auto_is_cpu")
 def test_eval_trains_weight_and_bias_but_no_statistics():
     assert norm_parts("eval") == {"weight": True, "bias": True, "running": False}
 
 
+@pytest.mark.usefixtures("auto_is_cpu")
 def test_train_updates_the_statistics_too():
     assert norm_parts("train") == {"weight": True, "bias": True, "running": True}
 

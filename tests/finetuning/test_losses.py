@@ -313,6 +313,7 @@ def test_balanced_labels_are_those_of_one_model_for_each():
         np.testing.assert_allclose(model.predict_proba(texts)[:, i], wanted, atol=0.02)
 
 
+@pytest.mark.usefixtures("auto_is_cpu")
 def test_balanced_labels_weigh_no_row_by_its_other_labels():
     model, _, Y = fit_labels("balanced", max_epochs=1)
     weights = model.net_.criterion_.label_weights.numpy()
@@ -326,6 +327,7 @@ def test_balanced_labels_weigh_no_row_by_its_other_labels():
     [{2: 3.0}, [{0: 1.0, 1: 1.0}, {}, {1: 3.0}]],
     ids=["dict", "list"],
 )
+@pytest.mark.usefixtures("auto_is_cpu")
 def test_labels_have_weights_of_their_own(class_weight):
     model, _, _ = fit_labels(class_weight, max_epochs=1)
     weights = model.net_.criterion_.label_weights.numpy()
@@ -337,6 +339,7 @@ def test_labels_have_weights_of_their_own(class_weight):
     np.testing.assert_allclose(gain[:, :2], 0, atol=1e-6)
 
 
+@pytest.mark.usefixtures("auto_is_cpu")
 def test_labels_that_are_named_have_weights_by_name():
     import pandas as pd
 

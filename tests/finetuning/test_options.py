@@ -52,6 +52,7 @@ class Start(Callback):
     [("tiny-cnn", ImageClassifier, pictures()), ("tiny-bert", TextClassifier, TEXTS)],
     ids=["images", "texts"],
 )
+@pytest.mark.usefixtures("auto_is_cpu")
 def test_the_loss_curve_is_that_of_a_plain_loop_which_runs_the_prefix_each_step(
     name, cls, X
 ):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import not_on_a_pretended_card
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
@@ -56,6 +57,7 @@ def calls(way, estimator, n, X, y, **fit_params):
 
 @pytest.mark.parametrize("way", ["partial_fit", "warm_start"])
 @pytest.mark.parametrize("augment", ["standard", Augmentation("standard", views=4)])
+@pytest.mark.usefixtures("auto_is_cpu")
 def test_random_changes_of_images_differ_between_calls(way, augment):
     estimator = ImageClassifier(
         "tiny-cnn",
@@ -283,6 +285,7 @@ def test_moments_that_are_not_finite_are_not_kept():
 
 @pytest.mark.parametrize("way", ["partial_fit", "warm_start"])
 @pytest.mark.parametrize("saved", [False, True])
+@not_on_a_pretended_card
 def test_what_a_loss_learns_goes_on(way, saved, tmp_path):
     estimator = model(loss=Learned(), lr=0.1)
     found = []
@@ -399,6 +402,7 @@ def test_a_save_of_a_plain_fit_holds_no_optimizer(tmp_path):
     assert sizes[1] > 2 * sizes[0]
 
 
+@not_on_a_pretended_card
 def test_a_call_that_fails_leaves_the_training_as_it_was():
     class Fail(Callback):
         def on_batch_end(self, net, **kwargs):

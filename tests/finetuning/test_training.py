@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from conftest import not_on_a_pretended_card
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
@@ -252,6 +253,7 @@ def test_a_score_below_zero_that_hardly_changes_ends_the_training(is_loss):
     assert fitted.fit(TEXTS, LABELS).n_epochs_ == 2
 
 
+@not_on_a_pretended_card
 def test_a_head_that_starts_at_random_is_not_averaged_nor_is_a_training_that_goes_on():
     def fitted(**options):
         model = TextRegressor("tiny-bert", random_state=0, max_epochs=1, **options)

@@ -65,6 +65,7 @@ def card_of_worker(barrier=None):
     return found
 
 
+@not_on_a_pretended_card
 @pytest.mark.skipif(sys.platform == "win32", reason="no fcntl")
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_workers_of_any_pool_take_the_cards_in_turn(cards, method):

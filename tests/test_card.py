@@ -1,0 +1,30 @@
+"""A sample of the tests on a pretended card, where "auto" is not the CPU."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import ON_A_PRETENDED_CARD, REPOSITORY
+
+SAMPLE = (
+    "tests/extraction/test_loop.py::test_every_depth_is_a_by_product_of_one_pass",
+    "tests/extraction/test_loop.py::test_clearing_the_cache_forgets",
+    "tests/finetuning/test_room.py",
+    "tests/finetuning/test_estimators.py::test_one_grid_serves_every_architecture",
+)
+
+
+@pytest.mark.skipif(ON_A_PRETENDED_CARD, reason="the tests are on it already")
+def test_a_device_that_is_not_the_cpu_is_told_from_it():
+    # "SKTRANSFER_TEST_CARD=1 python -m pytest" is the same for all tests.
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SAMPLE],
+        cwd=REPOSITORY,
+        env=os.environ | {"SKTRANSFER_TEST_CARD": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr
+    assert " passed" in done.stdout
+    assert "failed" not in done.stdout
