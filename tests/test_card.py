@@ -8,10 +8,8 @@ import pytest
 from conftest import ON_A_PRETENDED_CARD, REPOSITORY
 
 SAMPLE = (
-    "tests/extraction/test_loop.py::test_every_depth_is_a_by_product_of_one_pass",
     "tests/extraction/test_loop.py::test_clearing_the_cache_forgets",
     "tests/finetuning/test_room.py",
-    "tests/finetuning/test_estimators.py::test_one_grid_serves_every_architecture",
 )
 
 

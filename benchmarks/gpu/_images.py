@@ -1,6 +1,7 @@
 """Stages `images` and `arrays`: files, and pixels in memory, to features."""
 
 from functools import partial
+from types import SimpleNamespace
 
 from .._harness import SEED
 from .._rivals import PictureFiles
@@ -155,6 +156,8 @@ def decoder(sizes):
     spec = BackboneSpec(sizes.networks[0], pretrained=False, random_state=SEED)
     record, device = load_backbone(spec).preprocess, torch.device(sizes.device)
 
+    request = SimpleNamespace(preprocess=record, device=device, decoder="host")
+
     def read(paths):
         reader, n_rows, before = ImageReader("path"), 0, []
         size = max(reader.chunk_size, GPU_IMAGE_BATCH)
@@ -162,7 +165,7 @@ def decoder(sizes):
             contents = [
                 content for _, content in reader.read(paths[start : start + size])
             ]
-            started = reader.prepare(contents, record, device)
+            started = reader.prepare(contents, request)
             # The next chunk is read while this one is decoded, as on a GPU.
             n_rows += sum(row.ndim == 3 for row in reader.results(before, device))
             before = started

@@ -136,6 +136,14 @@ def give_back(device):
     torch.get_device_module(device).empty_cache()
 
 
+def to_device(tensor, device):
+    """Copy a tensor to a device; to CUDA from pinned memory, without waiting."""
+    if device.type == "cuda" and not tensor.is_cuda:
+        # torch keeps the pinned copy until the device has read it.
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 class InParts:
     """Runs batches, in halves where the device's memory is too small for them.
 

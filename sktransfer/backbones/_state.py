@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._utils.device_memory import to_device
 from .._utils.names import set_module
 
 if TYPE_CHECKING:
@@ -49,16 +50,7 @@ class State(NamedTuple):
         -------
         State
         """
-        if device.type == "cuda":
-            # torch keeps the pinned copy until the device has read it.
-            pinned = (t if t is None or t.is_cuda else t.pin_memory() for t in self)
-            return State(
-                *(
-                    None if t is None else t.to(device, non_blocking=True)
-                    for t in pinned
-                )
-            )
-        return State(*(None if t is None else t.to(device) for t in self))
+        return State(*(None if t is None else to_device(t, device) for t in self))
 
 
 def token_mask(lengths, length):

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from skorch.dataset import Dataset
 
+from .._utils.device_memory import to_device
 from .._utils.names import on_disk
 from ._ahead import ahead
 from ._augment import apply
-from ._device_rows import to_device
 
 SAMPLE_WEIGHT = "sample_weight"  # skorch's name for it among the inputs of a batch
 CPU = torch.device("cpu")

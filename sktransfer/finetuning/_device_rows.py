@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from .._utils.device_memory import give_back, is_out_of_memory
+from .._utils.device_memory import give_back, is_out_of_memory, to_device
 from ..backbones import State
 from ..backbones._state import token_mask
 
@@ -209,11 +209,3 @@ def rows_on(views, rows, budget, is_text):
             raise
     give_back(budget.device)  # somebody else has taken it meanwhile
     return None
-
-
-def to_device(tensor, device):
-    """Copy a tensor to a device; to CUDA from pinned memory, without waiting."""
-    if device.type == "cuda" and not tensor.is_cuda:
-        # torch keeps the pinned copy until the device has read it.
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)

@@ -11,11 +11,11 @@ from skorch.dataset import get_len
 from skorch.utils import to_tensor
 
 from .._utils.arithmetic import autocast
+from .._utils.device_memory import to_device
 from .._utils.names import on_disk
 from ..exceptions import NonFiniteLossError
 from ._batches import SAMPLE_WEIGHT
 from ._callbacks import OWN_CALLBACKS
-from ._device_rows import to_device
 from ._room import Room
 
 STEPS_BETWEEN_LOOKS = 16  # at losses, each of which waits for the device

@@ -51,8 +51,8 @@ def behind_prefix(net, request):
     """
     import torch
 
+    from .._utils.device_memory import to_device
     from ._batches import arguments_of, inputs_of
-    from ._device_rows import to_device
 
     device, room = request.device, Room(request.device)
 
