@@ -9,6 +9,7 @@ from .._utils.turns import turn
 from ..backbones._state import State
 
 STAGED, RUNNING = 2, 2  # batches on their way there, and batches that are computed
+MOST_PINNED = 2**26  # bytes of a result; torch keeps pinned memory for the process
 
 
 class Transfers:
@@ -31,7 +32,7 @@ class Transfers:
         self.stream = torch.cuda.Stream(device) if self.is_cuda else None
 
     def send(self, backbone, batch):
-        """Collate a batch and start copying it; return it as it will be there."""
+        """Collate a batch and start copying it; return what `arrived` takes."""
         import torch
 
         state = backbone.batch(
@@ -41,17 +42,19 @@ class Transfers:
             pin_memory=self.is_cuda,
         )
         if self.stream is None:
-            return state.to(self.device)
+            return state.to(self.device), None
         with torch.cuda.stream(self.stream):
-            return state.to(self.device)
+            state = state.to(self.device)
+            return state, self.stream.record_event()
 
-    def arrived(self, state):
-        """Let what is computed next wait for the copies, and return the state."""
+    def arrived(self, sent):
+        """Let what is computed next wait for a copy; return the state on the device."""
         import torch
 
-        if self.stream is not None:
+        state, event = sent
+        if event is not None:
             current = torch.cuda.current_stream(self.device)
-            current.wait_stream(self.stream)
+            current.wait_event(event)
             for tensor in state:
                 if tensor is not None:
                     # Its memory is the other stream's, who must not use it again yet.
@@ -65,10 +68,10 @@ class Transfers:
         if not self.is_cuda:
             host = torch.device("cpu")
             return lambda: [state.to(host) for state in states]
-        copies = [State(*map(_pinned_copy, state)) for state in states]
+        copies = [State(*map(_to_host, state)) for state in states]
         # Waiting sleeps, as threads that decode need the cores.
         event = torch.cuda.Event(blocking=True)
-        event.record()
+        event.record(torch.cuda.current_stream(self.device))
 
         def arrived():
             event.synchronize()
@@ -77,13 +80,15 @@ class Transfers:
         return arrived
 
 
-def _pinned_copy(tensor):
+def _to_host(tensor):
+    """Start copying a tensor; a large one is waited for, as pinned memory is scarce."""
     import torch
 
     if tensor is None or not tensor.is_cuda:  # of an engine that gives arrays
         return tensor
-    copy = torch.empty_like(tensor, device="cpu", pin_memory=True)
-    return copy.copy_(tensor, non_blocking=True)
+    is_pinned = tensor.nbytes <= MOST_PINNED
+    copy = torch.empty_like(tensor, device="cpu", pin_memory=is_pinned)
+    return copy.copy_(tensor, non_blocking=is_pinned)
 
 
 class Way:
@@ -135,9 +140,9 @@ class Way:
         batch, sent = self.coming[0]
         request = self.request
         try:
-            state = sent.result()
+            there = sent.result()
             with turn(request.device, request.precision):
-                states = self.compute(self.transfers.arrived(state), batch)
+                states = self.compute(self.transfers.arrived(there), batch)
                 self.running.append((batch, self.transfers.fetch(states)))
             is_launched = True
         except RuntimeError as err:

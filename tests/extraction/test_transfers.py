@@ -133,27 +133,36 @@ class FakeCuda:
             monkeypatch.setattr(torch.cuda, name, getattr(self, name))
 
     def Stream(self, device):
-        return "copies"
+        def record_event():
+            self.log.append("copies noted")
+            return "sent"
+
+        return SimpleNamespace(name="copies", record_event=record_event)
 
     @contextlib.contextmanager
-    def stream(self, name):
-        self.current, before = name, self.current
+    def stream(self, stream):
+        self.current, before = stream.name, self.current
         yield
         self.current = before
 
     def current_stream(self, device):
-        return SimpleNamespace(wait_stream=lambda other: self.log.append("main waits"))
+        def wait_event(event):
+            self.log.append(f"main waits for {event}")
+
+        return SimpleNamespace(name="main", wait_event=wait_event)
 
     def Event(self, blocking):
         assert blocking
         return SimpleNamespace(
-            record=lambda: self.log.append("event recorded"),
+            record=lambda stream: self.log.append(f"event on {stream.name}"),
             synchronize=lambda: self.log.append("event waited for"),
         )
 
 
 class FakeTensor:
     """A tensor on CUDA or in pinned memory, by name."""
+
+    nbytes = 100
 
     def __init__(self, cuda, is_cuda=False):
         self.cuda, self.is_cuda = cuda, is_cuda
@@ -194,10 +203,11 @@ def test_cuda_copies_on_a_stream_of_their_own_and_waits_at_last(monkeypatch):
     fetched = ways.fetch([ways.arrived(state)])
     assert cuda.log == [
         "sent on copies",
-        "main waits",
+        "copies noted",
+        "main waits for sent",
         "kept for main",
         "fetched on main",
-        "event recorded",
+        "event on main",
     ]
     fetched()
     assert cuda.log[-1] == "event waited for"
