@@ -1,11 +1,15 @@
-"""Data sets that come in packages from PyPI, as data frames."""
+"""Data sets as data frames: from folders of images, and from packages of PyPI."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ._cells.folders import by_suffix, files_in, say_left_out
+from ._cells.guess import is_image_suffix
 from ._utils.names import set_module
 from ._utils.optional import import_optional
 from .exceptions import MissingDependencyError
@@ -13,9 +17,108 @@ from .exceptions import MissingDependencyError
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["load_elpv"]
+__all__ = ["load_elpv", "load_image_folder"]
 
 ELPV_PACKAGE = "elpv_dataset"
+# Sub-folders of these names alone are parts of a data set, and no classes.
+PARTS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+
+
+@set_module("sktransfer.datasets")
+def load_image_folder(folder: str | os.PathLike[str]) -> pandas.DataFrame:
+    """Images in one sub-folder per class, as torchvision's `ImageFolder` takes them.
+
+    Nothing is opened: the frame lists the files, in the order of their names. Hidden
+    files are left out, and so are files whose suffix Pillow does not know, with a
+    warning that counts them.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Folder with a sub-folder for each class.
+
+    Returns
+    -------
+    DataFrame of shape (n_images, 3)
+        ``path`` is the file (str) and ``label`` the name of its class (str). ``group``
+        (str) is for `GroupKFold` and alike: the sub-folder of the class that the image
+        is in, such as one per patient or session, relative to `folder`. An image right
+        in the folder of its class is a group of its own.
+
+    Raises
+    ------
+    NotADirectoryError
+        If `folder` is no folder.
+    ValueError
+        If it has no images in sub-folders, if images stand beside the sub-folders, or
+        if the sub-folders are parts of a data set, such as "train" and "test".
+    OSError
+        If a folder cannot be read.
+    MissingDependencyError
+        If pandas is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from sktransfer.datasets import load_image_folder
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("cat/1.png", "dog/rex/1.png", "dog/rex/2.png"):
+    ...         path = Path(folder, name)
+    ...         path.parent.mkdir(parents=True, exist_ok=True)
+    ...         Image.new("RGB", (8, 8)).save(path)
+    ...     frame = load_image_folder(folder)
+    >>> frame[["label", "group"]].values.tolist()
+    [['cat', 'cat/1.png'], ['dog', 'dog/rex'], ['dog', 'dog/rex']]
+    """
+    pandas = import_optional("pandas", extra="demo", purpose="load_image_folder")
+    root = Path(folder).expanduser()
+    if not root.is_dir():
+        raise NotADirectoryError(
+            f"load_image_folder: {str(folder)!r} is no folder; expected one with a "
+            "sub-folder for each class."
+        )
+    files = files_in(root)
+    images = [path for path in files if is_image_suffix(path.suffix)]
+    places = [path.relative_to(root).parts for path in images]
+    _check_places(root, places)
+    left_out = say_left_out(by_suffix(files, images))
+    if left_out:
+        warnings.warn(f"load_image_folder: {left_out}.", UserWarning, stacklevel=2)
+    return pandas.DataFrame(
+        {
+            "path": [str(path) for path in images],
+            "label": [parts[0] for parts in places],
+            "group": [
+                "/".join(parts if len(parts) == 2 else parts[:-1]) for parts in places
+            ],
+        }
+    )
+
+
+def _check_places(root, places):
+    """Refuse a folder whose images do not all have a class."""
+    loose = [parts[0] for parts in places if len(parts) == 1]
+    if loose and len(loose) < len(places):
+        raise ValueError(
+            f"load_image_folder: {len(loose)} images stand beside the sub-folders of "
+            f"{str(root)!r} and have no class, such as {loose[0]!r}. Move each into "
+            "the sub-folder of its class."
+        )
+    if not places or loose:
+        raise ValueError(
+            f"load_image_folder: {str(root)!r} has no sub-folders with images "
+            f"({len(loose)} images right in it); expected one for each class."
+        )
+    names = {parts[0].lower() for parts in places}
+    if names <= PARTS:
+        first = places[0][0]
+        raise ValueError(
+            f"load_image_folder: the sub-folders of {str(root)!r} are the parts of a "
+            f"data set ({sorted(names)}), and no classes. Load each part by itself, "
+            f"such as {str(root / first)!r}."
+        )
 
 
 @set_module("sktransfer.datasets")

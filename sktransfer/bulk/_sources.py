@@ -1,9 +1,8 @@
 """What bulk.encode reads: a folder of images, or tables."""
 
-import os
-from collections import Counter
 from pathlib import Path
 
+from .._cells.folders import by_suffix, files_in, say_left_out
 from .._cells.guess import is_image_suffix
 from ..exceptions import BulkError
 from ._chunk import PLACE, Chunk, fingerprints_of
@@ -52,9 +51,9 @@ def open_source(source, column, keep):
         others = [path for path in named if not _is_table(path)]
         if others:
             raise BulkError(f"{others[0]} is neither CSV nor Parquet.")
-        return Tables(tables, column, keep), _by_suffix(found, tables)
+        return Tables(tables, column, keep), by_suffix(found, tables)
     if not images:
-        left_out = say_left_out(_by_suffix(found, ()))
+        left_out = say_left_out(by_suffix(found, ()))
         raise BulkError(
             f"{paths[0]} has no images with a suffix that Pillow knows and no CSV or "
             f"Parquet files{f': {left_out}' if left_out else ''}."
@@ -65,52 +64,20 @@ def open_source(source, column, keep):
             "and keep= out."
         )
     root = paths[0] if len(paths) == 1 and paths[0].is_dir() else None
-    return ImageFolder(images, root), _by_suffix(found, images)
+    return ImageFolder(images, root), by_suffix(found, images)
 
 
 def _is_table(path):
     return path.suffix.lower() in TABLE_SUFFIXES
 
 
-def _by_suffix(files, taken):
-    """Count the files that are not taken, the most frequent suffix first."""
-    taken = set(taken)
-    left = Counter(path.suffix.lower() for path in files if path not in taken)
-    return dict(left.most_common())
-
-
-def say_left_out(left_out):
-    """Say what was left out, or return an empty text."""
-    if not left_out:
-        return ""
-    n_files = sum(left_out.values())
-    kinds = [f"{n:,} {suffix or 'without a suffix'}" for suffix, n in left_out.items()]
-    more = f", and {len(kinds) - 6} other kinds" if len(kinds) > 6 else ""
-    what = "1 file was" if n_files == 1 else f"{n_files:,} files were"
-    return f"{what} left out: {', '.join(kinds[:6])}{more}"
-
-
 def _files_in(folder):
-    """Return the files of a folder and its subfolders, without hidden ones.
-
-    Links to folders are followed; what was seen under one name is not read again under
-    another, so that a link to a folder above ends.
-    """
-
-    def stop(err):
-        raise BulkError(f"The folder {err.filename} cannot be read ({err.strerror}).")
-
-    found: list[Path] = []
-    seen: set[str] = set()
-    for base, folders, names in os.walk(folder, followlinks=True, onerror=stop):
-        real = os.path.realpath(base)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(base) / name for name in names if not name.startswith(".")]
-    return sorted(found)
+    try:
+        return files_in(folder)
+    except OSError as err:
+        raise BulkError(
+            f"The folder {err.filename} cannot be read ({err.strerror})."
+        ) from err
 
 
 class ImageFolder:
