@@ -17,7 +17,30 @@ TASKS_A_THREAD = 4  # of a chunk, so that threads end together
 TEXTS_A_CHUNK = 4096
 
 
-class ImageReader:
+class _Reader:
+    """Tasks that a reader gives to threads, and that are done when it is closed."""
+
+    def __init__(self):
+        self._started: list[Future] = []
+
+    def _submit(self, calls):
+        """Start functions in the threads; return a future for each."""
+        pool = readers()
+        # All are known to `close` before the first can fail.
+        self._started = [future for future in self._started if not future.done()]
+        first = len(self._started)
+        for call in calls:
+            self._started.append(pool.submit(call))
+        return self._started[first:]
+
+    def close(self):
+        """Leave nothing behind in the threads, which others use, too."""
+        for future in self._started:
+            future.cancel()
+        wait(self._started)
+
+
+class ImageReader(_Reader):
     """Cells of images: read and decoded in threads, ahead of the network.
 
     Parameters
@@ -31,11 +54,11 @@ class ImageReader:
     chunk_size = IMAGES_A_CHUNK
 
     def __init__(self, source, max_pixels=None):
+        super().__init__()
         self.source, self.max_pixels = source, max_pixels
         # One reader a call, so that a URL in many rows is fetched once.
         self.fetch = Fetcher(private=source != "url").fetch if source in URLS else None
         self.deepest: list[int] = []  # greatest value of each image of 16 bits
-        self._started: list[Future] = []
 
     def recall(self, cells):
         """Return one digest for each cell, or None where it has to be read."""
@@ -70,14 +93,10 @@ class ImageReader:
         return self._start_groups(functools.partial(_each, function), items, size)
 
     def _start_groups(self, function, items, size):
-        pool = readers()
-        # All are known to `close` before the first can fail.
-        self._started = [future for future in self._started if not future.done()]
-        first = len(self._started)
-        for start in range(0, len(items), size):
-            some = items[start : start + size]
-            self._started.append(pool.submit(function, some))
-        return self._started[first:]
+        starts = range(0, len(items), size)
+        return self._submit(
+            functools.partial(function, items[start : start + size]) for start in starts
+        )
 
     def prepare(self, contents, request):
         """Start decoding; return what `results` takes."""
@@ -100,12 +119,6 @@ class ImageReader:
             wait(prepared)
         for future in prepared:
             yield from future.result()
-
-    def close(self):
-        """Leave nothing behind in the threads, which others use, too."""
-        for future in self._started:
-            future.cancel()
-        wait(self._started)
 
 
 def _each(function, items):
@@ -134,7 +147,7 @@ def _decode_on(device, contents, preprocess, decode):
     ]
 
 
-class TextReader:
+class TextReader(_Reader):
     """Cells of text: tokenized together.
 
     Parameters
@@ -147,8 +160,8 @@ class TextReader:
     deepest: tuple[int, ...] = ()  # texts have no bits
 
     def __init__(self, prompt):
+        super().__init__()
         self.prompt = prompt
-        self._started: list[Future] = []
 
     def read(self, cells):
         """Return one ``(digest, content)`` or CellError for each cell."""
@@ -169,14 +182,9 @@ class TextReader:
         if request.device.type == "cpu":
             # Tokenizers have threads of their own, and the network needs the cores.
             return tokenize
-        self._started = [future for future in self._started if not future.done()]
-        self._started.append(readers().submit(tokenize))
-        return self._started[-1].result
+        (started,) = self._submit([tokenize])
+        return started.result
 
     def results(self, prepared, device):
         """Yield the ids of each content."""
         yield from prepared()
-
-    def close(self):
-        """Leave nothing behind in the threads, which others use, too."""
-        wait(self._started)
