@@ -82,7 +82,7 @@ def publish(name, result, path=None):
     name : str
         The case.
     result : dict
-        What `record` returned.
+        Record of the run, from `record`.
     path : Path, default=None
         File to write; None writes nothing.
     """

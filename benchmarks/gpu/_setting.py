@@ -18,7 +18,7 @@ class Setting(NamedTuple):
     Attributes
     ----------
     folder : str
-        Where images and networks are made, and features left for others.
+        Folder of the images and networks, and of features that contestants share.
     """
 
     folder: str

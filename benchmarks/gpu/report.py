@@ -66,8 +66,8 @@ def outcome(stages=(), *, is_small=False, match="", folder=None, before=None):
     match : str
         Only contestants whose name contains it.
     folder : str or Path, default=None
-        Where to make images and networks, and find those of an earlier run. None is a
-        temporary folder.
+        Folder of the images and networks, which finds those of an earlier run again.
+        None is a temporary one.
     before : dict, default=None
         An earlier record, whose other stages are kept if it is of the same card and the
         same versions.

@@ -37,7 +37,7 @@ class Request(NamedTuple):
     engine : str
         Engine that computes pooled vectors; activations are torch's in any case.
     decoder : {"host", "device"}
-        Where plain JPEGs are decoded and resized.
+        Place that decodes and resizes plain JPEGs.
     """
 
     backbone: Any

@@ -64,7 +64,7 @@ class RowsDataset(Dataset):
     target_rows : ndarray of int, default=None
         Rows without a target, which `DomainLoader` adds to the batches.
     device : torch.device, default=CPU
-        Where batches come to.
+        Device of the batches.
     kept : DeviceRows, default=None
         Rows that are there already.
     """

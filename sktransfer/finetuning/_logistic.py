@@ -23,7 +23,7 @@ def logistic(features, targets, weights, C):
     features : ndarray or Tensor of float64, shape (n_samples, n_features)
         A tensor is fitted where it is, by torch.
     targets : ndarray of shape (n_samples,)
-        Of two classes at least.
+        Classes, at least two of them.
     weights : ndarray of shape (n_samples,)
     C : float
 
