@@ -14,6 +14,7 @@ from .._utils.allocator import kept_pages
 from .._utils.arithmetic import settled_precision
 from .._utils.devices import resolve_device
 from .._utils.labels import check_groups, label_names
+from .._utils.options import WithOptions
 from .._utils.seeds import seeded
 from .._utils.turns import turn
 from .._utils.types import ArrayLike, Cells
@@ -27,7 +28,6 @@ from ._checks import check_can_go_on, check_recipe, last_frozen, why_target_rows
 from ._fit_rows import Part, Reading
 from ._heads import starts_at
 from ._losses import ContrastiveLoss, OwnLoss
-from ._options import WithOptions
 from ._parameters import CONSTRAINTS, SHORTCUTS
 from ._passes import behind_prefix, predict_batch
 from ._plan import Plan, Recipe

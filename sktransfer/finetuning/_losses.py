@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from .._utils.names import set_module
+from .._utils.options import Options
 from .._utils.validation import Interval
-from ._options import AUTOMATIC, FRACTION, NOT_NEGATIVE, POSITIVE, Options
+from ._options import AUTOMATIC, FRACTION, NOT_NEGATIVE, POSITIVE
 from ._settings import AUTO
 
 SHARE = Interval(Real, 0, 1, closed="left")

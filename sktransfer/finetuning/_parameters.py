@@ -8,6 +8,7 @@ from typing import Any
 
 from .._utils.arithmetic import PRECISIONS
 from .._utils.choices import Choices
+from .._utils.options import Options
 from .._utils.validation import Interval, StrOptions
 from ..backbones._pooling import POOLING_CHOICES
 from ._augment import AUGMENTS
@@ -23,7 +24,6 @@ from ._options import (
     EarlyStopping,
     Head,
     Optimizer,
-    Options,
 )
 
 
