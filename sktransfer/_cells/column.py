@@ -6,6 +6,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from .._utils.validation import is_null, plain, shorten
+from . import containers
 
 
 class CellError(Exception):
@@ -51,8 +52,8 @@ def as_column(X, *, caller, cells, allow_arrays=False):
     Parameters
     ----------
     X : list, tuple, 1-D array, Series, Index, one-column frame, pandas or Arrow array
-        pandas, polars and pyarrow objects are recognised by their methods, so
-        none of these packages is imported.
+        Also a column of the hub's ``datasets``, a uint8 tensor, and a data set of
+        torchvision's that knows its files.
     caller : str
         Class name for messages.
     cells : str
@@ -87,11 +88,15 @@ def _dispatch(X, caller, cells, allow_arrays):
         return Column(X, None, None)
     if issparse(X):
         raise TypeError(f"{expected}; got a sparse matrix.")
-    if hasattr(X, "to_pylist"):  # pyarrow Array, ChunkedArray, Table
-        if hasattr(X, "column_names"):
-            name = _only(X.column_names, expected)
-            return Column(X.column(0).to_pylist(), None, name, is_frame=True)
-        return Column(X.to_pylist(), None, None)
+    found = containers.find(X, lambda names: _only(names, expected))
+    if found is not None:
+        cells = found.cells
+        if isinstance(cells, np.ndarray):
+            cells = _array_cells(cells, expected, allow_arrays)
+        return Column(cells, None, found.name, found.is_frame)
+    advice = containers.way_out(X)
+    if advice is not None:
+        raise TypeError(f"{expected}; got {containers.full_name(X)}: {advice}.")
     if hasattr(X, "columns") and hasattr(X, "shape"):  # pandas or polars frame
         name = _only(list(X.columns), expected)
         column = _series(X[name], getattr(X, "index", None), name)

@@ -8,11 +8,12 @@ import numpy as np
 from scipy.sparse import issparse
 
 from .._utils.threads import readers
-from .._utils.validation import is_null
 from . import digests
 from .column import CellError
+from .containers import is_tensor, pixels_of
 from .guess import is_image_name, is_image_struct
 from .images import hash_image, read_image
+from .parts import is_list, is_missing
 
 TEXT = "text"  # a string is what it says, whatever it looks like
 
@@ -91,15 +92,29 @@ def _sparse_rows(X):
 def _keys(cells, source):
     """Return what each cell is compared by; None for one that is no copy."""
     keys = [_key(cell, source) for cell in cells]
-    files = {key for key in keys if isinstance(key, _File)}
+    files = {file for key in keys for file in _files_in(key)}
     if not files:
         return keys
     contents = dict(zip(files, readers().map(_digest_of, files), strict=True))
-    return [contents[key] if isinstance(key, _File) else key for key in keys]
+    return [_by_content(key, contents) for key in keys]
+
+
+def _files_in(key):
+    if isinstance(key, _File):
+        return [key]
+    return [f for part in key for f in _files_in(part)] if type(key) is tuple else []
+
+
+def _by_content(key, contents):
+    if isinstance(key, _File):
+        return contents[key]
+    if type(key) is tuple:  # of a list of images, or of an image and its label
+        return tuple(_by_content(part, contents) for part in key)
+    return key
 
 
 def _key(cell, source):
-    if is_null(cell):
+    if is_missing(cell):
         return None
     if isinstance(cell, str):
         return _key_of_string(str(cell), source)
@@ -114,10 +129,12 @@ def _key(cell, source):
         return _key(inner, source)
     if hasattr(cell, "convert") and hasattr(cell, "getexif"):  # PIL image
         return _content(cell, "bytes")
-    if isinstance(cell, (list, tuple)):
+    if is_list(cell):
         return tuple(_key(value, source) for value in cell)
     if isinstance(cell, dict):
         return tuple((name, _key(cell[name], source)) for name in sorted(cell, key=str))
+    if is_tensor(cell):
+        return _key_of_array(pixels_of(cell, is_batch=False))
     if hasattr(cell, "__array__"):
         return _key_of_array(np.asarray(cell))
     try:

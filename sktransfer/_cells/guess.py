@@ -6,6 +6,8 @@ import os
 import numpy as np
 
 from .._utils.validation import is_null, shorten
+from .containers import is_tensor
+from .parts import is_list, is_missing
 
 # Known without Pillow, which knows more; of these HEIC needs a plugin.
 IMAGE_SUFFIXES = frozenset(
@@ -38,8 +40,8 @@ def guess_modality(column):
 
 
 def sample_of(cells):
-    """Return up to `SAMPLE` cells that are not null, spread over the column."""
-    there = [cell for cell in cells if not is_null(cell)]
+    """Return up to `SAMPLE` cells that are there, spread over the column."""
+    there = [cell for cell in cells if not is_missing(cell)]
     return there[:: max(1, math.ceil(len(there) / SAMPLE))]
 
 
@@ -57,10 +59,14 @@ def holds_images(cells):
 
 
 def _is_image(cell):
+    if is_list(cell):
+        return all(_is_image(part) for part in cell if not is_null(part))
     if isinstance(cell, (bytes, bytearray, memoryview)):
         return True
     if isinstance(cell, np.ndarray):
         return cell.dtype == np.uint8 and cell.ndim in (2, 3)
+    if is_tensor(cell):
+        return str(cell.dtype) == "torch.uint8" and cell.ndim in (2, 3)
     if is_image_struct(cell):
         # The hub has sounds in the same form.
         suffix = os.path.splitext(str(cell.get("path") or ""))[1]

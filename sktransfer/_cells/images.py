@@ -15,6 +15,7 @@ import numpy as np
 
 from .._untrusted.web import FetchError, fetch
 from .column import CellError
+from .containers import is_tensor, pixels_of
 from .decoders import decode_plain, is_plain, raw_mode
 from .ground import to_rgb
 from .guess import is_image_struct
@@ -84,7 +85,7 @@ def read_image(cell, source, on_deep=None, max_pixels=None, fetch_url=None):
 
     Parameters
     ----------
-    cell : str, Path, bytes, PIL.Image.Image, ndarray or dict
+    cell : str, Path, bytes, PIL.Image.Image, ndarray, torch.Tensor or dict
         One non-null cell. A dict is one of the hub's, ``{"bytes": ..., "path": ...}``,
         whose bytes count where it has them.
     source : {"path", "base64", "url", "intranet", "bytes"}
@@ -118,6 +119,8 @@ def read_image(cell, source, on_deep=None, max_pixels=None, fetch_url=None):
         return _checked(_read_string(cell, source, fetch_url), max_pixels)
     if isinstance(cell, np.ndarray):
         return _checked(_check_array(cell), max_pixels)
+    if is_tensor(cell):
+        return _checked(_check_array(pixels_of(cell, is_batch=False)), max_pixels)
     if hasattr(cell, "convert") and hasattr(cell, "getexif"):  # PIL image
         _check_size(cell.size, max_pixels)
         # Addresses are multiples of 16.
@@ -128,7 +131,10 @@ def read_image(cell, source, on_deep=None, max_pixels=None, fetch_url=None):
         if inner is None:
             raise CellError("it has neither bytes nor a path")
         return read_image(inner, source, on_deep, max_pixels, fetch_url)
-    raise CellError(f"a cell of type {type(cell).__name__} is no image")
+    advice = ""
+    if isinstance(cell, (int, np.integer)):  # what data sets of torch give
+        advice = "; if it is the label of an image, pass the images of such pairs alone"
+    raise CellError(f"a cell of type {type(cell).__name__} is no image{advice}")
 
 
 def _read_string(cell, source, fetch_url):
@@ -208,9 +214,14 @@ def _check_array(array):
     grey = array.ndim == 2
     colour = array.ndim == 3 and array.shape[-1] == 3
     if array.dtype != np.uint8 or not (grey or colour) or array.size == 0:
+        advice = ""
+        if array.dtype.kind == "f" and array.ndim in (2, 3):
+            advice = (
+                "; scale values of 0 to 1 with (255 * x).round(), and make it uint8"
+            )
         raise CellError(
             f"an array of shape {array.shape} and dtype {array.dtype} is no image; "
-            "expected uint8 (h, w, 3) or (h, w)"
+            f"expected uint8 (h, w, 3) or (h, w){advice}"
         )
     return array
 

@@ -7,6 +7,7 @@ from sklearn.base import clone
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from .._cells.guess import sample_of
+from .._cells.parts import is_missing
 from .._utils.names import on_disk
 from .._utils.pca import fit_pca
 from .._utils.validation import dense, is_null, shorten
@@ -185,7 +186,7 @@ class DateColumn:
 
 
 def _nulls(cells):
-    return np.array([is_null(cell) for cell in cells], dtype=bool)
+    return np.array([is_missing(cell) for cell in cells], dtype=bool)
 
 
 def _numbers(out):

@@ -12,6 +12,7 @@ from .._cells.guess import holds_images, sample_of
 from .._utils.names import set_module
 from .._utils.validation import is_null, shorten
 from ._dates import find_formats, looks_like_date, read_date
+from ._frame import as_frame
 from ._numbers import are_codes, counts_as_number, find_decimal, is_null_word, is_plain
 
 # -- kinds of columns of a table ------------------------------------------------------
@@ -31,7 +32,7 @@ def guess_kinds(X: Any) -> dict[str, str]:
 
     Parameters
     ----------
-    X : pandas or polars DataFrame
+    X : pandas or polars DataFrame, pyarrow Table, or data set of the hub
 
     Returns
     -------
@@ -63,7 +64,8 @@ def guess_kinds(X: Any) -> dict[str, str]:
     >>> guess_kinds(pd.DataFrame({"photo": ["a.jpg", "b.jpg"], "price": [1.5, 2.0]}))
     {'photo': 'image', 'price': 'numeric'}
     """
-    return {name: guess_kind(X[name]) for name in column_names(X)}
+    X = as_frame(X)
+    return {name: guess_kind(X[name]) for name in X.columns}
 
 
 def guess_kind(series):
@@ -185,20 +187,3 @@ def _are_texts(strings, cells):
     if n_values > FEW:
         return n_words >= WORDS
     return n_words >= WORDS_OF_A_SENTENCE and n_values > n_there / 2
-
-
-def column_names(X):
-    """Return the names of a frame's columns."""
-    if not (hasattr(X, "columns") and hasattr(X, "shape") and hasattr(X, "dtypes")):
-        raise TypeError(
-            "TableEncoder expects a pandas or polars DataFrame; got a "
-            f"{type(X).__name__}. Wrap an array in pandas.DataFrame(X, columns=[...])."
-        )
-    names = list(X.columns)
-    wrong = [name for name in names if not isinstance(name, str)]
-    if wrong or len(set(names)) < len(names):
-        raise ValueError(
-            f"TableEncoder: names of columns must be different strings; got "
-            f"{shorten(names)}. Rename them, for example with X.columns = [...]."
-        )
-    return names

@@ -22,7 +22,8 @@ from ._columns import (
     NetworkColumn,
     NumericColumn,
 )
-from ._kinds import FEW, KINDS, column_names, guess_kind, needs_cleaning
+from ._frame import as_frame
+from ._kinds import FEW, KINDS, guess_kind, needs_cleaning
 from ._report import Report
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : pandas or polars DataFrame of shape (n_samples, n_features_in)
+        X : DataFrame, pyarrow Table or data set of the hub, of n_samples rows
         y : array-like of shape (n_samples,), default=None
             For encoders that use it.
 
@@ -170,7 +171,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : pandas or polars DataFrame of shape (n_samples, n_features_in)
+        X : DataFrame, pyarrow Table or data set of the hub, of n_samples rows
         y : array-like of shape (n_samples,), default=None
             For encoders that use it.
 
@@ -193,7 +194,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : pandas or polars DataFrame
+        X : DataFrame, pyarrow Table or data set of the hub, of n_samples rows
             With the columns that `fit` saw, in any order.
 
         Returns
@@ -202,7 +203,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             Or a frame, as ``set_output`` says.
         """
         check_is_fitted(self, "columns_")
-        there = set(column_names(X))
+        X = as_frame(X)
+        there = set(X.columns)
         used = [name for name, kind in self.kinds_.items() if kind != "drop"]
         gone = [name for name in used if name not in there]
         if gone:
@@ -255,7 +257,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     def _fit(self, X, y):
         self._validate_params()
-        names = column_names(X)
+        X = as_frame(X)
+        names = list(X.columns)
         if len(X) == 0:
             raise ValueError(
                 "TableEncoder got an input with 0 sample(s); at least 1 is required."

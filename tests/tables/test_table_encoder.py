@@ -370,7 +370,7 @@ def test_names_that_meet_are_told_apart():
 
 
 def test_tables_and_columns_that_cannot_be_used(table, image_paths):
-    with pytest.raises(TypeError, match=r"DataFrame; got a ndarray. Wrap an array"):
+    with pytest.raises(TypeError, match=r"got a ndarray of numpy: wrap an array"):
         TableEncoder().fit(np.zeros((3, 2)))
     with pytest.raises(ValueError, match="must be different strings; got"):
         TableEncoder().fit(pd.DataFrame(np.zeros((3, 2))))

@@ -1,0 +1,61 @@
+"""Tables of other libraries as frames."""
+
+import importlib
+import importlib.util
+
+from .._cells import containers
+from .._utils.optional import import_optional
+from .._utils.validation import shorten
+
+
+def as_frame(X):
+    """Return a table as a pandas or polars frame.
+
+    Parameters
+    ----------
+    X : pandas or polars DataFrame, pyarrow Table or RecordBatch, or data set of the hub
+
+    Raises
+    ------
+    TypeError
+        If it is no table, or one that has to be computed or fetched first.
+    ValueError
+        If its names are not different strings.
+    MissingDependencyError
+        If an Arrow table is given, and neither pandas nor polars is installed.
+    """
+    if containers.is_hub_data(X):
+        X = containers.hub_table(X)
+    if hasattr(X, "to_pylist") and hasattr(X, "column_names"):
+        names = list(X.column_names)
+        _check_names(names)
+        return _frame_of(X)
+    way_out = containers.way_out(X)
+    if way_out is not None or not (
+        hasattr(X, "columns") and hasattr(X, "shape") and hasattr(X, "dtypes")
+    ):
+        advice = way_out or "wrap an array in pandas.DataFrame(X, columns=[...])"
+        raise TypeError(
+            "TableEncoder expects a pandas or polars DataFrame, a pyarrow Table or a "
+            f"data set of the hub; got a {containers.full_name(X)}: {advice}."
+        )
+    _check_names(list(X.columns))
+    return X
+
+
+def _check_names(names):
+    wrong = [name for name in names if not isinstance(name, str)]
+    if wrong or len(set(names)) < len(names):
+        raise ValueError(
+            f"TableEncoder: names of columns must be different strings; got "
+            f"{shorten(names)}. Rename them, for example with X.columns = [...]."
+        )
+
+
+def _frame_of(table):
+    """Return an Arrow table as a frame of what is installed."""
+    there = [n for n in ("pandas", "polars") if importlib.util.find_spec(n) is not None]
+    if there[:1] == ["polars"]:
+        return importlib.import_module("polars").from_arrow(table)
+    import_optional("pandas", extra="demo", purpose="A frame of an Arrow table")
+    return table.to_pandas()
