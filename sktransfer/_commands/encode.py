@@ -5,6 +5,7 @@ import sys
 import warnings
 from pathlib import Path
 
+from .._extraction.pieces import AS_PIECES
 from .._utils.arithmetic import PRECISIONS
 
 N_REASONS = 3  # that are printed
@@ -117,9 +118,10 @@ def _add_images(group):
 def _add_texts(group):
     group.add_argument(
         "--max-length",
-        metavar="N",
-        type=_count,
-        help="tokens of a text that are kept (default: the network's own limit)",
+        metavar="N|pieces",
+        type=_count_or_pieces,
+        help="tokens of a text that are kept (default: the network's own limit); "
+        "pieces: cut longer texts into overlapping pieces and average their vectors",
     )
     group.add_argument(
         "--prompt-name",
@@ -232,6 +234,10 @@ def _count(text):
     if count < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no positive whole number")
     return count
+
+
+def _count_or_pieces(text):
+    return text if text == AS_PIECES else _count(text)
 
 
 def _depth(text):

@@ -7,17 +7,20 @@ import inspect
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
 from .._cells import images, texts
 from .._cells.column import as_column, pick
+from .._cells.parts import Parts, is_missing, lists_in
+from .._utils.options import WithOptions
 from .._utils.validation import is_null, shorten
 from ..backbones._travel import with_registration
 from ..exceptions import MissingRowError, UnreadableRowError
 from .loop import extract
+from .pieces import AS_PIECES, Pieces, as_pieces, cut
 from .readers import ImageReader, TextReader
 
 if TYPE_CHECKING:
@@ -27,6 +30,31 @@ if TYPE_CHECKING:
 DEEP = 4096
 
 
+class Ran(NamedTuple):
+    """What came of the cells of a column.
+
+    Attributes
+    ----------
+    found : object
+        Has a value for each row, or for each part of rows where `parts` is not None.
+    rows : sequence of int
+        The row of each value in `found`, or of each list of parts.
+    bad : set of int
+        Rows without a value: null ones, unless they count as empty texts, and those
+        that cannot be read.
+    nulls : list of int
+        Null rows.
+    parts : Parts or None
+        Parts of the rows, if there are rows of several.
+    """
+
+    found: Any
+    rows: Sequence[int]
+    bad: set[int]
+    nulls: list[int]
+    parts: Parts | None
+
+
 class ColumnEstimator(BaseEstimator):
     """An estimator whose input is one column of cells.
 
@@ -34,9 +62,15 @@ class ColumnEstimator(BaseEstimator):
     `_cells` and `_allow_arrays`, and give `_reader` and `_adapt`.
     """
 
+    _is_missing = staticmethod(is_null)
+
     @property
     def _error_policy(self):
         return "raise"
+
+    def _lists(self, cells, request):
+        """Return a list of parts for each cell; None where every cell is one."""
+        return None
 
     def __reduce_ex__(self, protocol):
         """Take along how a registered network is built, for workers that lack it."""
@@ -86,9 +120,12 @@ class ColumnEstimator(BaseEstimator):
         )
 
     def _nulls(self, column):
-        if isinstance(column.cells, np.ndarray) and column.cells.dtype == np.uint8:
+        cells = column.cells
+        if isinstance(cells, np.ndarray) and cells.dtype == np.uint8:
             return []
-        return [row for row, cell in enumerate(column.cells) if is_null(cell)]
+        if hasattr(cells, "nulls"):  # known without a look at each cell
+            return cells.nulls.tolist()
+        return [row for row, cell in enumerate(cells) if self._is_missing(cell)]
 
     def _check_nulls(self, column, nulls):
         if nulls and self.missing == "raise":
@@ -115,7 +152,8 @@ class ColumnEstimator(BaseEstimator):
         column : Column
         runner : Runner
         empty : callable
-            ``empty(n_cells)`` gives what takes a value for each cell.
+            ``empty(n_cells, has_parts)`` gives what takes a value for each cell, or for
+            each part of rows that have several.
         only : ndarray of int, default=None
             Rows, in order; the cells of all others are not looked at.
         warns : bool, default=False
@@ -123,15 +161,7 @@ class ColumnEstimator(BaseEstimator):
 
         Returns
         -------
-        found : object
-            What `empty` gave.
-        rows : sequence of int
-            The row of each value in `found`.
-        bad : set of int
-            Rows without a value: null ones, unless they count as empty texts, and
-            those that cannot be read.
-        nulls : list of int
-            Null rows.
+        Ran
         """
         nulls = self._nulls(column)
         rows: Sequence[int] = range(len(column.cells))
@@ -141,7 +171,7 @@ class ColumnEstimator(BaseEstimator):
             cells = pick(cells, rows)
             nulls = sorted(set(nulls) & set(rows))
         self._check_nulls(column, nulls)
-        bad, reasons = set(), {}
+        bad, failed = set(), {}
         if nulls:
             null_set = set(nulls)
             if self.missing == "empty":
@@ -152,15 +182,24 @@ class ColumnEstimator(BaseEstimator):
                 rows = [i for i in rows if i not in null_set]
                 cells = pick(column.cells, rows)
 
-        def on_error(position, error):
-            row = rows[position]
-            if self._error_policy == "raise":
-                raise self._unreadable(column, row, error) from error.__cause__
-            bad.add(row)
-            reasons[row] = error
+        lists = self._lists(cells, runner.request)
+        parts = None if lists is None else Parts(lists)
+        cells = cells if parts is None else parts.cells
 
-        found = empty(len(cells))
-        reader = self._reader(runner.request.backbone)
+        def on_error(position, error):
+            row = rows[position if parts is None else parts.owners[position]]
+            which = "" if parts is None else parts.describe(position)
+            unread = Unread(row, which, cells[position], error)
+            if self._error_policy == "raise":
+                raise self._unreadable(column, unread) from error.__cause__
+            failed[position] = unread
+            if parts is None:
+                bad.add(row)
+            else:
+                parts.is_bad[position] = True
+
+        found = empty(len(cells), parts is not None)
+        reader = self._reader(runner.request)
         with self._progress_bar(len(cells)) as bar:
             extract(
                 cells,
@@ -170,8 +209,12 @@ class ColumnEstimator(BaseEstimator):
                 on_error=on_error,
                 on_progress=bar.update,
             )
-        if reasons and warns:
-            self._warn_unreadable(column, reasons)
+        if parts is not None:
+            bad |= {rows[i] for i in parts.bad_rows()}
+        if failed and warns:
+            self._warn_unreadable(column, failed, parts)
+        if getattr(reader, "n_cut", 0):
+            self._warn_cut(reader, len(cells))
         deepest = max(getattr(reader, "deepest", ()), default=DEEP)
         if deepest < DEEP:
             warnings.warn(
@@ -181,21 +224,29 @@ class ColumnEstimator(BaseEstimator):
                 "with pixels << 4, or store 8 bits.",
                 stacklevel=4,
             )
-        return found, rows, bad, nulls
+        return Ran(found, rows, bad, nulls, parts)
 
-    def _warn_unreadable(self, column, reasons):
+    def _warn_unreadable(self, column, failed, parts):
         """Say how many rows could not be read; null cells are silent."""
-        row = min(reasons)
+        first = failed[min(failed)]
+        n_bad = len({unread.row for unread in failed.values()})
+        left = ""
+        if parts is not None:
+            n_bad = len(parts.bad_rows())
+            left = (
+                f" {len(failed)} of the {len(parts.cells)} cells in lists cannot be "
+                "read; a row is the mean of those that can."
+            )
         warnings.warn(
-            f"{type(self).__name__}: {len(reasons)} of {len(column.cells)} rows cannot "
-            f"be read, and on_error={self._error_policy!r} says what stands for them. "
-            f"The first is {column.describe(row)}: {shorten(column.cells[row])}: "
-            f"{reasons[row]}.",
+            f"{type(self).__name__}: {n_bad} of {len(column.cells)} rows cannot "
+            f"be read, and on_error={self._error_policy!r} says what stands for them."
+            f"{left} The first is {column.describe(first.row)}{first.which}: "
+            f"{shorten(first.cell)}: {first.error}.",
             stacklevel=5,
         )
 
-    def _unreadable(self, column, row, error):
-        source = shorten(column.cells[row])
+    def _unreadable(self, column, unread):
+        row, source = unread.row, shorten(unread.cell)
         advice = ""
         if "on_error" in self._parameter_constraints:
             advice = (
@@ -203,8 +254,8 @@ class ColumnEstimator(BaseEstimator):
                 f"{self._policies('on_error')}."
             )
         return UnreadableRowError(
-            f"{type(self).__name__}: {column.describe(row)} cannot be used: {source}: "
-            f"{error}.{advice}",
+            f"{type(self).__name__}: {column.describe(row)}{unread.which} cannot be "
+            f"used: {source}: {unread.error}.{advice}",
             row=row,
             label=column.label(row),
             source=source,
@@ -219,6 +270,24 @@ class ColumnEstimator(BaseEstimator):
 
         name = self.backbone if isinstance(self.backbone, str) else "encoding"
         return tqdm(total=total, desc=name, unit="row", file=sys.stderr)
+
+
+class Unread(NamedTuple):
+    """A cell that cannot be read.
+
+    Attributes
+    ----------
+    row : int
+    which : str
+        Words that name it among the cells of its row.
+    cell : object
+    error : CellError
+    """
+
+    row: int
+    which: str
+    cell: Any
+    error: Exception
 
 
 class _NoBar:
@@ -236,34 +305,61 @@ class ImageColumn:
     _modality = "image"
     _cells = images.CELLS
     _allow_arrays = True
+    _is_missing = staticmethod(is_missing)
 
     @property
     def _error_policy(self):
         return self.on_error
 
-    def _reader(self, backbone):
+    def _lists(self, cells, request):
+        return lists_in(cells)
+
+    def _reader(self, request):
         return ImageReader(self.source, self.max_pixels)
 
     def _adapt(self, backbone):
         return backbone.preprocess.resized(self.image_size, backbone.name)
 
 
-class TextColumn:
+class TextColumn(WithOptions):
     """A column of texts; the estimator has these three as parameters."""
 
-    max_length: int | None
+    max_length: int | str | Pieces | None
     prompt: str | None
     prompt_name: str | None
     _modality = "text"
     _cells = texts.CELLS
     _allow_arrays = False
+    _shortcuts: ClassVar = {"max_length": as_pieces}
 
-    def _reader(self, backbone):
-        return TextReader(self._prompt(backbone))
+    def _lists(self, cells, request):
+        pieces = self._options("max_length")
+        if pieces is None:
+            return None
+        prompt = self._prompt(request.backbone)
+        lists = cut(cells, request.preprocess, prompt, pieces.stride)
+        return lists if any(len(parts) > 1 for parts in lists) else None
+
+    def _reader(self, request):
+        return TextReader(self._prompt(request.backbone), request)
+
+    def _warn_cut(self, reader, n_texts):
+        """Say how many texts have more tokens than the network is given."""
+        most, limit = reader.preprocess.max_length, reader.limit
+        longer = f"max_length to up to {limit} tokens, or " if limit > most else ""
+        warnings.warn(
+            f"{type(self).__name__}: {reader.n_cut} of {n_texts} texts have more than "
+            f"{most} tokens, and what is behind them was left out. To use the whole of "
+            f"each, set {longer}max_length={AS_PIECES!r}, which averages the features "
+            "of overlapping pieces.",
+            stacklevel=5,
+        )
 
     def _prompt(self, backbone):
         return backbone.preprocess.prompt(self.prompt, self.prompt_name)
 
     def _adapt(self, backbone):
         self._prompt(backbone)  # a name that is not known is an error in fit
-        return backbone.preprocess.shortened(self.max_length, backbone.name)
+        pieces = self._options("max_length")
+        max_length = self.max_length if pieces is None else pieces.max_length
+        return backbone.preprocess.shortened(max_length, backbone.name)

@@ -1,6 +1,7 @@
 """Readers: from cells to contents, and from contents to what a network takes."""
 
 import functools
+from collections import Counter, defaultdict
 from concurrent.futures import Future, wait
 
 from .._cells import digests
@@ -15,6 +16,11 @@ IMAGES_A_CHUNK = 64
 IMAGES_A_DECODE = 32  # that a card decodes in one call
 TASKS_A_THREAD = 4  # of a chunk, so that threads end together
 TEXTS_A_CHUNK = 4096
+BYTES_A_LETTER = 4  # at most; a token has one at least
+# Texts that this process has cut, by network: those that come from the cache later are
+# not tokenized again.
+MOST_CUT_TEXTS = 2**18
+_cut_texts: defaultdict[tuple[str, int], set[bytes]] = defaultdict(set)
 
 
 class _Reader:
@@ -154,14 +160,27 @@ class TextReader(_Reader):
     ----------
     prompt : str
         Put in front of each text.
+    request : Request
     """
 
     chunk_size = TEXTS_A_CHUNK
     deepest: tuple[int, ...] = ()  # texts have no bits
 
-    def __init__(self, prompt):
+    def __init__(self, prompt, request):
         super().__init__()
-        self.prompt = prompt
+        self.prompt, self.preprocess = prompt, request.preprocess
+        self.limit = request.backbone.preprocess.limit
+        self.cut_before = _cut_texts[
+            request.backbone.fingerprint, self.preprocess.max_length
+        ]
+        self.cut_now: set[bytes] = set()
+        self.long_ones: Counter[bytes] = Counter()  # rows of each that may be cut
+
+    @property
+    def n_cut(self):
+        """Rows whose text has more tokens than the network is given."""
+        cut = self.cut_before | self.cut_now if self.long_ones else ()
+        return sum(n for digest, n in self.long_ones.items() if digest in cut)
 
     def read(self, cells):
         """Return one ``(digest, content)`` or CellError for each cell."""
@@ -170,7 +189,10 @@ class TextReader(_Reader):
     def _read_one(self, cell):
         try:
             text = self.prompt + read_text(cell)
-            return hash_text(text), text
+            digest = hash_text(text)
+            if len(text) * BYTES_A_LETTER >= self.preprocess.max_length:
+                self.long_ones[digest] += 1
+            return digest, text
         except CellError as err:
             return err
 
@@ -178,12 +200,26 @@ class TextReader(_Reader):
         """Start tokenizing; return what `results` takes."""
         if not contents:
             return list
-        tokenize = functools.partial(request.preprocess.prepare, contents)
+        tokenize = functools.partial(self._tokenize, contents)
         if request.device.type == "cpu":
             # Tokenizers have threads of their own, and the network needs the cores.
             return tokenize
         (started,) = self._submit([tokenize])
         return started.result
+
+    def _tokenize(self, texts):
+        """Return the ids of each text, and note which were cut."""
+        most = self.preprocess.max_length
+        ids = self.preprocess.prepare(texts)
+        full = [text for text, row in zip(texts, ids, strict=True) if len(row) >= most]
+        if full:
+            longer = self.preprocess.tokenize(full, most + 1)
+            for text, row in zip(full, longer, strict=True):
+                if len(row) > most:
+                    self.cut_now.add(hash_text(text))
+            if len(self.cut_before) < MOST_CUT_TEXTS:
+                self.cut_before.update(self.cut_now)
+        return ids
 
     def results(self, prepared, device):
         """Yield the ids of each content."""

@@ -272,8 +272,8 @@ class TextPreprocess:
         if not is_integer(max_length) or not 3 <= max_length <= self.limit:
             raise ValueError(
                 f"max_length={max_length!r} must be an int from 3 to {self.limit}, the "
-                f"most tokens that {name!r} takes, or None for its own "
-                f"{self.max_length}."
+                f"most tokens that {name!r} takes, None for its own "
+                f"{self.max_length}, or 'pieces' to cut nothing off."
             )
         return dataclasses.replace(self, max_length=int(max_length))
 

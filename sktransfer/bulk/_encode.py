@@ -15,7 +15,7 @@ from .._utils.names import set_module
 from .._utils.optional import import_optional
 from .._utils.validation import is_integer, is_null, shorten
 from ..backbones import load_backbone
-from ..encoders import ImageEncoder, TextEncoder
+from ..encoders import ImageEncoder, Pieces, TextEncoder
 from ..exceptions import BulkError
 from ._cluster import check_travels, connected, on_cluster
 from ._folder import job_folder
@@ -75,7 +75,7 @@ def encode(
     depth: int | str = "all",
     pooling: Literal["auto", "mean", "max", "cls", "last"] = "auto",
     image_size: int | None = None,
-    max_length: int | None = None,
+    max_length: int | Literal["pieces"] | Pieces | None = None,
     prompt: str | None = None,
     prompt_name: str | None = None,
     normalize: bool = False,
@@ -242,6 +242,9 @@ def encode(
         **only[reads],
         "prompt": encoder._prompt(network) if reads == "text" else None,
     }
+    pieces = encoder._options("max_length") if reads == "text" else None
+    if pieces is not None:
+        job["max_length"] = pieces.get_params()
     data.opens_paths = reads == "image" and cell == "path"
     out = Path(out).expanduser().absolute()
     with job_folder(out, job):

@@ -5,6 +5,7 @@ import contextlib
 import numpy as np
 
 from .._cells.column import CellError
+from .._cells.parts import is_missing
 from .._cells.texts import read_text
 from .._utils.validation import is_null
 from .._utils.whole_file import write_whole
@@ -34,13 +35,15 @@ def compute(encoder, cells, missing):
     """
     bad: dict[int, str] = {}
     if missing == "reject":
-        bad = {row: NULL for row, cell in enumerate(cells) if is_null(cell)}
+        bad = {row: NULL for row, cell in enumerate(cells) if is_missing(cell)}
     if isinstance(encoder, TextEncoder):
         bad |= _no_texts(cells)
         cells = [None if row in bad else cell for row, cell in enumerate(cells)]
 
-    def keep_reasons(column, reasons):
-        bad.update({row: str(error) for row, error in reasons.items()})
+    def keep_reasons(column, failed, parts):
+        # Also those of rows of which the encoder has the mean of the other images.
+        for unread in failed.values():
+            bad.setdefault(unread.row, f"{unread.error}{unread.which}")
 
     with _instead_of_warning(encoder, keep_reasons):
         vectors = np.asarray(encoder.fit_transform(cells))

@@ -264,10 +264,12 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         """Return vectors before any replacement, bad rows, and null rows among them."""
         runner = VectorRunner(request, resolve_cache(self.cache))
 
-        def empty(n_cells):
+        def empty(n_cells, has_parts=False):
             return np.full((n_cells, runner.width), np.nan, dtype=np.float32)
 
-        found, rows, bad, nulls = self._run(column, runner, empty, warns=True)
+        found, rows, bad, nulls, parts = self._run(column, runner, empty, warns=True)
+        if parts is not None:
+            found = parts.mean(found)
         if self.normalize:
             norms = np.linalg.norm(found, axis=1, keepdims=True)
             found /= np.maximum(norms, np.finfo(np.float32).tiny)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from .._extraction.estimator import TextColumn
+from .._extraction.pieces import Pieces
 from .._utils.names import set_module
 from .._utils.validation import StrOptions
 from ._base import POLICIES, BaseEncoder
@@ -36,8 +37,11 @@ class TextEncoder(TextColumn, BaseEncoder):
     pooling : {"auto", "mean", "max", "cls", "last"}, default="auto"
         How token vectors become one vector; "auto" is what the weights were trained
         with.
-    max_length : int, default=None
-        Tokens of a text that are kept. None: the record's.
+    max_length : int, "pieces" or Pieces, default=None
+        Tokens of a text that are kept. None takes the limit in the network's record. A
+        warning counts the texts that are longer. "pieces" cuts those into overlapping
+        pieces and averages their features; `Pieces` sets how, and so do nested names
+        such as ``max_length__stride``.
     prompt : str, default=None
         Text to put in front of each text, as it is: ``"query: "`` with its space, or
         ``""`` for nothing. None takes the record's default prompt; most networks have
@@ -137,7 +141,7 @@ class TextEncoder(TextColumn, BaseEncoder):
         *,
         depth: int | str = "all",
         pooling: Literal["auto", "mean", "max", "cls", "last"] = "auto",
-        max_length: int | None = None,
+        max_length: int | Literal["pieces"] | Pieces | None = None,
         prompt: str | None = None,
         prompt_name: str | None = None,
         normalize: bool = False,

@@ -29,7 +29,7 @@ from ._fit_rows import Part, Reading
 from ._heads import starts_at
 from ._losses import ContrastiveLoss, OwnLoss
 from ._parameters import CONSTRAINTS, SHORTCUTS
-from ._passes import behind_prefix, predict_batch
+from ._passes import behind_prefix, head_of_means, predict_batch
 from ._plan import Plan, Recipe
 from ._scored import scorers_of
 from ._settings import AUTO, PARAMETERS, Case, auto_freeze_depth, settle
@@ -202,7 +202,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
             )
         scale = state.scale_of(weight[used])
         weight /= scale
-        train_part = Part(found.views, encoded, weight, used)
+        train_part = Part(found.views, encoded, weight, used, found.parts)
         if valid is not None:
             valid = fit_rows.watched_part(reading, valid, caller)
             of_class = codec.row_weights(valid.targets, counts, self.class_weight)
@@ -220,7 +220,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
             )
             train_part = train_part._replace(rows=rows)
             if len(aside):
-                valid = Part(found.views[:1], encoded, weight, aside)
+                valid = train_part._replace(views=found.views[:1], rows=aside)
         if not is_resumed and not is_partial:
             splits.check_classes_left(
                 codec,
@@ -351,15 +351,18 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
         column = self._column(X)
         self._check_name(column)
         request = self._fitted_request()
-        run = behind_prefix(self.net_, request)
-        outputs, rows, _, _ = self._run(
-            column,
-            self._reading(request).runner(),
-            lambda n: Forward(run, n, predict_batch(request.device)),
-            warns=True,
-        )
+
+        def forward(n_cells, has_parts):
+            # The head is for rows, whose parts run one by one.
+            run = behind_prefix(self.net_, request, has_head=not has_parts)
+            return Forward(run, n_cells, predict_batch(request.device))
+
+        ran = self._run(column, self._reading(request).runner(), forward, warns=True)
+        outputs = ran.found.finish()
+        if ran.parts is not None:
+            outputs = head_of_means(self.net_, outputs, ran.parts)
         table = np.tile(self._prior, (len(column.cells), 1))
-        for row, output in zip(rows, outputs.finish(), strict=True):
+        for row, output in zip(ran.rows, outputs, strict=True):
             if output is not None:
                 table[row] = output
         return table

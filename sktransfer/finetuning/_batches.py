@@ -9,8 +9,10 @@ from skorch.dataset import Dataset
 
 from .._utils.device_memory import to_device
 from .._utils.names import on_disk
+from ..backbones import State
 from ._ahead import ahead
 from ._augment import apply
+from ._row_parts import by_row
 
 SAMPLE_WEIGHT = "sample_weight"  # skorch's name for it among the inputs of a batch
 CPU = torch.device("cpu")
@@ -29,17 +31,21 @@ class Made(NamedTuple):
         Units to gather on the device.
     inputs : dict of str to Tensor, or None
         Inputs that the host collated.
+    n_parts : Tensor of int64 or None
+        Parts of each row, which stand in `gather` or `inputs` one after the other.
     """
 
     rows: Any
     gather: Any
     inputs: Any
+    n_parts: Any
 
     def pinned(self):
         """Return it in memory that CUDA copies from without waiting."""
         inputs = self.inputs and {k: v.pin_memory() for k, v in self.inputs.items()}
         gather = self.gather and self.gather.pinned()
-        return Made(self.rows.pin_memory(), gather, inputs)
+        n_parts = None if self.n_parts is None else self.n_parts.pin_memory()
+        return Made(self.rows.pin_memory(), gather, inputs, n_parts)
 
 
 @on_disk
@@ -57,6 +63,8 @@ class RowsDataset(Dataset):
     targets, weights : ndarray
     indices : ndarray of int
         Which of the rows take part.
+    parts : list of ndarray, default=None
+        For each row its places in the views, where rows have several.
     seed : int
         Of the order of the rows, and of random views.
     augment : callable, default=None
@@ -76,6 +84,7 @@ class RowsDataset(Dataset):
         targets,
         weights,
         indices,
+        parts=None,
         *,
         seed,
         augment=None,
@@ -87,6 +96,7 @@ class RowsDataset(Dataset):
         self.targets = torch.from_numpy(targets)
         self.weights = torch.from_numpy(weights.astype(np.float32))
         self.indices, self.target_rows, self.seed = indices, target_rows, seed
+        self.parts = parts
         self.order = torch.Generator().manual_seed(seed)
         self.choice = np.random.default_rng(seed)
         self.device, self.kept = device, kept
@@ -117,16 +127,32 @@ class RowsDataset(Dataset):
         views = self.choice.integers(len(self.views), size=len(rows))
         return self._made(views, rows, self.augment)
 
+    def places(self, rows):
+        """Return the places of rows in the views."""
+        if self.parts is None:
+            return rows
+        return np.concatenate([self.parts[row] for row in rows])
+
+    def size_of(self, row):
+        """Return the length of a row, as its batches are padded to, and its bytes."""
+        found = [self.views[0].peek(place) for place in self.places(np.array([row]))]
+        n_bytes = sum(one.dtype.itemsize * int(np.prod(one.shape)) for one in found)
+        return max(one.shape[0] for one in found), n_bytes
+
     def _made(self, views, rows, augment=None):
-        chosen = torch.from_numpy(rows)
+        chosen, n_parts = torch.from_numpy(rows), None
+        if self.parts is not None:
+            counts = np.array([len(self.parts[row]) for row in rows])
+            views, n_parts = np.repeat(views, counts), torch.from_numpy(counts)
+        places = self.places(rows)
         if self.kept is not None:
-            return Made(chosen, self.kept.gather(views, rows), None)
-        arrays = [self.views[v][row] for v, row in zip(views, rows, strict=True)]
+            return Made(chosen, self.kept.gather(views, places), None, n_parts)
+        arrays = [self.views[v][place] for v, place in zip(views, places, strict=True)]
         if augment is not None:
             arrays = [apply(augment, array) for array in arrays]
         is_pinned = self.device.type == "cuda"
         state = self.backbone.batch(arrays, pin_memory=is_pinned)
-        return Made(chosen, None, arguments_of(state))
+        return Made(chosen, None, arguments_of(state), n_parts)
 
     def _inputs(self, made):
         """Return the inputs of `Trained`, on the device."""
@@ -134,6 +160,10 @@ class RowsDataset(Dataset):
             inputs = arguments_of(self.kept.finish(made.gather))
         else:
             inputs = {k: to_device(v, self.device) for k, v in made.inputs.items()}
+        if made.n_parts is not None:
+            n_parts = to_device(made.n_parts, self.device)
+            inputs = arguments_of(by_row(State(**inputs), n_parts))
+            inputs["n_parts"] = n_parts
         if inputs["hidden"].dtype == torch.float16:
             inputs["hidden"] = inputs["hidden"].float()
         return inputs

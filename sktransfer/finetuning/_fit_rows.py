@@ -26,12 +26,15 @@ class Part(NamedTuple):
         For every row of the views; entries of rows that take no part are never read.
     rows : ndarray of int
         Rows that take part.
+    parts : list of ndarray, default=None
+        As `RowsDataset` takes them.
     """
 
     views: list[Any]
     targets: np.ndarray
     weights: np.ndarray
     rows: np.ndarray
+    parts: list[Any] | None = None
 
 
 class Views(NamedTuple):
@@ -45,11 +48,14 @@ class Views(NamedTuple):
         Rows that are missing or cannot be read.
     first : ndarray of int
         For each row of the column the first one with the same content.
+    parts : list of ndarray or None
+        For each row its places in the views, where rows have several.
     """
 
     views: list[Any]
     bad: set[int]
     first: np.ndarray
+    parts: list[Any] | None
 
 
 class Reading(NamedTuple):
@@ -115,18 +121,34 @@ class Reading(NamedTuple):
         cache = resolve_cache(self.cache)
         budget = DEFAULT_MEMORY_BUDGET if cache is None else cache.memory_budget
         views, bad, first = [], set(), np.arange(len(column.cells))
+        parts: Any = None
         for runner in runners:
-            found, rows, missing, _ = self.run(
-                column, runner, lambda n: Rows(n, budget // len(runners)), only
+            ran = self.run(
+                column, runner, lambda n, _: Rows(n, budget // len(runners)), only
             )
-            bad |= missing
-            rows = np.asarray(rows, int)
-            first[rows] = rows[found.first[: len(rows)]]
-            if len(rows) < len(column.cells):
-                by_row = {row: i for i, row in enumerate(rows.tolist())}
-                found = _Selected(found, by_row)
+            bad |= ran.bad
+            found, rows = ran.found, np.asarray(ran.rows, int)
+            if ran.parts is not None:
+                # The same for every view, which are views of the same cells.
+                parts = [np.empty(0, int)] * len(column.cells)
+                places = ran.parts.by_row()
+                for row, there in zip(rows, places, strict=True):
+                    parts[row] = there
+                first[rows] = rows[_first_alike(found.first, places)]
+            else:
+                first[rows] = rows[found.first[: len(rows)]]
+                if len(rows) < len(column.cells):
+                    by_row = {row: i for i, row in enumerate(rows.tolist())}
+                    found = _Selected(found, by_row)
             views.append(found)
-        return Views(views, bad, first)
+        return Views(views, bad, first, parts)
+
+
+def _first_alike(first, places):
+    """Return for each row the first one whose parts have the same contents."""
+    known: dict = {}
+    keys = [tuple(first[there].tolist()) for there in places]
+    return np.array([known.setdefault(key, i) for i, key in enumerate(keys)], int)
 
 
 class _Selected:
@@ -302,4 +324,4 @@ def watched_part(reading, valid, caller):
     column, encoded, weight, used = valid
     found = reading.views(column, used, is_first_only=True)
     used = without(used, found.bad, column, caller, "rows of X_val")
-    return Part(found.views, encoded, weight, used)
+    return Part(found.views, encoded, weight, used, found.parts)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from numbers import Integral
 from typing import Any
 
+from .._extraction.estimator import TextColumn
 from .._utils.arithmetic import PRECISIONS
 from .._utils.choices import Choices
 from .._utils.options import Options
@@ -75,6 +76,7 @@ SHORTCUTS: dict[str, Callable[[Any], Options | None]] = {
     ),
     "early_stopping": lambda is_on: EarlyStopping() if is_on else None,
 }
+TEXT_SHORTCUTS = SHORTCUTS | TextColumn._shortcuts
 IMAGE_SHORTCUTS = SHORTCUTS | {
     "augment": lambda kind: (
         Augmentation(kind) if is_name(kind, AUGMENTS) or callable(kind) else None

@@ -25,14 +25,13 @@ def at_random(dataset, rows, seed, batch_size=PREDICT_BATCH):
 
 def alike(dataset, rows):
     """Yield positions in `rows` and their inputs; texts together with those as long."""
-    view = dataset.views[0]
     size = predict_batch(dataset.device)
     most = READ_AHEAD if dataset.backbone.modality == "text" else size
     first, lengths, n_bytes = 0, [], 0
     for position, row in enumerate(rows, start=1):
-        found = view.peek(row)
-        lengths.append(found.shape[0])
-        n_bytes += found.dtype.itemsize * int(np.prod(found.shape))
+        length, size_of_row = dataset.size_of(row)
+        lengths.append(length)
+        n_bytes += size_of_row
         is_full = len(lengths) == most or (
             n_bytes >= READ_AHEAD_BYTES and len(lengths) >= size
         )
@@ -44,10 +43,11 @@ def alike(dataset, rows):
             first, lengths, n_bytes = position, [], 0
 
 
-def behind_prefix(net, request):
+def behind_prefix(net, request, *, has_head=True):
     """Return what maps a list of activations to the outputs of a trained net.
 
-    Memory that does not have room for all of them gets them in parts.
+    Without the head, to features. Memory that does not have room for all of them gets
+    them in parts.
     """
     import torch
 
@@ -62,7 +62,7 @@ def behind_prefix(net, request):
         inputs = {name: to_device(value, device) for name, value in inputs.items()}
         if request.depth == 0:
             inputs = arguments_of(request.preprocess.to_input(State(**inputs)))
-        return net.infer(inputs).float().cpu().numpy()
+        return net.infer(inputs, has_head=has_head).float().cpu().numpy()
 
     def run(arrays):
         with turn(device, request.precision), torch.inference_mode():
@@ -71,3 +71,36 @@ def behind_prefix(net, request):
         return np.concatenate(parts)
 
     return run
+
+
+def head_of_means(net, features, parts):
+    """Return the outputs of a trained net for rows of several parts.
+
+    Parameters
+    ----------
+    net : FineTuneNet
+    features : list of ndarray or None
+        Features of each part; None of those that cannot be used.
+    parts : Parts
+
+    Returns
+    -------
+    list of ndarray or None
+        Outputs of each row; None of one without a part that can be used.
+    """
+    import torch
+
+    outputs: list = [None] * len(parts.counts)
+    rows = np.setdiff1d(np.arange(len(outputs)), parts.bad_rows())
+    if len(rows) == 0:
+        return outputs
+    width = next(len(one) for one in features if one is not None)
+    missing = np.full(width, np.nan, np.float32)
+    table = np.stack([missing if one is None else one for one in features])
+    means = torch.from_numpy(parts.mean(table)[rows]).to(net.device)
+    with turn(torch.device(net.device), net.precision), torch.inference_mode():
+        net.module_.eval()
+        found = net.module_.head(means).float().cpu().numpy()
+    for row, output in zip(rows, found, strict=True):
+        outputs[row] = output
+    return outputs

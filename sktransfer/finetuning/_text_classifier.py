@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._extraction.estimator import TextColumn
+from .._extraction.pieces import Pieces
 from .._utils.names import set_module
 from .._utils.types import RandomStateLike
 from .._utils.validation import StrOptions
@@ -13,6 +14,7 @@ from ._base import POLICIES
 from ._base_estimators import BaseClassifier
 from ._losses import LossOptions
 from ._options import DomainLoss, EarlyStopping, Head, Optimizer
+from ._parameters import TEXT_SHORTCUTS
 
 if TYPE_CHECKING:
     from ..backbones._registry import BackboneLike
@@ -49,8 +51,11 @@ class TextClassifier(TextColumn, BaseClassifier):
         "contrastive" trains the blocks to bring rows of a class together [4]_, then
         fits the head. A callable, such as a torch module with ``reduction="none"``,
         takes outputs and targets and returns one loss per row.
-    max_length : int, default=None
-        Tokens kept; None is the network's own limit.
+    max_length : int, "pieces" or Pieces, default=None
+        Tokens kept; None is the network's own limit. A warning counts the texts that
+        are longer. "pieces" cuts those into overlapping pieces and averages their
+        features; `sktransfer.encoders.Pieces` sets how, and so do nested names such as
+        ``max_length__stride``.
     prompt : str, default=None
         Text to put in front of each text, as it is. None takes the default prompt of
         the network's record, if it has one.
@@ -168,6 +173,7 @@ class TextClassifier(TextColumn, BaseClassifier):
     array(['+'], dtype='<U1')
     """
 
+    _shortcuts = TEXT_SHORTCUTS
     _parameter_constraints = {
         **BaseClassifier._parameter_constraints,
         "max_length": "no_validation",  # TextPreprocess.shortened says more
@@ -186,7 +192,7 @@ class TextClassifier(TextColumn, BaseClassifier):
         loss: Literal["log_loss", "focal", "contrastive"]
         | LossOptions
         | Callable[..., Any] = "log_loss",
-        max_length: int | None = None,
+        max_length: int | Literal["pieces"] | Pieces | None = None,
         prompt: str | None = None,
         prompt_name: str | None = None,
         missing: Literal["empty", "raise", "prior"] = "empty",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._extraction.estimator import TextColumn
+from .._extraction.pieces import Pieces
 from .._utils.names import set_module
 from .._utils.types import RandomStateLike
 from .._utils.validation import StrOptions
@@ -13,6 +14,7 @@ from ._base import POLICIES
 from ._base_estimators import BaseRegressor
 from ._losses import LossOptions
 from ._options import DomainLoss, EarlyStopping, Head, Optimizer
+from ._parameters import TEXT_SHORTCUTS
 
 if TYPE_CHECKING:
     from ..backbones._registry import BackboneLike
@@ -48,8 +50,11 @@ class TextRegressor(TextColumn, BaseRegressor):
         callable, such as a torch module with ``reduction="none"``, takes outputs and
         targets, which are scaled to mean 0 and standard deviation 1, and returns one
         loss per row.
-    max_length : int, default=None
-        Tokens kept; None is the network's own limit.
+    max_length : int, "pieces" or Pieces, default=None
+        Tokens kept; None is the network's own limit. A warning counts the texts that
+        are longer. "pieces" cuts those into overlapping pieces and averages their
+        features; `sktransfer.encoders.Pieces` sets how, and so do nested names such as
+        ``max_length__stride``.
     prompt : str, default=None
         Text to put in front of each text, as it is. None takes the default prompt of
         the network's record, if it has one.
@@ -154,6 +159,7 @@ class TextRegressor(TextColumn, BaseRegressor):
     (1,)
     """
 
+    _shortcuts = TEXT_SHORTCUTS
     _parameter_constraints = {
         **BaseRegressor._parameter_constraints,
         "max_length": "no_validation",  # TextPreprocess.shortened says more
@@ -172,7 +178,7 @@ class TextRegressor(TextColumn, BaseRegressor):
         loss: Literal["squared_error", "huber", "quantile"]
         | LossOptions
         | Callable[..., Any] = "squared_error",
-        max_length: int | None = None,
+        max_length: int | Literal["pieces"] | Pieces | None = None,
         prompt: str | None = None,
         prompt_name: str | None = None,
         missing: Literal["empty", "raise", "prior"] = "empty",

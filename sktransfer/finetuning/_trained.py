@@ -11,6 +11,7 @@ from .._utils.names import on_disk
 from ..backbones import State
 from ..backbones._base import n_parameters
 from ..backbones._pooling import pool
+from ._row_parts import mean_by_row, one_by_one
 
 BATCH_NORMS = ("frozen", "eval", "train", "target")
 BATCH_NORM_TYPES = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -116,8 +117,11 @@ class Trained(nn.Module):
             fingerprint=None,
         )
 
-    def features(self, hidden, mask=None, lengths=None):
-        """Map activations to pooled features."""
+    def features(self, hidden, mask=None, lengths=None, n_parts=None):
+        """Map activations to pooled features; of several parts, to their mean."""
+        if n_parts is not None:
+            state = one_by_one(State(hidden, mask, lengths), n_parts)
+            return mean_by_row(self.features(*state), n_parts, hidden.shape[1])
         state = State(hidden, mask, lengths)
         if self.prefix is not None:
             with torch.no_grad():
@@ -130,23 +134,34 @@ class Trained(nn.Module):
         vectors = pool(state.hidden, state.mask, self.pooling, self.n_prefix_tokens)
         return vectors if self.post_pool is None else self.post_pool(vectors)
 
-    def forward(self, hidden, mask=None, lengths=None, n_source=None):
-        """Map activations to outputs.
+    def forward(
+        self,
+        hidden,
+        mask=None,
+        lengths=None,
+        n_parts=None,
+        *,
+        n_source=None,
+        has_head=True,
+    ):
+        """Map activations to outputs; without the head, to features.
 
         Of a batch whose first `n_source` rows are of one domain and the others of
         another, to outputs and features.
         """
+        inputs = hidden, mask, lengths, n_parts
         if n_source is None:
-            return self.head(self.features(hidden, mask, lengths).float())
-        features = self._features_of_both((hidden, mask, lengths), n_source).float()
+            features = self.features(*inputs).float()
+            return self.head(features) if has_head else features
+        features = self._features_of_both(inputs, n_source).float()
         return self.head(features), features
 
-    def _features_of_both(self, state, n_source):
+    def _features_of_both(self, inputs, n_source):
         if self.batch_norm != "target":
-            return self.features(*state)
-        source = self.features(*(None if t is None else t[:n_source] for t in state))
+            return self.features(*inputs)
+        source = self.features(*(None if t is None else t[:n_source] for t in inputs))
         with self._statistics_kept():
-            rest = self.features(*(None if t is None else t[n_source:] for t in state))
+            rest = self.features(*(None if t is None else t[n_source:] for t in inputs))
         return torch.cat([source, rest])
 
     @contextlib.contextmanager

@@ -238,10 +238,12 @@ def _datasets(plan, is_on_the_fly):
     backbone, device = plan.request.backbone, plan.request.device
     budget = None if is_on_the_fly else budget_of(device)
 
-    def kept(views, *rows):
+    def kept(views, parts, *rows):
         if budget is None:
             return None
         there = np.unique(np.concatenate([part for part in rows if part is not None]))
+        if parts is not None:
+            there = np.concatenate([parts[row] for row in there])
         return rows_on(views, there, budget, backbone.modality == "text")
 
     train = RowsDataset(
@@ -251,7 +253,9 @@ def _datasets(plan, is_on_the_fly):
         augment=augment,
         target_rows=plan.target_rows,
         device=device,
-        kept=kept(plan.train.views, plan.train.rows, plan.target_rows),
+        kept=kept(
+            plan.train.views, plan.train.parts, plan.train.rows, plan.target_rows
+        ),
     )
     if plan.valid is None:
         return train, None
@@ -260,7 +264,7 @@ def _datasets(plan, is_on_the_fly):
         *plan.valid,
         seed=plan.seed,
         device=device,
-        kept=kept(plan.valid.views, plan.valid.rows),
+        kept=kept(plan.valid.views, plan.valid.parts, plan.valid.rows),
     )
 
 

@@ -16,11 +16,12 @@ import numpy as np
 
 from .._cells.column import as_column, pick
 from .._cells.copies import TEXT, number_by_content
+from .._cells.parts import is_missing
 from .._utils.folds import among, apart, make_folds, together
 from .._utils.labels import check_groups, read_labels
 from .._utils.names import set_module
 from .._utils.types import ArrayLike, Cells, RandomStateLike, Splitter
-from .._utils.validation import is_null, seed_of
+from .._utils.validation import seed_of
 from ..backbones import Backbone, load_backbone
 from ..cache import FeatureCache
 from ..exceptions import UnreadableRowError
@@ -282,7 +283,7 @@ def _read(X, y, groups, task, missing):
     kept = np.arange(len(cells))
     is_pixels = isinstance(cells, np.ndarray) and cells.dtype == np.uint8
     if missing == "drop" and not is_pixels:
-        kept = np.flatnonzero([not is_null(cell) for cell in cells])
+        kept = np.flatnonzero([not is_missing(cell) for cell in cells])
     if len(kept) < 2:
         raise ValueError(
             f"rank_backbones needs at least 2 rows that are there; got {len(kept)} of "

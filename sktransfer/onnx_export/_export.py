@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from .._cells.column import CellError
-from .._extraction.estimator import ColumnEstimator
+from .._extraction.estimator import ColumnEstimator, Unread
+from .._extraction.pieces import Pieces
 from .._utils.names import set_module
 from .._utils.optional import import_optional
 from .._utils.types import Cells, Estimator
@@ -171,18 +172,23 @@ def prepare_inputs(pipeline: Estimator, X: Cells) -> dict[str, np.ndarray]:
             label=column.label(row),
             source=repr(column.cells[row]),
         )
-    reader = first._reader(request.backbone)
+    if first._lists(cells, request) is not None:
+        raise ExportError(
+            "prepare_inputs: rows of several cells have no place in the graph, which "
+            "takes one image or text per row; pass each as a row of its own."
+        )
+    reader = first._reader(request)
     with contextlib.closing(reader):
         contents = []
         for row, result in enumerate(reader.read(cells)):
             if isinstance(result, CellError):
-                raise first._unreadable(column, row, result)
+                raise first._unreadable(column, Unread(row, "", cells[row], result))
             contents.append(result[1])
         prepared = reader.prepare(contents, request)
         rows = list(reader.results(prepared, request.device))
     for row, value in enumerate(rows):
         if isinstance(value, CellError):
-            raise first._unreadable(column, row, value)
+            raise first._unreadable(column, Unread(row, "", cells[row], value))
     state = request.backbone.batch(rows)
     if request.backbone.modality == "image":
         return {"pixels": state.hidden.numpy()}
@@ -217,6 +223,11 @@ def _request(estimator):
 
     is_encoder = isinstance(estimator, BaseEncoder)
     check_is_fitted(estimator, "n_features_out_" if is_encoder else "net_")
+    if isinstance(getattr(estimator, "max_length", None), (str, Pieces)):
+        raise ExportError(
+            f"{type(estimator).__name__} averages the pieces of long texts, and the "
+            "graph takes one text per row; set max_length to a number of tokens."
+        )
     return estimator._fitted_request()
 
 

@@ -47,6 +47,7 @@ OWN_TYPES = (
     "sktransfer.TextRegressor",
     "sktransfer.TransferComponentAnalysis",
     "sktransfer.ZeroShotClassifier",
+    "sktransfer.encoders.Pieces",
     "sktransfer.finetuning.Augmentation",
     "sktransfer.finetuning.ContrastiveLoss",
     "sktransfer.finetuning.DomainLoss",

@@ -28,6 +28,7 @@ from sktransfer.__main__ import main
 from sktransfer._commands import encode as command
 from sktransfer.bulk import _tables
 from sktransfer.bulk._progress import ProgressBar
+from sktransfer.encoders import Pieces
 from sktransfer.exceptions import BulkError
 
 pytest.importorskip("pyarrow")
@@ -312,6 +313,7 @@ def test_frames_by_default_change_nothing(csv, tmp_path):
 # -- cells and files that jobs meet ----------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:.*texts have more than 64 tokens")
 def test_a_csv_cell_may_be_of_any_length(tmp_path):
     """Longer than a block of pyarrow's reader, first, in the middle and last."""
     cells = ["short", "word " * 2**19, "other", 'say "x"\n' * 2**18, "w" * 9 * 2**20]
@@ -537,6 +539,35 @@ def test_a_worker_has_one_cache_for_all_parts_of_a_job():
 # -- options ---------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("max_length", ["pieces", Pieces(12, stride=3)], ids=str)
+def test_long_texts_are_encoded_in_pieces_and_the_job_goes_on(max_length, tmp_path):
+    table = tmp_path / "long.csv"
+    texts = ["many words " * 50 + str(i) for i in range(4)]
+    pd.DataFrame({"mail": texts}).to_csv(table, index=False)
+    options = {"column": "mail", "backbone": "tiny-bert", "verbose": 0}
+    for _ in range(2):
+        done = bulk.encode(table, tmp_path / "o", max_length=max_length, **options)
+    want = TextEncoder("tiny-bert", max_length=max_length).fit_transform(texts)
+    np.testing.assert_array_equal(features(read(done.out), "mail"), want)
+    with pytest.raises(BulkError, match="max_length, preprocess are not the same"):
+        bulk.encode(table, tmp_path / "o", max_length=Pieces(13), **options)
+
+
+def test_a_row_of_which_an_image_cannot_be_read_is_rejected(pictures, tmp_path):
+    images = sorted(str(path) for path in pictures.rglob("*.png"))[:2]
+    table = tmp_path / "lists.parquet"
+    rows = [images, [images[0], "gone.png"], []]
+    pd.DataFrame({"photos": rows}).to_parquet(table)
+    done = bulk.encode(
+        table, tmp_path / "o", column="photos", backbone="tiny-cnn", verbose=0
+    )
+    assert (done.n_rows, done.n_rejected) == (1, 2)
+    want = ImageEncoder("tiny-cnn").fit_transform([images])
+    np.testing.assert_allclose(features(read(done.out), "photos"), want, atol=1e-6)
+    assert any("2 of 2 in its list" in reason for reason in done.reasons)
+
+
+@pytest.mark.filterwarnings("ignore:.*texts have more than 3 tokens")
 def test_every_option_of_the_encoders_does_something(csv, pictures, tmp_path):
     (pictures / "notes.md").unlink()
     (pictures / "sub0" / "damaged.jpg").unlink()
@@ -582,6 +613,7 @@ def test_every_option_of_the_encoders_does_something(csv, pictures, tmp_path):
         ({"precision": "float8"}, "precision"),
         ({"engine": "jax"}, "engine"),
         ({"max_length": 0}, "max_length=0"),
+        ({"max_length": "piece"}, "max_length='peices'"),
     ],
 )
 def test_options_that_cannot_be_are_refused_before_anything_is_made(

@@ -77,7 +77,8 @@ def test_odd_strings_are_texts(encoder):
 
 def test_the_bundled_network_takes_odd_strings(bundled_weights):
     odd = ["", " ", "\0", "word " * 5000, "🙂" * 50, "नमस्ते", "[MASK] [SEP]", "\ud800"]
-    assert np.isfinite(TextEncoder().fit_transform(odd)).all()
+    with pytest.warns(UserWarning, match="1 of 8 texts have more"):
+        assert np.isfinite(TextEncoder().fit_transform(odd)).all()
 
 
 def test_a_prompt_is_put_in_front_or_taken_from_the_record():
@@ -109,16 +110,37 @@ def test_a_wrong_max_length_is_refused(max_length):
 
 def test_longer_texts_are_cut_to_max_length():
     short = TextEncoder("tiny-bert", max_length=4)
-    np.testing.assert_array_equal(
-        short.fit_transform(["a b c d e f"]), short.fit_transform(["a b"])
-    )
+    with pytest.warns(UserWarning, match="1 of 1 texts have more than 4 tokens"):
+        long = short.fit_transform(["a b c d e f"])
+    np.testing.assert_array_equal(long, short.fit_transform(["a b"]))
+
+
+def test_one_warning_counts_the_texts_that_are_cut_and_names_the_ways_out(recwarn):
+    long, longer = "word " * 70, "word " * 100
+    encoder = TextEncoder("tiny-bert", max_length=32)
+    encoder.fit_transform(["short", long, longer, long])
+    (warning,) = recwarn.list
+    message = str(warning.message)
+    assert message.startswith("TextEncoder: 3 of 4 texts have more than 32 tokens")
+    assert "set max_length to up to 64 tokens, or max_length='pieces'" in message
+
+
+def test_texts_that_are_cut_are_counted_when_the_cache_has_them_too():
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="TextEncoder: 1 of 2 texts have more"):
+            TextEncoder("tiny-bert").fit_transform(["a", "letters " * 200])
+
+
+@pytest.mark.parametrize("n_words", [61, 62])
+def test_a_text_that_just_fits_is_no_news(n_words):
+    TextEncoder("tiny-bert").fit_transform(["the " * n_words])  # warnings are errors
 
 
 def test_max_length_may_exceed_the_records(bundled_weights):
     text = "word " * 300 + "and an end that matters"
-    usual, longer = (
-        TextEncoder(max_length=n).fit_transform([text]) for n in (None, 512)
-    )
+    with pytest.warns(UserWarning, match="texts have more than 256 tokens"):
+        usual = TextEncoder().fit_transform([text])
+    longer = TextEncoder(max_length=512).fit_transform([text])
     assert not np.allclose(usual, longer, atol=1e-3)
 
 

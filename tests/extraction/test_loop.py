@@ -164,6 +164,7 @@ def test_what_changes_an_image_vector_is_in_its_key(change, pixels):
 @pytest.mark.parametrize(
     "change", [{"max_length": 5}, {"prompt": "query: "}], ids=["max_length", "prompt"]
 )
+@pytest.mark.filterwarnings("ignore:.*texts have more than 5 tokens")
 def test_what_changes_a_text_vector_is_in_its_key(change):
     rows = texts(20)
     want = TextEncoder("tiny-bert", cache=None, **change).fit_transform(rows)

@@ -80,7 +80,7 @@ class ArrayColumn:
     def _nulls(self, column):
         return []
 
-    def _reader(self, backbone):
+    def _reader(self, request):
         return ArrayReader()
 
     def _adapt(self, backbone):

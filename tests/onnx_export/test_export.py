@@ -218,8 +218,13 @@ def test_a_step_that_computes_something_else_is_named(tmp_path):
     assert to_onnx(model, tmp_path / "m.onnx", tolerance=0.1).is_file()
 
 
-def test_what_no_graph_can_have_is_named(tmp_path):
+def test_what_no_graph_can_have_is_named(pixels, tmp_path):
     columns = ColumnTransformer([("t", TextEncoder("tiny-bert"), 0)])
+    pieces = TextEncoder("tiny-bert", max_length="pieces").fit(["a", "b"])
+    with pytest.raises(ExportError, match="set max_length to a number of tokens"):
+        to_onnx(pieces, tmp_path / "pieces.onnx")
+    with pytest.raises(ExportError, match="rows of several cells have no place"):
+        prepare_inputs(ImageEncoder("tiny-cnn").fit(pixels), [list(pixels[:2])])
     with pytest.raises(ExportError, match="starts with one network"):
         to_onnx(make_pipeline(columns, LogisticRegression()), tmp_path / "m.onnx")
     flagged = TextEncoder("tiny-bert", add_indicator=True).fit(TEXTS)
