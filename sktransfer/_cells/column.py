@@ -1,5 +1,6 @@
 """One column of cells: what is read as one, and how its rows are named."""
 
+import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,11 +108,14 @@ def _dispatch(X, caller, cells, allow_arrays):
         if X.ndim != 1:
             raise ValueError(f"{expected}; got a pandas array of shape {X.shape}.")
         return Column(list(X), None, None)
-    hint = (
-        "wrap a single item in a list"
-        if isinstance(X, (str, bytes)) or not hasattr(X, "__iter__")
-        else "turn it into a list first"
-    )
+    hint = "turn it into a list first"
+    if isinstance(X, (str, bytes)) or not hasattr(X, "__iter__"):
+        hint = "wrap a single item in a list"
+        if isinstance(X, (str, os.PathLike)) and os.path.isdir(X):
+            hint = (
+                "it is a folder; pass the list of its files, or the frame that "
+                "sktransfer.datasets.load_image_folder gives"
+            )
     raise TypeError(f"{expected}; got {type(X).__name__}: {hint}.")
 
 
@@ -162,9 +166,17 @@ def _array_cells(X, expected, allow_arrays):
     if X.dtype.kind not in "OUT":
         is_grey = allow_arrays and X.ndim == 2 and X.dtype == np.uint8
         shapes = " or uint8 arrays (n, h, w, 3) and (n, h, w)" if allow_arrays else ""
+        hint = " Pass X[None] for one grey image." if is_grey else ""
+        if allow_arrays and X.ndim == 4 and X.shape[1] == 3:
+            hint = " Put the channels last, with numpy.moveaxis(X, 1, -1)."
+        elif allow_arrays and X.ndim == 4 and X.shape[-1] == 4:
+            hint = (
+                " For transparency, pass PIL images: [Image.fromarray(x) for x in X]; "
+                "they are laid on white."
+            )
         raise ValueError(
             f"{expected}{shapes}; got an array of shape {X.shape}, dtype {X.dtype}."
-            + (" Pass X[None] for one grey image." if is_grey else "")
+            + hint
         )
     if X.ndim == 2 and X.shape[1] == 1:
         X = X[:, 0]

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._utils.validation import is_tensor
+
 # Library -> what to do with its containers, which are computed late, or on a device.
 WAYS_OUT = {
     "cudf": "turn it into pandas with X.to_pandas()",
@@ -175,11 +177,6 @@ def hub_table(data):
 
 
 # -- torch -----------------------------------------------------------------------------
-
-
-def is_tensor(X):
-    """Whether this is a tensor of torch, or of torchvision."""
-    return any(c.__module__ == "torch" for c in type(X).__mro__) and hasattr(X, "cpu")
 
 
 def pixels_of(tensor, *, is_batch):

@@ -8,9 +8,10 @@ import numpy as np
 from scipy.sparse import issparse
 
 from .._utils.threads import readers
+from .._utils.validation import is_tensor
 from . import digests
 from .column import CellError
-from .containers import is_tensor, pixels_of
+from .containers import pixels_of
 from .guess import is_image_name, is_image_struct
 from .images import hash_image, read_image
 from .parts import is_list, is_missing

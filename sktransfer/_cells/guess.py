@@ -5,8 +5,7 @@ import os
 
 import numpy as np
 
-from .._utils.validation import is_null, shorten
-from .containers import is_tensor
+from .._utils.validation import is_null, is_tensor, shorten
 from .parts import is_list, is_missing
 
 # Known without Pillow, which knows more; of these HEIC needs a plugin.

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from .._untrusted.web import FetchError, fetch
+from .._utils.validation import is_tensor
 from .column import CellError
-from .containers import is_tensor, pixels_of
+from .containers import pixels_of
 from .decoders import decode_plain, is_plain, raw_mode
 from .ground import to_rgb
 from .guess import is_image_struct

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from .validation import check_rows, is_null, plain, shorten
+from .validation import check_rows, is_null, is_tensor, plain, shorten
 
 NESTED = (list, tuple, set, frozenset, np.ndarray)
 
@@ -119,6 +119,8 @@ def _as_array(y, caller):
         return np.asarray(y.toarray())
     if isinstance(y, np.ndarray):
         return y
+    if is_tensor(y):
+        return y.detach().cpu().numpy()
     if hasattr(y, "to_pylist"):  # pyarrow
         if hasattr(y, "column_names"):
             columns = [y.column(i).to_pylist() for i in range(y.num_columns)]
@@ -147,7 +149,8 @@ def _stack(columns):
 def _objects(cells):
     array = np.empty(len(cells), dtype=object)
     for i, cell in enumerate(cells):
-        array[i] = cell
+        # Data sets of torch give each label as a tensor.
+        array[i] = cell.item() if is_tensor(cell) and cell.ndim == 0 else cell
     return array
 
 

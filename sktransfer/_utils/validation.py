@@ -169,8 +169,16 @@ def dense(values):
     return np.asarray(values.toarray() if hasattr(values, "toarray") else values)
 
 
+def is_tensor(value):
+    """Whether this is a tensor of torch, or of torchvision; imports neither."""
+    classes = type(value).__mro__
+    return any(c.__module__ == "torch" for c in classes) and hasattr(value, "cpu")
+
+
 def shorten(value, width=80):
     """Return the repr of a value, without the middle of a long one."""
+    if is_tensor(value):
+        return f"<tensor of shape {tuple(value.shape)}, dtype {value.dtype}>"
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"<{len(value)} bytes>"
     if isinstance(value, np.ndarray):

@@ -117,3 +117,19 @@ def test_long_values_are_shortened_in_messages():
     assert len(shorten("x" * 1000)) < 100
     assert shorten(b"x" * 1000) == "<1000 bytes>"
     assert "shape (2, 3)" in shorten(np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "hint"),
+    [((4, 3, 8, 8), r"moveaxis\(X, 1, -1\)"), ((4, 8, 8, 4), "pass PIL images")],
+    ids=["channels first", "transparent"],
+)
+def test_image_arrays_of_other_layouts_say_how_to_change_them(shape, hint):
+    with pytest.raises(ValueError, match=hint):
+        column(np.zeros(shape, np.uint8), allow_arrays=True)
+
+
+@pytest.mark.parametrize("kind", [str, lambda path: path], ids=["str", "Path"])
+def test_a_folder_is_told_from_a_single_item(kind, tmp_path):
+    with pytest.raises(TypeError, match=r"it is a folder.*load_image_folder"):
+        column(kind(tmp_path))

@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import torch
 from scipy import sparse
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -160,6 +161,8 @@ SAME = {  # that mean the labels 0 and 1 or "a" and "b"
     "dictionary": pa.array(STRINGS).dictionary_encode(),
     "polars": pl.Series(NUMBERS),
     "StringDType": np.array(STRINGS, dtype=np.dtypes.StringDType()),
+    "tensor": torch.tensor(NUMBERS),
+    "list of tensors": list(torch.tensor(NUMBERS)),
 }
 
 
