@@ -55,6 +55,9 @@ class CardTensor(torch.Tensor):
     def __reduce_ex__(self, protocol):
         return torch.Tensor.to, (self.detach().cpu(), NAME)
 
+    def __copy__(self):
+        return self.view_as(self)
+
     def __deepcopy__(self, memo):
         copied = CardTensor(self.inner.clone()).requires_grad_(self.requires_grad)
         if isinstance(self, torch.nn.Parameter):

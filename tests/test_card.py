@@ -10,6 +10,14 @@ from conftest import ON_A_PRETENDED_CARD, REPOSITORY
 SAMPLE = (
     "tests/extraction/test_loop.py::test_clearing_the_cache_forgets",
     "tests/finetuning/test_room.py",
+    *(
+        f"tests/encoders/test_torch_output.py::{name}"
+        for name in (
+            "test_unions_and_column_transformers_join_tensors_under_their_names",
+            "test_every_way_back_to_the_host_is_counted",
+            "test_no_features_come_back_to_the_host",
+        )
+    ),
 )
 
 

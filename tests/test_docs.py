@@ -68,6 +68,8 @@ def snippets(path):
 @pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)
 def test_page_snippets_run_in_order(path, tmp_path, monkeypatch, bundled_weights):
     monkeypatch.chdir(tmp_path)
+    # A page may set it, as users do; afterwards it is as it was.
+    monkeypatch.setenv("SCIPY_ARRAY_API", "0")
     namespace = {"__name__": "__main__"}
     with torch.random.fork_rng():
         for code in snippets(path):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._utils.validation import is_tensor
+from .._utils.validation import is_tensor, on_host
 
 # Library -> what to do with its containers, which are computed late, or on a device.
 WAYS_OUT = {
@@ -191,7 +191,7 @@ def pixels_of(tensor, *, is_batch):
     is_batch : bool
         Whether the first dimension counts images.
     """
-    array = tensor.detach().cpu().numpy()
+    array = on_host(tensor)
     if array.ndim != 3 + is_batch:
         return array
     first, last = array.shape[-3], array.shape[-1]

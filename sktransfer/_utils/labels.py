@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from .validation import check_rows, is_null, is_tensor, plain, shorten
+from .validation import check_rows, is_null, is_tensor, on_host, plain, shorten
 
 NESTED = (list, tuple, set, frozenset, np.ndarray)
 
@@ -120,7 +120,7 @@ def _as_array(y, caller):
     if isinstance(y, np.ndarray):
         return y
     if is_tensor(y):
-        return y.detach().cpu().numpy()
+        return on_host(y)
     if hasattr(y, "to_pylist"):  # pyarrow
         if hasattr(y, "column_names"):
             columns = [y.column(i).to_pylist() for i in range(y.num_columns)]

@@ -15,6 +15,12 @@ from sklearn.utils._param_validation import (  # noqa: F401  (re-exported)
     Options,
     StrOptions,
 )
+from sklearn.utils._set_output import (  # noqa: F401  (re-exported)
+    ADAPTERS_MANAGER as OUTPUT_CONTAINERS,
+)
+from sklearn.utils._set_output import (  # noqa: F401  (re-exported)
+    _get_output_config as output_config,
+)
 from sklearn.utils.validation import (  # noqa: F401  (re-exported)
     _check_sample_weight as check_sample_weight,
 )
@@ -164,8 +170,14 @@ def plain(value):
     return value.item() if isinstance(value, np.generic) else value
 
 
+def on_host(values):
+    """Return a tensor, wherever it is, as an ndarray, and anything else as it is."""
+    return values.detach().cpu().numpy() if is_tensor(values) else values
+
+
 def dense(values):
-    """Return an ndarray, also of a sparse matrix."""
+    """Return an ndarray, also of a sparse matrix or a tensor."""
+    values = on_host(values)
     return np.asarray(values.toarray() if hasattr(values, "toarray") else values)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from .._cells.column import CellError
 from .._cells.parts import is_missing
 from .._cells.texts import read_text
-from .._utils.validation import is_null
+from .._utils.validation import dense, is_null
 from .._utils.whole_file import write_whole
 from ..encoders import TextEncoder
 from ..exceptions import BulkError
@@ -46,7 +46,7 @@ def compute(encoder, cells, missing):
             bad.setdefault(unread.row, f"{unread.error}{unread.which}")
 
     with _instead_of_warning(encoder, keep_reasons):
-        vectors = np.asarray(encoder.fit_transform(cells))
+        vectors = dense(encoder.fit_transform(cells))
     return vectors, bad
 
 

@@ -8,7 +8,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._utils import torch_output  # noqa: F401  (set_output(transform="torch"))
 from .._utils.types import ArrayLike
+from .._utils.validation import on_host
 from ._domains import check_both_domains, resolve_domain, source_targets
 
 
@@ -84,12 +86,12 @@ class BaseAdapter(TransformerMixin, BaseEstimator):
         ndarray of shape (n_samples, n_features_out)
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        X = validate_data(self, on_host(X), dtype=np.float64, reset=False)
         return self._map(X, resolve_domain(sample_domain, len(X), type(self).__name__))
 
     def _fit_rows(self, X, y, sample_domain):
         self._validate_params()
-        X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        X = validate_data(self, on_host(X), dtype=np.float64, ensure_min_samples=2)
         name = type(self).__name__
         domain = check_both_domains(sample_domain, len(X), name)
         known = None if y is None else source_targets(y, domain, name)

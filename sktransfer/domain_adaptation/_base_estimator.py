@@ -19,7 +19,7 @@ from sklearn.utils.validation import (
 )
 
 from .._utils.types import ArrayLike, Estimator, Transformer
-from .._utils.validation import check_sample_weight
+from .._utils.validation import check_sample_weight, dense, on_host
 from ._coral import CORALAdapter
 from ._domains import (
     check_both_domains,
@@ -112,11 +112,11 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
                 f"{name} requires y to be passed, but the target y is None."
             )
         if sample_domain is None:
-            X = validate_data(self, X, dtype=np.float64)
+            X = validate_data(self, on_host(X), dtype=np.float64)
             steps, domain = [], np.zeros(len(X), dtype=np.int64)
         else:
             # Of its own: a transformer may work in place.
-            X = validate_data(self, X, dtype=np.float64, copy=bool(steps))
+            X = validate_data(self, on_host(X), dtype=np.float64, copy=bool(steps))
             domain = check_both_domains(sample_domain, len(X), name)
         source = domain >= 0
         known = self._check_targets(source_targets(y, domain, name))
@@ -167,7 +167,9 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
         ndarray of shape (n_samples, n_features_out)
         """
         check_is_fitted(self)
-        features = validate_data(self, X, dtype=np.float64, reset=False, copy=True)
+        features = validate_data(
+            self, on_host(X), dtype=np.float64, reset=False, copy=True
+        )
         domain = resolve_domain(sample_domain, len(features), type(self).__name__)
         for adapter in self.adapters_:
             features = np.asarray(_transform(adapter, features, domain))
@@ -213,7 +215,7 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
                 X = _transform(step, X, domain)
             else:
                 X = step.fit(X).transform(X)
-            X = np.asarray(X)
+            X = dense(X)
             if isinstance(step, BaseWeights):
                 own = step.weights_[domain >= 0]
                 factors = own if factors is None else factors * own

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_array
 
 from .._utils.names import on_disk
 from .._utils.types import ArrayLike, Estimator
-from .._utils.validation import n_rows_of, take_rows
+from .._utils.validation import n_rows_of, on_host, take_rows
 from ._domains import (
     SAMPLE_DOMAIN,
     check_routed_domain,
@@ -161,7 +161,7 @@ def features_before_last(estimator, X, domain, name):
     if isinstance(estimator, Pipeline) and len(estimator) > 1:
         X = InDomains(estimator[:-1], domain).transform(X)
     try:
-        return check_array(X, dtype=np.float64)
+        return check_array(on_host(X), dtype=np.float64)
     except (TypeError, ValueError) as err:
         raise ValueError(
             f"{name} weighs rows by their features, and cannot by these: {err} Put "

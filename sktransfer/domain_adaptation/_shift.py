@@ -16,7 +16,7 @@ from sklearn.utils import check_array
 from .._utils.names import set_module
 from .._utils.row_table import RowTable
 from .._utils.types import ArrayLike, RandomStateLike
-from .._utils.validation import shorten
+from .._utils.validation import on_host, shorten
 from ._base import is_varying
 from ._domains import check_both_domains
 
@@ -163,7 +163,7 @@ def domain_shift(
     ('hue', True)
     """
     names = getattr(X, "columns", None) if feature_names is None else feature_names
-    table: np.ndarray = check_array(X, dtype=np.float64)
+    table: np.ndarray = check_array(on_host(X), dtype=np.float64)
     domain = check_both_domains(sample_domain, len(table), "domain_shift")
     names = [f"x{i}" for i in range(table.shape[1])] if names is None else list(names)
     if len(names) != table.shape[1]:
@@ -188,7 +188,7 @@ def domain_shift(
 
 def proxy_a_distance(X, *, sample_domain, cv=5, random_state=0):
     """Return the proxy A-distance of `domain_shift` alone; its parameters are those."""
-    X = check_array(X, dtype=np.float64)
+    X = check_array(on_host(X), dtype=np.float64)
     domain = check_both_domains(sample_domain, len(X), "proxy_a_distance")
     is_target = _two_of_each(domain, "proxy_a_distance")
     return max(0.0, 4 * _told_apart(X, is_target, cv, random_state) - 2)

@@ -14,6 +14,7 @@ from .._extraction.estimator import ColumnEstimator
 from .._extraction.runners import Request, VectorRunner
 from .._utils.arithmetic import PRECISIONS, settled_precision
 from .._utils.choices import Choices
+from .._utils.torch_output import as_output
 from .._utils.types import ArrayLike, Cells
 from .._utils.validation import Interval, StrOptions
 from ..backbones import load_backbone
@@ -91,7 +92,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_features_out), float32
-            Or a frame, as ``set_output`` says.
+            Or a frame, as ``set_output`` says; "torch" is a tensor on the device.
         """
         self._validate_params()
         return self._fit_rows(self._column(X), self._resolved())
@@ -106,7 +107,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_features_out), float32
-            Or a frame, as ``set_output`` says.
+            Or a frame, as ``set_output`` says; "torch" is a tensor on the device.
 
         Raises
         ------
@@ -290,8 +291,8 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         for row in bad:
             policy = self.missing if row in null_set else self._error_policy
             vectors[row] = values[policy]
-        if not self._has_indicator:
-            return vectors
-        flag = np.zeros((len(vectors), 1), dtype=np.float32)
-        flag[sorted(bad | null_set)] = 1.0
-        return np.hstack([vectors, flag])
+        if self._has_indicator:
+            flag = np.zeros((len(vectors), 1), dtype=np.float32)
+            flag[sorted(bad | null_set)] = 1.0
+            vectors = np.hstack([vectors, flag])
+        return as_output(self, vectors, self)

@@ -21,7 +21,7 @@ from .._utils.folds import among, apart, make_folds, together
 from .._utils.labels import check_groups, read_labels
 from .._utils.names import set_module
 from .._utils.types import ArrayLike, Cells, RandomStateLike, Splitter
-from .._utils.validation import seed_of
+from .._utils.validation import dense, seed_of
 from ..backbones import Backbone, load_backbone
 from ..cache import FeatureCache
 from ..exceptions import UnreadableRowError
@@ -352,7 +352,7 @@ def _row(encoder, cells, target, scorer, modality, n_timed):
     with warnings.catch_warnings():
         # What follows from it here is said below.
         warnings.filterwarnings("ignore", message=".* rows cannot be read")
-        vectors = np.asarray(encoder.fit_transform(cells))
+        vectors = dense(encoder.fit_transform(cells))
     embedded = time.perf_counter()
     rows = np.flatnonzero(np.isfinite(vectors).all(axis=1))
     if len(rows) < len(vectors):

@@ -76,7 +76,15 @@ def take_apart(estimator, networks):
             return str(obj)
         if _is_request(obj):
             return _without_owner(obj)
-        if isinstance(obj, (torch.nn.Module, torch.Tensor, torch.Generator)):
+        if isinstance(obj, torch.Tensor):
+            raise SaveError(
+                f"{path.lstrip('.')} is a tensor on {obj.device}, which is what "
+                "scikit-learn learns from tensors, and a save holds NumPy arrays. With "
+                "array_api_dispatch=True, move the estimator: "
+                "sklearn.utils._array_api.move_estimator_to(estimator, numpy, 'cpu'); "
+                "its encoders then need set_output(transform='default')."
+            )
+        if isinstance(obj, (torch.nn.Module, torch.Generator)):
             raise SaveError(
                 f"{path.lstrip('.') or 'the estimator'} is a {type(obj).__name__} of "
                 "torch's, which cannot be saved: only networks that a name leads to "

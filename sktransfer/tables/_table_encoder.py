@@ -6,12 +6,14 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._cells.guess import missing_file, sample_of
 from .._utils.names import set_module
 from .._utils.optional import import_optional
+from .._utils.torch_output import as_output
 from .._utils.types import ArrayLike, Transformer
 from .._utils.validation import HasMethods, Interval, StrOptions, draw_seed, shorten
 from ..encoders import ImageEncoder, TextEncoder
@@ -178,7 +180,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_features_out), float64
-            Or a frame, as ``set_output`` says.
+            Or a frame, or a tensor on the device of the first image or text encoder,
+            as ``set_output`` says.
 
         Raises
         ------
@@ -200,7 +203,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_features_out), float64
-            Or a frame, as ``set_output`` says.
+            Or a frame, or a tensor on the device of the first image or text encoder,
+            as ``set_output`` says.
         """
         check_is_fitted(self, "columns_")
         X = as_frame(X)
@@ -219,8 +223,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         ]
         report.warn(with_formats=False)
         if self._vectorizer is not None:
-            parts.append(_as_matrix(self._vectorizer.transform(self._left(X))))
-        return np.column_stack(parts)
+            with config_context(transform_output="default"):
+                frame = self._vectorizer.transform(self._left(X))
+            parts.append(_as_matrix(frame))
+        return self._output(np.column_stack(parts))
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
@@ -289,13 +295,18 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             seed = draw_seed(self.random_state)
             strings = skrub.StringEncoder(random_state=seed)
             self._vectorizer = skrub.TableVectorizer(high_cardinality=strings)
-            frame = self._vectorizer.fit_transform(left, y)
+            with config_context(transform_output="default"):
+                frame = self._vectorizer.fit_transform(left, y)
             parts.append(_as_matrix(frame))
             names_out += list(frame.columns)
         out = np.column_stack(parts)
         self._names_out = _unique(names_out)
         self.n_features_out_ = out.shape[1]
-        return out
+        return self._output(out)
+
+    def _output(self, out):
+        networks = [c for c in self.columns_.values() if isinstance(c, NetworkColumn)]
+        return as_output(self, out, *[column.encoder for column in networks])
 
     def _resolve_kinds(self, X, names):
         given = self.kinds or {}

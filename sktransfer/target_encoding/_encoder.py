@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from .._utils.labels import check_groups, read_labels
 from .._utils.names import set_module
 from .._utils.pca import fit_pca
+from .._utils.torch_output import as_output
 from .._utils.types import (
     ArrayLike,
     Cells,
@@ -202,6 +203,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_features_out)
+            Or a frame, or a tensor on the estimator's device, as ``set_output`` says.
 
         Raises
         ------
@@ -226,7 +228,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         for train, test in folds:
             model = self._fitted(X, y, sample_weight, groups, train)
             outputs[test] = self._outputs(model, take_rows(X, test))
-        return outputs if beside is None else np.hstack([outputs, beside])
+        return as_output(self, _joined(outputs, beside), self)
 
     def transform(self, X: Cells) -> np.ndarray:
         """Return what the model of all rows says.
@@ -238,12 +240,15 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_features_out)
+            Or a frame, or a tensor on the estimator's device, as ``set_output`` says.
         """
         check_is_fitted(self, "estimator_")
-        outputs = self._outputs(self.estimator_, X)
-        if self.frozen_ is None:
-            return outputs
-        return np.hstack([outputs, self.frozen_.transform(X)])
+        outputs, beside = self._outputs(self.estimator_, X), None
+        if self.frozen_ is not None:
+            features, pca = (step for _, step in self.frozen_.steps)
+            # The transformer may give a tensor, on a device that PCA does not know.
+            beside = pca.transform(dense(features.transform(X)))
+        return as_output(self, _joined(outputs, beside), self)
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
@@ -391,6 +396,10 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         pca, beside = fit_pca(n_components, vectors, seed)
         self.frozen_ = Pipeline([("features", features), ("pca", pca)])
         return beside
+
+
+def _joined(outputs, beside):
+    return outputs if beside is None else np.hstack([outputs, dense(beside)])
 
 
 def _name_of(X):

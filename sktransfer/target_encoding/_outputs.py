@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._utils.validation import n_rows_of
+from .._utils.validation import dense, n_rows_of
 
 SMALLEST_SHARE = 1e-3  # a forest's 0 is no certainty, and its logarithm no number
 
@@ -37,10 +37,10 @@ def outputs_of(model, X, *, output, classes):
             return np.full((n_rows, 1), float(model.classes_[0]))
         return np.tile(_certain(model.classes_[0], output, classes), (n_rows, 1))
     if output == "predictions":
-        outputs = np.asarray(model.predict(X), dtype=np.float64)
+        outputs = dense(model.predict(X)).astype(np.float64)
         return outputs.reshape(len(outputs), -1)
     if output == "logits" and hasattr(model, "decision_function"):
-        outputs = np.asarray(model.decision_function(X), dtype=np.float64)
+        outputs = dense(model.decision_function(X)).astype(np.float64)
     elif hasattr(model, "predict_proba"):
         outputs = model.predict_proba(X)
         if isinstance(outputs, list):  # one table for each label
@@ -49,7 +49,7 @@ def outputs_of(model, X, *, output, classes):
             )
         elif classes is not None and len(model.classes_) == 2:
             outputs = outputs[:, 1]
-        outputs = np.asarray(outputs, dtype=np.float64)
+        outputs = dense(outputs).astype(np.float64)
         if output == "logits":
             outputs = np.clip(outputs, SMALLEST_SHARE, 1 - SMALLEST_SHARE)
             is_odds = outputs.ndim == 1 or classes is None
