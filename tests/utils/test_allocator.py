@@ -275,7 +275,7 @@ def test_a_program_that_ends_with_rows_in_memory_says_nothing():
     program = (
         "from sktransfer import FeatureCache, TextClassifier\n"
         "model = TextClassifier('tiny-bert', cache=FeatureCache(), max_epochs=1)\n"
-        "model.fit(['word ' * 200 + str(i) for i in range(8)], [0, 1] * 4)\n"
+        "model.fit(['word ' * 50 + str(i) for i in range(8)], [0, 1] * 4)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
