@@ -22,7 +22,8 @@ class ImageEncoder(ImageColumn, BaseEncoder):
 
     The network is not trained. Size, cropping and normalisation come from the record
     of its weights. Rows are remembered by their content, so that cross-validation,
-    grids and refits send each distinct image through the network once.
+    grids and refits send each distinct image through the network once. A list of images
+    in a cell is one row, whose features are the mean of theirs.
 
     Parameters
     ----------
@@ -48,11 +49,11 @@ class ImageEncoder(ImageColumn, BaseEncoder):
         Most pixels that an image may have; one with more is unreadable, and is not
         decoded. None is Pillow's limit, 178 million.
     missing : {"raise", "nan", "zero", "mean"}, default="raise"
-        What a null cell (None, NaN, ``pandas.NA``) becomes. "mean" is the mean vector
-        of the rows seen by `fit`.
+        What a null cell (None, NaN, ``pandas.NA``) or an empty list becomes. "mean" is
+        the mean vector of the rows seen by `fit`.
     on_error : {"raise", "nan", "zero", "mean"}, default="raise"
         What an unreadable cell becomes: no such file, damaged, no image, too large,
-        of a wrong type.
+        of a wrong type. A row of several images is the mean of those that can be read.
     add_indicator : bool, default=False
         Append a column that is 1 where a row was replaced.
     batch_size : int or "auto", default="auto"

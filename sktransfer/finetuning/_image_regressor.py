@@ -29,7 +29,8 @@ class ImageRegressor(ImageColumn, BaseRegressor):
 
     The frozen blocks run once for each row, ever: their activations are kept across
     epochs, folds, candidates and fits, so that a grid over `freeze_depth` and `lr`
-    costs little more than training what is trained.
+    costs little more than training what is trained. A list of images in a cell is one
+    row: the head gets the mean of their features.
 
     Parameters
     ----------
