@@ -181,7 +181,10 @@ def _array_cells(X, expected, allow_arrays):
     if X.ndim == 2 and X.shape[1] == 1:
         X = X[:, 0]
     if X.ndim != 1:
-        raise ValueError(f"{expected}; got an array of shape {X.shape}.")
+        hint = ""
+        if allow_arrays and X.ndim == 2:
+            hint = " For several images per row, pass a list of lists: X.tolist()."
+        raise ValueError(f"{expected}; got an array of shape {X.shape}.{hint}")
     return X
 
 

@@ -129,6 +129,11 @@ def test_image_arrays_of_other_layouts_say_how_to_change_them(shape, hint):
         column(np.zeros(shape, np.uint8), allow_arrays=True)
 
 
+def test_an_array_of_several_paths_per_row_says_how_to_pass_them():
+    with pytest.raises(ValueError, match=r"several images per row.*X.tolist\(\)"):
+        column(np.array([["a.png", "b.png"]], object), allow_arrays=True)
+
+
 @pytest.mark.parametrize("kind", [str, lambda path: path], ids=["str", "Path"])
 def test_a_folder_is_told_from_a_single_item(kind, tmp_path):
     with pytest.raises(TypeError, match=r"it is a folder.*load_image_folder"):
