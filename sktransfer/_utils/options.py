@@ -7,11 +7,11 @@ from typing import Any, ClassVar, Self
 
 from sklearn.base import BaseEstimator
 
+from .parameters import Parametrized
 
-class Options(BaseEstimator):
+
+class Options(Parametrized):
     """Parameters of one part of a training, as scikit-learn knows parameters."""
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {}
 
 
 class WithOptions(BaseEstimator):

@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import (  # noqa: F401  (re-exported)
     Interval,
     Options,
     StrOptions,
+    validate_parameter_constraints,
 )
 from sklearn.utils._set_output import (  # noqa: F401  (re-exported)
     ADAPTERS_MANAGER as OUTPUT_CONTAINERS,

@@ -6,18 +6,19 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.sparse import csr_array
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import has_fit_parameter
 
 from .._utils.names import set_module
+from .._utils.parameters import Parametrized
 from .._utils.types import Estimator
 from .._utils.validation import Interval
 from ._base import unit_rows
 
 
 @set_module("sktransfer")
-class PseudoLabels(BaseEstimator):
+class PseudoLabels(Parametrized):
     """Fit a classifier again on target rows with the labels that it gave them.
 
     The last entry of `DomainAdaptationClassifier`'s `adapter`. Each round takes more of

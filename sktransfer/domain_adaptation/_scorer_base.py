@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sklearn
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import is_classifier
 from sklearn.metrics import get_scorer
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import check_array
 
 from .._utils.names import on_disk
+from .._utils.parameters import Parametrized
 from .._utils.types import ArrayLike, Estimator
 from .._utils.validation import n_rows_of, on_host, take_rows
 from ._domains import (
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from sklearn.utils.metadata_routing import MetadataRequest
 
 
-class BaseDomainScorer(BaseEstimator):
+class BaseDomainScorer(Parametrized):
     """A callable for ``scoring=``, told the rows' domains by metadata routing.
 
     A subclass has `_score(estimator, X, y, domain)`, and `_NEEDS`, the kinds of domain
@@ -35,7 +36,6 @@ class BaseDomainScorer(BaseEstimator):
     """
 
     _NEEDS: tuple[str, ...] = ("target",)
-    _parameter_constraints: dict[str, list] = {}
 
     def get_metadata_routing(self) -> MetadataRequest:
         """Ask for ``sample_domain``, as scikit-learn's metadata routing wants it.
@@ -92,6 +92,9 @@ class BaseDomainScorer(BaseEstimator):
         # Called by hand, where routing is off, a pipeline would not hand it on.
         with sklearn.config_context(enable_metadata_routing=True):
             return float(self._score(estimator, X, y, domain))
+
+    def _score(self, estimator: Any, X: Any, y: Any, domain: np.ndarray) -> float:
+        raise NotImplementedError
 
     def _source_targets(self, y, domain):
         name = type(self).__name__

@@ -7,10 +7,10 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from .._utils.names import set_module
+from .._utils.parameters import Parametrized
 from .._utils.types import ArrayLike, RandomStateLike
 from .._utils.validation import Interval, StrOptions, n_rows_of, shorten, take_rows
 from ._domains import (
@@ -25,14 +25,12 @@ if TYPE_CHECKING:
     from sklearn.utils.metadata_routing import MetadataRequest
 
 
-class BaseDomainSplitter(BaseEstimator):
+class BaseDomainSplitter(Parametrized):
     """A splitter for ``cv=``, told the rows' domains by metadata routing.
 
     A subclass has `_masks(y, domain)`, which yields a mask of the rows to train on and
     one of those to score on for each split, and `_n_splits(domain)`.
     """
-
-    _parameter_constraints: dict[str, list] = {}
 
     def get_metadata_routing(self) -> MetadataRequest:
         """Ask for ``sample_domain``, as scikit-learn's metadata routing wants it.
@@ -98,6 +96,12 @@ class BaseDomainSplitter(BaseEstimator):
         """
         n_rows = None if sample_domain is None else len(sample_domain)
         return self._n_splits(self._checked(n_rows, groups, sample_domain))
+
+    def _masks(self, y: Any, domain: np.ndarray) -> Iterator[Any]:
+        raise NotImplementedError
+
+    def _n_splits(self, domain: np.ndarray) -> int:
+        raise NotImplementedError
 
     def _checked(self, n_rows, groups, sample_domain):
         self._validate_params()
