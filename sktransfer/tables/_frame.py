@@ -3,9 +3,16 @@
 import importlib
 import importlib.util
 
+from scipy.sparse import issparse
+
 from .._cells import containers
 from .._utils.optional import import_optional
 from .._utils.validation import shorten
+
+OF_SPARSE = (
+    "make a frame of the sparse matrix with "
+    "pandas.DataFrame.sparse.from_spmatrix(X, columns=[...])"
+)
 
 
 def as_frame(X):
@@ -20,7 +27,7 @@ def as_frame(X):
     TypeError
         If it is no table, or one that has to be computed or fetched first.
     ValueError
-        If its names are not different strings.
+        If it has one dimension, or its names are not different strings.
     MissingDependencyError
         If an Arrow table is given, and neither pandas nor polars is installed.
     """
@@ -30,15 +37,21 @@ def as_frame(X):
         names = list(X.column_names)
         _check_names(names)
         return _frame_of(X)
-    way_out = containers.way_out(X)
+    way_out = OF_SPARSE if issparse(X) else containers.way_out(X)
     if way_out is not None or not (
         hasattr(X, "columns") and hasattr(X, "shape") and hasattr(X, "dtypes")
     ):
-        advice = way_out or "wrap an array in pandas.DataFrame(X, columns=[...])"
-        raise TypeError(
+        expected = (
             "TableEncoder expects a pandas or polars DataFrame, a pyarrow Table or a "
-            f"data set of the hub; got a {containers.full_name(X)}: {advice}."
+            f"data set of the hub; got a {containers.full_name(X)}"
         )
+        if way_out is None and len(getattr(X, "shape", ())) == 1:
+            raise ValueError(
+                f"{expected}, of one dimension. Reshape your data: "
+                "pandas.DataFrame({'name': X}) is a frame of one column."
+            )
+        advice = way_out or "wrap an array in pandas.DataFrame(X, columns=[...])"
+        raise TypeError(f"{expected}: {advice}.")
     _check_names(list(X.columns))
     return X
 

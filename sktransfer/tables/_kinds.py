@@ -88,6 +88,7 @@ def guess_kind(series):
     by_type = kind_of_dtype(series.dtype)
     cells = series.to_list()
     sample = sample_of(cells)
+    refuse_complex(series)
     if not sample:
         return "drop"
     if by_type is not None:
@@ -113,6 +114,23 @@ def guess_kind(series):
             f"kinds={{{series.name!r}: 'drop'}}."
         )
     return "text" if _are_texts(strings, cells) else "categorical"
+
+
+def refuse_complex(series):
+    """Refuse complex numbers, which no kind of column is for.
+
+    Raises
+    ------
+    ValueError
+        If one is among the cells that are looked at.
+    """
+    for cell in sample_of(series.to_list()):
+        if isinstance(cell, numbers.Complex) and not isinstance(cell, numbers.Real):
+            raise ValueError(
+                f"Complex data not supported: column {series.name!r} holds "
+                f"{shorten(cell)}. Make two columns of the real and the imaginary "
+                f"part, or leave it out with kinds={{{series.name!r}: 'drop'}}."
+            )
 
 
 def kind_of_dtype(dtype):

@@ -68,7 +68,7 @@ def parse_number(cell, decimal="."):
     """
     if isinstance(cell, datetime.timedelta):
         return cell.total_seconds()
-    if isinstance(cell, (numbers.Real, Decimal, np.number)):
+    if isinstance(cell, (numbers.Real, Decimal)):
         return float(cell)
     if not isinstance(cell, str):
         return None

@@ -25,7 +25,7 @@ from ._columns import (
     NumericColumn,
 )
 from ._frame import as_frame
-from ._kinds import FEW, KINDS, guess_kind, needs_cleaning
+from ._kinds import FEW, KINDS, guess_kind, needs_cleaning, refuse_complex
 from ._report import Report
 
 if TYPE_CHECKING:
@@ -265,6 +265,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self._validate_params()
         X = as_frame(X)
         names = list(X.columns)
+        if not names:
+            raise ValueError(
+                f"TableEncoder: Found array with 0 feature(s) (shape={X.shape}) while "
+                "a minimum of 1 is required."
+            )
         if len(X) == 0:
             raise ValueError(
                 "TableEncoder got an input with 0 sample(s); at least 1 is required."
@@ -322,6 +327,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                     f"TableEncoder: kinds={{{name!r}: {kind!r}}} must be one of "
                     f"{KINDS}."
                 )
+            if kind != "drop":
+                refuse_complex(X[name])
         return {
             name: given[name] if name in given else guess_kind(X[name])
             for name in names

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import skrub
 from conftest import encoded
+from scipy.sparse import csr_array, dok_matrix
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -363,6 +364,24 @@ def test_skrub_gets_no_column_that_kinds_names_and_is_seeded():
     np.testing.assert_array_equal(clone(model).fit_transform(frame), first)
 
 
+@pytest.mark.parametrize("dtype", [complex, object])
+@pytest.mark.parametrize("kinds", [None, {"c": "numeric"}, {"c": "categorical"}])
+def test_complex_numbers_are_refused(kinds, dtype):
+    frame = pd.DataFrame(
+        {"c": np.array([1 + 2j, 3j, 4.0], dtype=dtype), "n": [1, 2, 3]}
+    )
+    with pytest.raises(ValueError, match="Complex data not supported: column 'c' hol"):
+        TableEncoder(kinds=kinds).fit(frame)
+    assert TableEncoder(kinds={"c": "drop"}).fit_transform(frame).shape == (3, 1)
+
+
+def test_complex_numbers_are_strays_in_a_column_of_numbers():
+    model = TableEncoder().fit(pd.DataFrame({"n": [1.0, 2.0]}))
+    frame = pd.DataFrame({"n": np.array([1.0, np.complex128(2j)], dtype=object)})
+    with pytest.raises(ValueError, match="row 1 of column 'n' is no number"):
+        model.transform(frame)
+
+
 def test_names_that_meet_are_told_apart():
     frame = pd.DataFrame({"color": ["a", "b", "c"], "color_a": [1.0, 2.0, 3.0]})
     names = TableEncoder().fit(frame).get_feature_names_out()
@@ -372,6 +391,16 @@ def test_names_that_meet_are_told_apart():
 def test_tables_and_columns_that_cannot_be_used(table, image_paths):
     with pytest.raises(TypeError, match=r"got a ndarray of numpy: wrap an array"):
         TableEncoder().fit(np.zeros((3, 2)))
+    with pytest.raises(TypeError, match=r"make a frame of the sparse matrix with"):
+        TableEncoder().fit(csr_array(np.eye(3)))
+    with pytest.raises(TypeError, match=r"make a frame of the sparse matrix with"):
+        TableEncoder().fit(dok_matrix(np.eye(3)))  # a dict, too
+    with pytest.raises(ValueError, match=r"numpy, of one dimension\. Reshape your"):
+        TableEncoder().fit(np.zeros(3))
+    with pytest.raises(ValueError, match=r", of one dimension\. Reshape"):
+        TableEncoder().fit(table["photo"])
+    with pytest.raises(ValueError, match=r"0 feature\(s\) \(shape=\(3, 0\)\)"):
+        TableEncoder().fit(pd.DataFrame(index=[1, 2, 3]))
     with pytest.raises(ValueError, match="must be different strings; got"):
         TableEncoder().fit(pd.DataFrame(np.zeros((3, 2))))
     with pytest.raises(ValueError, match="0 sample"):
