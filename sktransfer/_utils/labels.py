@@ -65,7 +65,10 @@ def read_labels(
             return np.array(table.tolist())  # as NumPy makes an array of a list
         return table
     if table.dtype.kind == "c":
-        raise ValueError(f"{caller}: y is complex; expected labels or real numbers.")
+        raise ValueError(
+            f"{caller}: Complex data not supported: y is complex; expected labels or "
+            "real numbers."
+        )
     if table.dtype.kind in "mM":
         _refuse_missing(np.isnat(table), rows, caller, missing)
     elif table.dtype.kind == "f":

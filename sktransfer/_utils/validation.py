@@ -7,6 +7,7 @@ import math
 import numbers
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._param_validation import (  # noqa: F401  (re-exported)
     HasMethods,
@@ -40,8 +41,13 @@ MAX_SEED = 2**31 - 1
 def indexable(X):
     """Return `X` as something of which scikit-learn can take rows.
 
-    It cannot of pandas' arrays, such as ``series.array``, and of an Index.
+    It cannot of pandas' arrays, such as ``series.array``, of an Index, of sparse
+    matrices in some formats, and of what only says how to become an array.
     """
+    if issparse(X):
+        return X.tocsr()
+    if not hasattr(X, "__getitem__") and hasattr(X, "__array__"):
+        return np.asarray(X)
     is_pandas_array = hasattr(X, "isna") and not hasattr(X, "iloc")
     return np.asarray(X, dtype=object) if is_pandas_array else X
 

@@ -32,6 +32,7 @@ from .._utils.validation import (
     check_rows,
     dense,
     draw_seed,
+    indexable,
     is_integer,
     n_rows_of,
     take_rows,
@@ -89,6 +90,10 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         Fitted to all rows.
     classes_ : ndarray of shape (n_classes,)
         Classes, where there is one class per row.
+    n_features_in_ : int
+        Number of columns of `X`.
+    feature_names_in_ : ndarray of str objects
+        Names of the columns, where `X` was a frame.
     output_ : str
         The output in use.
     n_features_out_ : int
@@ -177,6 +182,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         self
         """
         y, sample_weight, groups, seed = self._read(X, y, sample_weight, groups)
+        X = indexable(X)
         self._fit_all(X, y, sample_weight, groups, seed)
         return self
 
@@ -212,6 +218,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
             differ (or groups) than folds.
         """
         y, sample_weight, groups, seed = self._read(X, y, sample_weight, groups)
+        X = indexable(X)
         folds, untested = out_of_fold(
             self.cv,
             X,
@@ -272,9 +279,12 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         if input_features is not None:
             if len(input_features) != self.n_features_in_:
                 raise ValueError(
-                    f"input_features should have length {self.n_features_in_}, got "
-                    f"{len(input_features)}."
+                    "input_features should have length equal to number of features "
+                    f"({self.n_features_in_}), got {len(input_features)}."
                 )
+            given = np.asarray(input_features)
+            if not np.array_equal(given, getattr(self, "feature_names_in_", given)):
+                raise ValueError("input_features is not equal to feature_names_in_.")
             if self.n_features_in_ == 1:
                 stem = input_features[0]
         names = [f"{stem}_{suffix}" for suffix in self._suffixes]
@@ -301,6 +311,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
                 "TargetAwareEncoder requires y to be passed, but the target y is None."
             )
         name, n_rows = type(self).__name__, n_rows_of(X)
+        self._stem = _name_of(X) or name.lower()
         y = read_labels(y, n_rows, name)
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight)
@@ -314,9 +325,12 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         n_rows = len(y)
         rows = np.arange(n_rows)
         self.estimator_ = self._fitted(X, y, sample_weight, groups, rows)
-        self._stem = _name_of(X) or type(self).__name__.lower()
         shape = getattr(X, "shape", (n_rows,))
         self.n_features_in_ = shape[-1] if len(shape) == 2 else 1
+        self.__dict__.pop("feature_names_in_", None)
+        names = list(getattr(X, "columns", ()))
+        if names and all(isinstance(name, str) for name in names):
+            self.feature_names_in_ = np.asarray(names, dtype=object)
         beside = self._fit_frozen(X, n_rows, seed)
         self.n_features_out_ = len(self._suffixes)
         if beside is not None:

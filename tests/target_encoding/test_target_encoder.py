@@ -5,7 +5,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from scipy.sparse import csr_array
+from scipy.sparse import bsr_array, coo_array, csr_array, dia_array
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier
@@ -252,7 +252,7 @@ def test_names_and_frames():
     assert encoder.fit(TEXTS, COLORS).get_feature_names_out()[0] == (
         "targetawareencoder_blue"
     )
-    with pytest.raises(ValueError, match="should have length 1, got 2"):
+    with pytest.raises(ValueError, match=r"number of features \(1\), got 2"):
         encoder.get_feature_names_out(["a", "b"])
 
 
@@ -398,7 +398,7 @@ def test_several_columns_have_names_too():
     out = table.set_output(transform="pandas").fit_transform(frame, y)
     assert list(out.columns) == ["x__targetawareencoder_yes"]
     assert encoder.fit(pl.DataFrame(frame), y).n_features_in_ == 2
-    with pytest.raises(ValueError, match="should have length 2, got 1"):
+    with pytest.raises(ValueError, match=r"number of features \(2\), got 1"):
         encoder.get_feature_names_out(["b"])
 
 
@@ -432,3 +432,30 @@ def test_sparse_features_can_stand_beside():
     out = encoder.fit_transform(TEXTS, IS_RED)
     assert out.shape == (N, 4)
     np.testing.assert_allclose(encoder.transform(TEXTS)[:, 1:], out[:, 1:], atol=1e-6)
+
+
+@pytest.mark.parametrize("form", [coo_array, dia_array, bsr_array])
+def test_sparse_matrices_of_every_format_are_taken(form):
+    X = np.eye(12)
+    encoder = TargetAwareEncoder(LogisticRegression(), cv=2, random_state=0)
+    expected = encoder.fit_transform(csr_array(X), np.arange(12) % 2)
+    found = encoder.fit_transform(form(X), np.arange(12) % 2)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_names_of_a_frame_are_kept_and_compared():
+    frame = pd.DataFrame(RNG.normal(size=(20, 2)), columns=["a", "b"])
+    y = np.arange(20) % 2
+    encoder = TargetAwareEncoder(LogisticRegression(), random_state=0).fit(frame, y)
+    assert list(encoder.feature_names_in_) == ["a", "b"]
+    assert len(encoder.get_feature_names_out(["a", "b"])) == 1
+    with pytest.raises(ValueError, match="not equal to feature_names_in_"):
+        encoder.get_feature_names_out(["b", "a"])
+    with pytest.raises(ValueError, match=r"length equal to number of features \(2\)"):
+        encoder.get_feature_names_out(["a"])
+    assert not hasattr(encoder.fit(frame.to_numpy(), y), "feature_names_in_")
+
+
+def test_complex_labels_are_refused():
+    with pytest.raises(ValueError, match="Complex data not supported: y is complex"):
+        TargetAwareEncoder(LogisticRegression()).fit(np.eye(2), np.array([1j, 2]))
