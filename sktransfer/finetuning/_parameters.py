@@ -6,6 +6,8 @@ from collections.abc import Callable
 from numbers import Integral
 from typing import Any
 
+import numpy as np
+
 from .._extraction.estimator import TextColumn
 from .._utils.arithmetic import PRECISIONS
 from .._utils.choices import Choices
@@ -69,12 +71,14 @@ SHORTCUTS: dict[str, Callable[[Any], Options | None]] = {
     "head": lambda kind: Head(kind) if is_name(kind, HEADS) else None,
     "loss": lambda kind: LOSSES[kind]() if is_name(kind, LOSSES) else None,
     "optimizer": lambda kind: (
-        Optimizer(kind) if kind == "adamw" or callable(kind) else None
+        Optimizer(kind) if is_name(kind, ("adamw",)) or callable(kind) else None
     ),
     "domain_loss": lambda kind: (
         DomainLoss(kind) if is_name(kind, DOMAIN_LOSSES) else None
     ),
-    "early_stopping": lambda is_on: EarlyStopping() if is_on else None,
+    "early_stopping": lambda is_on: (
+        EarlyStopping() if isinstance(is_on, (bool, np.bool_)) and is_on else None
+    ),
 }
 TEXT_SHORTCUTS = SHORTCUTS | TextColumn._shortcuts
 IMAGE_SHORTCUTS = SHORTCUTS | {

@@ -54,6 +54,18 @@ def test_no_constructor_has_more_than_28_parameters(kind):
     assert len(inspect.signature(kind).parameters) <= 28
 
 
+@pytest.mark.parametrize("kind", ESTIMATORS)
+@pytest.mark.parametrize("value", [np.array([1.0, 4.0]), [1], {}, -1, "helloworld"])
+def test_any_value_is_stored_and_refused_by_fit_alone(kind, value):
+    model = kind()
+    for name in inspect.signature(kind).parameters:
+        model.set_params(**{name: value})
+    assert model.get_params()["early_stopping"] is value
+    assert "early_stopping__patience" not in model.get_params()
+    with pytest.raises((TypeError, ValueError), match="parameter of"):
+        model.fit(TEXTS, LABELS)
+
+
 # -- shortcuts ---------------------------------------------------------------------
 
 
@@ -101,7 +113,7 @@ def test_parameters_of_what_a_shortcut_stands_for_are_listed():
     [
         ({"early_stopping__patience": 3}, "cannot be set while early_stopping=False"),
         ({"domain_loss__weight": 3}, "cannot be set while domain_loss=None"),
-        ({"loss__gamma": 3}, "Invalid parameter 'gamma' for estimator LogLoss"),
+        ({"loss__gamma": 3}, "Invalid parameter 'gamma' for LogLoss"),
         ({"los__gamma": 3}, "Invalid parameter 'los' for estimator TextClassifier"),
         ({"loss": "log", "loss__gamma": 3}, "cannot be set while loss='log'"),
     ],
