@@ -62,6 +62,7 @@ class ColumnEstimator(BaseEstimator):
     `_cells` and `_allow_arrays`, and give `_reader` and `_adapt`.
     """
 
+    missing: str
     _is_missing = staticmethod(is_null)
 
     @property
@@ -89,7 +90,7 @@ class ColumnEstimator(BaseEstimator):
         tags.input_tags.two_d_array = False
         tags.input_tags.one_d_array = True
         tags.input_tags.string = True
-        tags.input_tags.allow_nan = True
+        tags.input_tags.allow_nan = str(self.missing) != "raise"
         return tags
 
     def _column(self, X):

@@ -116,7 +116,13 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
             steps, domain = [], np.zeros(len(X), dtype=np.int64)
         else:
             # Of its own: a transformer may work in place.
-            X = validate_data(self, on_host(X), dtype=np.float64, copy=bool(steps))
+            X = validate_data(
+                self,
+                on_host(X),
+                dtype=np.float64,
+                copy=bool(steps),
+                ensure_min_samples=2,
+            )
             domain = check_both_domains(sample_domain, len(X), name)
         source = domain >= 0
         known = self._check_targets(source_targets(y, domain, name))

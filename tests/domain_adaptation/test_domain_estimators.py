@@ -333,6 +333,8 @@ def test_a_class_that_the_source_lacks_is_never_predicted():
 def test_one_class_in_the_source_is_refused():
     made = shifted()
     made.y[~made.target] = "a"
+    with pytest.raises(ValueError, match=r"1 sample\(s\).* minimum of 2 is required"):
+        DomainAdaptationClassifier().fit([[1.0]], [0], sample_domain=[0])
     with pytest.raises(ValueError, match="at least 2 classes; got 1 class: .*'a'"):
         fit(made)
 

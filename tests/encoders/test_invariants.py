@@ -16,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.utils import get_tags
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.estimator_checks import check_estimator
 
@@ -339,3 +340,9 @@ def test_names_of_another_column_are_refused(cls):
         encoder.get_feature_names_out(["other"])
     # A Series says what a column is called, and no name that has to stay.
     assert encoder.fit(series).get_feature_names_out(["other"])[0] == "other_0"
+
+
+@pytest.mark.parametrize("missing", ["raise", "mean", "zero"])
+def test_tags_say_whether_missing_rows_are_taken(cls, missing):
+    tags = get_tags(cls(TOY[cls], missing=missing))
+    assert tags.input_tags.allow_nan is (missing != "raise")
