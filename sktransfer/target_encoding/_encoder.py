@@ -33,13 +33,12 @@ from .._utils.validation import (
     dense,
     draw_seed,
     indexable,
-    is_integer,
     n_rows_of,
     take_rows,
 )
 from ._folds import out_of_fold
 from ._frozen import encoder_of
-from ._outputs import outputs_of, saying_nothing
+from ._outputs import joined, name_of, outputs_of, saying_nothing
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -235,7 +234,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         for train, test in folds:
             model = self._fitted(X, y, sample_weight, groups, train)
             outputs[test] = self._outputs(model, take_rows(X, test))
-        return as_output(self, _joined(outputs, beside), self)
+        return as_output(self, joined(outputs, beside), self)
 
     def transform(self, X: Cells) -> np.ndarray:
         """Return what the model of all rows says.
@@ -255,7 +254,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
             features, pca = (step for _, step in self.frozen_.steps)
             # The transformer may give a tensor, on a device that PCA does not know.
             beside = pca.transform(dense(features.transform(X)))
-        return as_output(self, _joined(outputs, beside), self)
+        return as_output(self, joined(outputs, beside), self)
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
@@ -311,7 +310,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
                 "TargetAwareEncoder requires y to be passed, but the target y is None."
             )
         name, n_rows = type(self).__name__, n_rows_of(X)
-        self._stem = _name_of(X) or name.lower()
+        self._stem = name_of(X) or name.lower()
         y = read_labels(y, n_rows, name)
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight)
@@ -410,15 +409,3 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         pca, beside = fit_pca(n_components, vectors, seed)
         self.frozen_ = Pipeline([("features", features), ("pca", pca)])
         return beside
-
-
-def _joined(outputs, beside):
-    return outputs if beside is None else np.hstack([outputs, dense(beside)])
-
-
-def _name_of(X):
-    names = getattr(X, "columns", None)
-    if names is not None and not is_integer(names):
-        return names[0] if len(names) == 1 and isinstance(names[0], str) else None
-    name = getattr(X, "name", None)
-    return name if isinstance(name, str) and name else None

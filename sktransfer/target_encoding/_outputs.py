@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._utils.validation import dense, n_rows_of
+from .._utils.validation import dense, is_integer, n_rows_of
 
 SMALLEST_SHARE = 1e-3  # a forest's 0 is no certainty, and its logarithm no number
 
@@ -115,3 +115,17 @@ def _positive(table, model, label):
     if table.shape[1] > 1:
         return table[:, 1]
     return np.full(len(table), float(model.classes_[label][0] > 0))
+
+
+def joined(outputs, beside):
+    """Return outputs with what stands beside them, as an array."""
+    return outputs if beside is None else np.hstack([outputs, dense(beside)])
+
+
+def name_of(X):
+    """Return the name of the one column of `X`; None of several or without one."""
+    names = getattr(X, "columns", None)
+    if names is not None and not is_integer(names):
+        return names[0] if len(names) == 1 and isinstance(names[0], str) else None
+    name = getattr(X, "name", None)
+    return name if isinstance(name, str) and name else None
