@@ -5,7 +5,6 @@ import sys
 import warnings
 from pathlib import Path
 
-from .._extraction.pieces import AS_PIECES
 from .._utils.arithmetic import PRECISIONS
 
 N_REASONS = 3  # that are printed
@@ -237,7 +236,7 @@ def _count(text):
 
 
 def _count_or_pieces(text):
-    return text if text == AS_PIECES else _count(text)
+    return text if text == "pieces" else _count(text)
 
 
 def _depth(text):

@@ -87,6 +87,7 @@ def test_preprocessing_is_that_of_the_record(bundled_weights):
     assert (record.max_length, record.limit) == (256, 512)
 
 
+@pytest.mark.filterwarnings("ignore:.*texts have more than")
 def test_minilm_computes_what_sentence_transformers_computes(bundled_weights):
     from sentence_transformers import SentenceTransformer
 

@@ -21,6 +21,8 @@ from sktransfer.backbones._huggingface.texts import _module_classes
 from sktransfer.exceptions import UnknownBackboneError
 
 models = _module_classes()
+pytestmark = pytest.mark.filterwarnings("ignore:.*texts have more than")
+
 GROUPED = {"num_key_value_heads": 2, "head_dim": 8}
 PROMPTS = {"query": "query : ", "document": "passage : "}
 

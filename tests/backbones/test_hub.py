@@ -20,7 +20,10 @@ from sktransfer.exceptions import (
     WeightsNotFoundError,
 )
 
-pytestmark = pytest.mark.loopback
+pytestmark = [
+    pytest.mark.loopback,
+    pytest.mark.filterwarnings("ignore:.*texts have more than"),
+]
 
 
 @pytest.fixture(scope="module")

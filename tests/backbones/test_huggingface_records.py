@@ -34,6 +34,8 @@ from sktransfer.persistence import save as save_model
 
 models = _module_classes()
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*texts have more than")
+
 
 def bert(folder, **options):
     config = transformers.BertConfig(**tiny_text_options())

@@ -128,6 +128,7 @@ def test_a_tokenizer_of_ones_own_counts_by_its_code():
     assert_not_mixed(TextEncoder, first, second, LINES)
 
 
+@pytest.mark.filterwarnings("ignore:.*texts have more than")
 def test_what_a_call_leaves_in_a_tokenizer_is_no_part_of_it(tmp_path):
     folder = bert_folder(tmp_path / "one")
     first = load_backbone(str(folder))
@@ -204,6 +205,7 @@ def test_a_package_without_a_version_has_none(monkeypatch):
     assert versions(["unpublished"]) == {"unpublished": "unknown"}
 
 
+@pytest.mark.filterwarnings("ignore:.*texts have more than")
 def test_numbers_of_numpy_find_the_same_rows():
     cache = FeatureCache()
     for size in (48, np.int64(48), np.uint8(48)):
