@@ -165,7 +165,7 @@ class InvalidRowError(SKTransferError, ValueError):
     Parameters
     ----------
     message : str
-    row, label, source : optional
+    row, label, source, reason : optional
         As the attributes.
 
     Attributes
@@ -176,6 +176,9 @@ class InvalidRowError(SKTransferError, ValueError):
         Its index label, where ``X`` has an index; else `row`.
     source : str
         The cell, shortened.
+    reason : str
+        Cause alone, for whoever sent the row, such as the client of a service. The
+        message also says what to do about it in Python, and may name files.
     """
 
     def __init__(
@@ -185,15 +188,18 @@ class InvalidRowError(SKTransferError, ValueError):
         row: int | None = None,
         label: Any = None,
         source: str | None = None,
+        reason: str = "it cannot be used",
     ) -> None:
         super().__init__(message)
         self.row = row
         self.label = label
         self.source = source
+        self.reason = reason
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle with the attributes, so that joblib workers can raise it."""
-        kwargs = {"row": self.row, "label": self.label, "source": self.source}
+        names = ("row", "label", "source", "reason")
+        kwargs = {name: getattr(self, name) for name in names}
         return _rebuild_row_error, (type(self), self.args[0], kwargs)
 
 

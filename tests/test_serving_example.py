@@ -83,6 +83,22 @@ def test_nothing_is_read_for_a_bad_upload_and_the_reason_is_given(
     assert not [one for one in opened if "passwd" in str(one) or "127" in str(one)]
 
 
+def test_no_answer_tells_a_client_to_set_parameters(served):
+    _, client, module = served
+    module.model[0].set_params(max_pixels=3)
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0"
+    reasons = {
+        b"": "it is empty (0 bytes)",
+        heic: "it is HEIC or HEIF, which cannot be read here",
+        encoded(np.zeros((4, 5, 3), np.uint8)): (
+            "it has 20 pixels (5 x 4), and at most 3 are allowed"
+        ),
+    }
+    for content, reason in reasons.items():
+        answer = client.post("/predict", content=content)
+        assert (answer.status_code, answer.json()) == (422, {"detail": reason})
+
+
 def test_an_upload_that_is_too_long_is_refused(served, monkeypatch):
     _, client, module = served
     monkeypatch.setattr(module, "MAX_BYTES", 1000)

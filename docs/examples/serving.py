@@ -35,5 +35,5 @@ async def predict(request: Request):
     try:
         [row] = await run_in_threadpool(model.predict_proba, [cell])
     except InvalidRowError as err:
-        raise HTTPException(422, str(err)) from err
+        raise HTTPException(422, err.reason) from err
     return dict(zip(map(str, model.classes_), map(float, row), strict=True))

@@ -11,7 +11,24 @@ from . import containers
 
 
 class CellError(Exception):
-    """One cell cannot be used; the text is the cause, without the row."""
+    """One cell cannot be used; the text is `reason` and `advice`.
+
+    Parameters
+    ----------
+    reason : str
+        Cause, without the row, for whoever sent the cell: no parameter, package or
+        place on this machine is in it.
+    advice : str, default=""
+        Continuation for whoever wrote the program, which may name all of these.
+    """
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(reason, advice)
+        self.reason, self.advice = reason, advice
+
+    def __str__(self) -> str:
+        """Return both parts."""
+        return self.reason + self.advice
 
 
 class Column(NamedTuple):

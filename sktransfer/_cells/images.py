@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._untrusted.web import FetchError, fetch
+from .._untrusted.web import FetchError, PrivateHostError, fetch
 from .._utils.validation import is_tensor
 from .column import CellError
 from .containers import pixels_of
@@ -135,7 +135,7 @@ def read_image(cell, source, on_deep=None, max_pixels=None, fetch_url=None):
     advice = ""
     if isinstance(cell, (int, np.integer)):  # what data sets of torch give
         advice = "; if it is the label of an image, pass the images of such pairs alone"
-    raise CellError(f"a cell of type {type(cell).__name__} is no image{advice}")
+    raise CellError(f"a cell of type {type(cell).__name__} is no image", advice)
 
 
 def _read_string(cell, source, fetch_url):
@@ -143,17 +143,19 @@ def _read_string(cell, source, fetch_url):
         return _read_file(cell)
     if source == "bytes":
         raise CellError(
-            f"it is a {type(cell).__name__}, and source='bytes' opens none; "
-            "pass bytes, PIL images or arrays"
+            f"it is a {type(cell).__name__} where the content of an image is expected",
+            ", and source='bytes' opens none; pass bytes, PIL images or arrays",
         )
     if isinstance(cell, Path):
-        raise CellError(f"it is a path, and source={source!r} opens no files")
+        raise CellError("it is a path", f", and source={source!r} opens no files")
     if source == "base64":
         return _read_base64(cell)
     try:
         return fetch_url(cell) if fetch_url else fetch(cell, private=source != "url")
     except FetchError as err:
-        raise CellError(f"the URL cannot be fetched: {err}") from err
+        is_private = isinstance(err, PrivateHostError)
+        hint = "; source='intranet' asks private ones too" if is_private else ""
+        raise CellError(f"the URL cannot be fetched: {err}", hint) from err
 
 
 def _read_file(path):
@@ -169,11 +171,11 @@ def _read_file(path):
         with open(path, "rb") as file:
             content = file.read()
     except FileNotFoundError as err:
-        raise CellError(f"there is no such file{_path_hint(path)}") from err
+        raise CellError("there is no such file", _path_hint(path)) from err
     except (OSError, ValueError) as err:  # ValueError: a NUL inside the path
         hint = "; for base64 strings set source='base64'" if len(path) > 1000 else ""
         raise CellError(
-            f"the file cannot be read ({type(err).__name__}){hint}"
+            f"the file cannot be read ({type(err).__name__})", hint
         ) from err
     if not content:
         raise CellError("the file is empty (0 bytes)")
@@ -221,8 +223,8 @@ def _check_array(array):
                 "; scale values of 0 to 1 with (255 * x).round(), and make it uint8"
             )
         raise CellError(
-            f"an array of shape {array.shape} and dtype {array.dtype} is no image; "
-            f"expected uint8 (h, w, 3) or (h, w){advice}"
+            f"an array of shape {array.shape} and dtype {array.dtype} is no image",
+            f"; expected uint8 (h, w, 3) or (h, w){advice}",
         )
     return array
 
@@ -299,11 +301,11 @@ def decode_image(content, on_deep=None, enough=None):
     except CellError:
         raise
     except UnidentifiedImageError as err:
-        raise CellError(f"it is no image{_sniff(content)}") from err
+        raise CellError(*_sniff(content)) from err
     except Image.DecompressionBombError as err:
         raise CellError(
-            f"it has more pixels than Pillow allows ({err}); if you trust it, raise "
-            "PIL.Image.MAX_IMAGE_PIXELS"
+            f"it has more pixels than Pillow allows ({err})",
+            "; if you trust it, raise PIL.Image.MAX_IMAGE_PIXELS",
         ) from err
     except Image.DecompressionBombWarning:
         raise  # a warning turned into an error by the caller's filters
@@ -334,25 +336,28 @@ def _check_size(size, max_pixels):
     width, height = size
     if max_pixels is not None and width * height > max_pixels:
         raise CellError(
-            f"it has {width * height:,} pixels ({width} x {height}), more than "
-            f"max_pixels={max_pixels:,}"
+            f"it has {width * height:,} pixels ({width} x {height}), and at most "
+            f"{max_pixels:,} are allowed",
+            f" (max_pixels={max_pixels})",
         )
 
 
 def _sniff(content):
+    """Return reason and advice for a content that Pillow does not know."""
     if not isinstance(content, bytes):
-        return ""
+        return ("it is no image",)
     head = content[:512].lstrip().lower()
     if head.startswith((b"<!doctype html", b"<html", b"<head")):
-        return " but an HTML page"
+        return ("it is no image but an HTML page",)
     if head.startswith((b"<?xml", b"<svg")):
-        return " but XML or SVG"
+        return ("it is no image but XML or SVG",)
     if content[4:8] == b"ftyp" and content[8:12] in HEIF_BRANDS:
         return (
-            " that Pillow reads by itself: HEIC and HEIF need a plugin; run: pip "
-            "install pillow-heif, and call pillow_heif.register_heif_opener() first"
+            "it is HEIC or HEIF, which cannot be read here",
+            ": Pillow needs a plugin; run: pip install pillow-heif, and call "
+            "pillow_heif.register_heif_opener() first",
         )
-    return " in a format that Pillow knows"
+    return ("it is no image in a format that Pillow knows",)
 
 
 def crop_to_aspect(pixels, max_ratio=MAX_ASPECT_RATIO):

@@ -25,7 +25,7 @@ def read_text(cell):
         hint = "decode it to str"
     elif isinstance(cell, (list, tuple, np.ndarray)):
         hint = "take the text out of it, or join its texts"
-    raise CellError(f"a cell of type {kind} is no text; {hint}")
+    raise CellError(f"a cell of type {kind} is no text", f"; {hint}")
 
 
 def hash_text(text):

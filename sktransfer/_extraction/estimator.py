@@ -139,6 +139,7 @@ class ColumnEstimator(BaseEstimator):
                 row=row,
                 label=column.label(row),
                 source=shorten(column.cells[row]),
+                reason="it is missing",
             )
 
     def _policies(self, parameter):
@@ -260,6 +261,7 @@ class ColumnEstimator(BaseEstimator):
             row=row,
             label=column.label(row),
             source=source,
+            reason=unread.error.reason,
         )
 
     def _progress_bar(self, total):

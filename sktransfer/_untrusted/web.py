@@ -32,6 +32,10 @@ class FetchError(Exception):
     """Nothing was fetched; the text says why."""
 
 
+class PrivateHostError(FetchError):
+    """The host has a private address, and those are not asked."""
+
+
 class Fetcher:
     """Fetches each URL once; for one call of an estimator.
 
@@ -257,9 +261,8 @@ class _Handler(urllib.request.AbstractHTTPHandler):
 
 def _refuse(reason):
     if reason == addresses.PRIVATE:
-        raise FetchError(
-            "its host has a private address, and only public ones are asked; "
-            "source='intranet' asks private ones too"
+        raise PrivateHostError(
+            "its host has a private address, and only public ones are asked"
         )
     if reason is not None:
         raise FetchError(f"its host has {reason}, from which nothing is fetched")

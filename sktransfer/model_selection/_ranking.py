@@ -181,6 +181,7 @@ def rank_backbones(
                 row=row,
                 label=column.label(row),
                 source=err.source,
+                reason=err.reason,
             ) from err.__cause__
     scores = np.array([row["score"] for row in rows])
     for row in rows:

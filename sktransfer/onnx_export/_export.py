@@ -171,6 +171,7 @@ def prepare_inputs(pipeline: Estimator, X: Cells) -> dict[str, np.ndarray]:
             row=row,
             label=column.label(row),
             source=repr(column.cells[row]),
+            reason="it is missing",
         )
     if first._lists(cells, request) is not None:
         raise ExportError(

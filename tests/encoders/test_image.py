@@ -297,7 +297,7 @@ def test_an_image_of_more_pixels_than_allowed_is_unreadable(cached, tmp_path):
     if cached:
         ImageEncoder("tiny-cnn", cache=tmp_path).fit_transform([small, large])
     encoder = ImageEncoder("tiny-cnn", max_pixels=64, on_error="nan", cache=tmp_path)
-    message = r"81 pixels \(9 x 9\), more than max_pixels=64"
+    message = r"81 pixels \(9 x 9\), and at most 64 are allowed \(max_pixels=64\)"
     with pytest.warns(UserWarning, match=message):
         out = encoder.fit_transform([small, large])
     assert np.isnan(out).all(axis=1).tolist() == [False, True]

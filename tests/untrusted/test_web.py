@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 
 from sktransfer import ImageEncoder
 from sktransfer._untrusted import addresses, web
-from sktransfer._untrusted.web import Fetcher, FetchError, fetch
+from sktransfer._untrusted.web import Fetcher, FetchError, PrivateHostError, fetch
 from sktransfer.exceptions import UnreadableRowError
 
 pytestmark = pytest.mark.loopback
@@ -147,7 +147,7 @@ def test_no_form_of_an_address_leads_home(url):
 
 def test_a_private_address_is_asked_on_the_intranet_only(names):
     names["images.example"] = "10.1.2.3"
-    with pytest.raises(FetchError, match="source='intranet'"):
+    with pytest.raises(PrivateHostError, match="has a private address"):
         fetch("http://images.example/")
     with pytest.raises(FetchError, match="may not connect to"):  # the tests' own guard
         fetch("http://images.example/", private=True)
@@ -234,7 +234,7 @@ def test_a_proxy_of_the_environment_is_asked(monkeypatch, names):
         for url in ("http://127.1/", "http://localhost/", "http://169.254.169.254/"):
             with pytest.raises(FetchError, match="from which nothing is fetched"):
                 fetch(url, private=True)
-        with pytest.raises(FetchError, match="source='intranet'"):
+        with pytest.raises(PrivateHostError, match="has a private address"):
             fetch("http://10.0.0.1/")
         monkeypatch.setenv("no_proxy", "images.example")
         names["images.example"] = "127.0.0.9"
