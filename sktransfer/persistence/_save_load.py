@@ -43,7 +43,7 @@ def save(
     estimator : estimator
         Of sktransfer's, of scikit-learn's, or made of both. `cache` is not saved but
         becomes "auto", unless it is None, and `memory` becomes None: where things are
-        kept is a matter of the machine.
+        kept is a matter of the machine. `verbose` of sktransfer's becomes 0.
     folder : str or Path
         A new folder.
     weights : {"reference", "include"}, default="reference"

@@ -96,6 +96,7 @@ def take_apart(estimator, networks):
     def _estimator(obj, path):
         state = dict(obj.__getstate__())
         state["cache"] = None if obj.cache is None else "auto"
+        state["verbose"] = 0
         is_fitted = isinstance(obj, BaseFineTuner) and hasattr(obj, "net_")
         if is_fitted and callable(obj.loss):
             name = "log_loss" if hasattr(obj, "predict_proba") else "squared_error"
@@ -157,7 +158,7 @@ def put_together(structure, reader, device):
     def replace(obj, path):
         if isinstance(obj, Token) and obj.kind == "backbone":
             return pick(networks, obj.number)
-        _forget_folders(obj)
+        _forget_surroundings(obj)
         if isinstance(obj, ColumnEstimator):
             _set_device(obj, device)
             if isinstance(obj, BaseFineTuner) and hasattr(obj, "net_"):
@@ -196,10 +197,11 @@ def put_together(structure, reader, device):
     return estimator
 
 
-def _forget_folders(obj):
-    """Leave it to this machine where things are kept, whatever the file says."""
+def _forget_surroundings(obj):
+    """Leave to this program where things are kept and what is shown, not to the file."""
     if isinstance(obj, ColumnEstimator):
         obj.cache = None if obj.cache is None else "auto"
+        obj.verbose = 0  # a service would draw a bar for every request
     elif isinstance(obj, BaseEstimator) and getattr(obj, "memory", None) is not None:
         obj.memory = None  # joblib would unpickle what it finds there
 
