@@ -198,7 +198,7 @@ def put_together(structure, reader, device):
 
 
 def _forget_surroundings(obj):
-    """Leave to this program where things are kept and what is shown, not to the file."""
+    """Leave to this program, not to the file, where things are kept and shown."""
     if isinstance(obj, ColumnEstimator):
         obj.cache = None if obj.cache is None else "auto"
         obj.verbose = 0  # a service would draw a bar for every request

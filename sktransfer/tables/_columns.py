@@ -1,6 +1,7 @@
 """Encoders of one column of a table each, into a few named columns of numbers."""
 
 import warnings
+from numbers import Integral
 
 import numpy as np
 from sklearn.base import clone
@@ -9,12 +10,14 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 from .._cells.guess import sample_of
 from .._cells.parts import is_missing
 from .._utils.names import on_disk
+from .._utils.optional import import_optional
 from .._utils.pca import fit_pca
 from .._utils.validation import dense, is_null, shorten
 from ._dates import DATE_PARTS, date_parts, find_formats, read_date
 from ._numbers import as_numbers, find_decimal, is_null_word
 
-CATEGORICAL = ("onehot", "ordinal")
+CATEGORICAL = ("onehot", "ordinal", "passthrough")
+N_COMPONENTS = 30
 ROWS_A_COMPONENT = 4
 
 
@@ -83,11 +86,11 @@ class NetworkColumn:
 
 @on_disk
 class CategoricalColumn:
-    """Categories through an encoder of scikit-learn.
+    """Categories through an encoder of scikit-learn, or as they are.
 
     Parameters
     ----------
-    encoder : "onehot", "ordinal" or transformer
+    encoder : "onehot", "ordinal", "passthrough" or transformer
     max_categories : int
         Of "onehot"; rarer ones share a column.
     """
@@ -103,16 +106,31 @@ class CategoricalColumn:
             encoder = OrdinalEncoder(
                 handle_unknown="use_encoded_value", unknown_value=np.nan
             )
-        self.encoder = clone(encoder)
+        self.encoder = None if encoder == "passthrough" else clone(encoder)
 
     def fit_transform(self, series, name, y, report):
         """Fit, and return the columns."""
+        if self.encoder is None:
+            strings = {_category(c) for c in series.to_list() if not is_null(c)}
+            self.categories, self.names = sorted(strings), [name]
+            return self.transform(series, name, report)
         out = _numbers(self.encoder.fit_transform(_as_categories(series), y))
         self.names = list(self.encoder.get_feature_names_out([name]))
         return out
 
     def transform(self, series, name, report):
-        """Return the columns."""
+        """Return the columns; of "passthrough" a pandas Categorical.
+
+        A category that `fit` did not see is a missing one there, so that the data type
+        is always the same.
+        """
+        if self.encoder is None:
+            number = {category: i for i, category in enumerate(self.categories)}
+            codes = [
+                -1 if is_null(cell) else number.get(_category(cell), -1)
+                for cell in series.to_list()
+            ]
+            return _pandas().Categorical.from_codes(codes, self.categories)
         with warnings.catch_warnings():
             # A category that fit did not see is zeros in all columns, and no news.
             warnings.filterwarnings("ignore", message="Found unknown categories")
@@ -180,6 +198,78 @@ class DateColumn:
         """Return the columns."""
         parts = date_parts(series.to_list(), name, report, self.formats)
         return np.column_stack([parts[part] for part in self.kept])
+
+
+# -- principal components by column ----------------------------------------------------
+
+
+def components_of(n_components, kinds):
+    """Return how many components each image or text column keeps.
+
+    Parameters
+    ----------
+    n_components : int, None or dict of str to (int or None)
+    kinds : dict of str to str
+
+    Returns
+    -------
+    dict of str to (int or None)
+
+    Raises
+    ------
+    ValueError
+        If it names a column that has none, or a number is below 1.
+    """
+    networks = [name for name, kind in kinds.items() if kind in ("image", "text")]
+    if not isinstance(n_components, dict):
+        return dict.fromkeys(networks, n_components)
+    for name, size in n_components.items():
+        kind = kinds.get(name)
+        if kind not in ("image", "text", "drop"):
+            found = "which is not there" if kind is None else f"which is {kind}"
+            raise ValueError(
+                f"TableEncoder: n_components names {name!r}, {found}; the columns of "
+                f"images and texts are {shorten(networks)}."
+            )
+        is_number = isinstance(size, Integral) and not isinstance(size, bool)
+        if size is not None and not (is_number and size >= 1):
+            raise ValueError(
+                f"TableEncoder: n_components={{{name!r}: {size!r}}} must be an int of "
+                "at least 1, or None to keep the vectors."
+            )
+    return {name: n_components.get(name, N_COMPONENTS) for name in networks}
+
+
+# -- columns side by side --------------------------------------------------------------
+
+
+def side_by_side(parts, names, X):
+    """Return the columns of all parts together.
+
+    Parameters
+    ----------
+    parts : list of ndarray or pandas.Categorical
+    names : sequence of str
+    X : pandas or polars DataFrame
+        Its index, where it has one, is that of a frame.
+
+    Returns
+    -------
+    ndarray or pandas DataFrame
+        A frame where a part is a column of categories.
+    """
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return np.column_stack(parts)
+    pandas = _pandas()
+    frame = pandas.concat([pandas.DataFrame(part) for part in parts], axis=1)
+    frame.columns, frame.index = list(names), getattr(X, "index", frame.index)
+    return frame
+
+
+def _pandas():
+    return import_optional(
+        "pandas", extra="tables", purpose="categorical='passthrough'"
+    )
 
 
 # -- cells -----------------------------------------------------------------------------

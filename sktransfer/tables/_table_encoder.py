@@ -19,10 +19,13 @@ from .._utils.validation import HasMethods, Interval, StrOptions, draw_seed, sho
 from ..encoders import ImageEncoder, TextEncoder
 from ._columns import (
     CATEGORICAL,
+    N_COMPONENTS,
     CategoricalColumn,
     DateColumn,
     NetworkColumn,
     NumericColumn,
+    components_of,
+    side_by_side,
 )
 from ._frame import as_frame
 from ._kinds import FEW, KINDS, guess_kind, needs_cleaning, refuse_complex
@@ -53,11 +56,15 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         What columns hold, where the guess is wrong: "image", "text", "categorical",
         "numeric", "date" or "drop". Cells that are no numbers or dates become NaN in
         columns that are named so, with a warning.
-    n_components : int or None, default=30
+    n_components : int, None or dict, default=30
         Principal components of each image or text column; one for four rows where
-        rows are few. None keeps the vectors.
-    categorical : {"onehot", "ordinal"} or transformer, default="onehot"
-        What becomes of a categorical column. "ordinal" suits trees.
+        rows are few. None keeps the vectors. A dict, such as ``{"photo": 50}``, gives a
+        number or None for columns by name, and the others have 30.
+    categorical : {"onehot", "ordinal", "passthrough"} or transformer, default="onehot"
+        What becomes of a categorical column. "ordinal" suits trees. "passthrough" keeps
+        it, as a column of pandas' category type, so that a frame comes out: for
+        gradient boosting that reads categories, and for TabPFN and TabICL. A category
+        that `fit` did not see is missing then.
     max_categories : int, default=30
         Columns of "onehot"; rarer categories share one.
     numeric : "passthrough" or transformer, default="passthrough"
@@ -121,7 +128,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         "image_encoder": [HasMethods(["fit_transform", "transform"]), None],
         "text_encoder": [HasMethods(["fit_transform", "transform"]), None],
         "kinds": [dict, None],
-        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "n_components": [Interval(Integral, 1, None, closed="left"), dict, None],
         "categorical": [StrOptions(set(CATEGORICAL)), HasMethods(["fit_transform"])],
         "max_categories": [Interval(Integral, 2, None, closed="left")],
         "numeric": [StrOptions({"passthrough"}), HasMethods(["fit_transform"])],
@@ -135,8 +142,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         text_encoder: Transformer | None = None,
         *,
         kinds: dict[str, str] | None = None,
-        n_components: int | None = 30,
-        categorical: Literal["onehot", "ordinal"] | Transformer = "onehot",
+        n_components: int | dict[str, int | None] | None = N_COMPONENTS,
+        categorical: Literal["onehot", "ordinal", "passthrough"]
+        | Transformer = "onehot",
         max_categories: int = FEW,
         numeric: Literal["passthrough"] | Transformer = "passthrough",
         rest: Literal["sklearn", "skrub"] = "sklearn",
@@ -181,7 +189,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         -------
         ndarray of shape (n_samples, n_features_out), float64
             Or a frame, or a tensor on the device of the first image or text encoder,
-            as ``set_output`` says.
+            as ``set_output`` says; a pandas DataFrame where categories are kept.
 
         Raises
         ------
@@ -204,7 +212,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         -------
         ndarray of shape (n_samples, n_features_out), float64
             Or a frame, or a tensor on the device of the first image or text encoder,
-            as ``set_output`` says.
+            as ``set_output`` says; a pandas DataFrame where categories are kept.
         """
         check_is_fitted(self, "columns_")
         X = as_frame(X)
@@ -226,7 +234,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             with config_context(transform_output="default"):
                 frame = self._vectorizer.transform(self._left(X))
             parts.append(_as_matrix(frame))
-        return self._output(np.column_stack(parts))
+        return self._output(side_by_side(parts, self._names_out, X))
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
@@ -280,6 +288,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 f"TableEncoder: no column is left to encode: {self.kinds_}. Set kinds= "
                 "for those that are to stay."
             )
+        sizes = components_of(self.n_components, self.kinds_)
         self.n_features_in_ = len(names)
         self.feature_names_in_ = np.asarray(names, dtype=object)
         self.columns_, self._vectorizer = {}, None
@@ -287,7 +296,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         for name, kind in self.kinds_.items():
             if kind == "drop" or self._is_left(X[name], kind):
                 continue
-            encoder = self._encoder(X[name], name, kind)
+            encoder = self._encoder(X[name], name, kind, sizes.get(name))
             parts.append(encoder.fit_transform(X[name], name, y, report))
             names_out += encoder.names
             self.columns_[name] = encoder
@@ -304,8 +313,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 frame = self._vectorizer.fit_transform(left, y)
             parts.append(_as_matrix(frame))
             names_out += list(frame.columns)
-        out = np.column_stack(parts)
         self._names_out = _unique(names_out)
+        out = side_by_side(parts, self._names_out, X)
         self.n_features_out_ = out.shape[1]
         return self._output(out)
 
@@ -334,7 +343,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             for name in names
         }
 
-    def _encoder(self, series, name, kind):
+    def _encoder(self, series, name, kind, n_components):
         if kind == "categorical":
             return CategoricalColumn(self.categorical, self.max_categories)
         if kind == "numeric":
@@ -357,7 +366,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                     "names full paths, give image_encoder another source=, or set "
                     f"kinds={{{name!r}: 'drop'}}."
                 )
-        return NetworkColumn(encoder, self.n_components, self.random_state)
+        return NetworkColumn(encoder, n_components, self.random_state)
 
     def _left(self, X):
         """Return the columns that are skrub's."""
