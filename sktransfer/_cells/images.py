@@ -190,6 +190,8 @@ def _path_hint(path):
         return "; to fetch URLs set source='url'"
     if path.startswith("file:"):
         return "; pass the path alone, without 'file://' and with no %20 in it"
+    if re.match(r"[a-z][a-z0-9+.-]+://", path):
+        return "; other file systems are read by fsspec: pass the bytes that it reads"
     if path.startswith("data:image") or len(path) > 1000:
         return "; for base64 strings set source='base64'"
     if path.startswith("~"):

@@ -280,6 +280,7 @@ def test_hints_say_what_was_meant():
         "C:\\photos\\a.png": "a path of Windows",
         "C:/photos/a.png": "a path of Windows",
         "\\\\server\\a.png": "a path of Windows",
+        "s3://photos/a.png": "pass the bytes that it reads",
         "photos/a.png": "where relative paths start",
     }.items():
         with pytest.raises(UnreadableRowError, match=hint):

@@ -2,8 +2,10 @@
 
 import base64
 import pickle
+import zipfile
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -306,3 +308,32 @@ def test_an_image_of_more_pixels_than_allowed_is_unreadable(cached, tmp_path):
         model.fit([small, large], ["a", "b"])
     with pytest.raises(ValueError, match="'max_pixels'"):
         ImageEncoder("tiny-cnn", max_pixels=0).fit([small])
+
+
+def test_images_of_other_file_systems_are_read_by_fsspec(
+    pixels, image_paths, tmp_path, counting_backbone
+):
+    """By their bytes or as copies: the same rows as the files themselves."""
+    where = "memory://photos"
+    for i, path in enumerate(image_paths):
+        with open(path, "rb") as source, fsspec.open(f"{where}/{i}.png", "wb") as file:
+            file.write(source.read())
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.write(image_paths[0], "0.png")
+    addresses = [f"{where}/{i}.png" for i in range(len(image_paths))]
+    backbone, counter = counting_backbone("tiny-cnn")
+    encoder = ImageEncoder(backbone)
+    want = encoder.fit_transform(image_paths)
+    rows = counter.rows
+    contents = []
+    for address in [*addresses, f"zip://0.png::{tmp_path}/photos.zip"]:
+        with fsspec.open(address) as file:
+            contents.append(file.read())
+    np.testing.assert_array_equal(encoder.transform(contents), want[[*range(6), 0]])
+    copies = fsspec.open_local(
+        [f"simplecache::{address}" for address in addresses],
+        simplecache={"cache_storage": str(tmp_path / "copies")},
+    )
+    np.testing.assert_array_equal(encoder.transform(copies), want)
+    assert counter.rows == rows == len(pixels)
+    fsspec.filesystem("memory").rm("/photos", recursive=True)
