@@ -176,7 +176,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self._fit(X, y)
         return self
 
-    def fit_transform(self, X: Any, y: ArrayLike | None = None) -> np.ndarray:
+    def fit_transform(self, X: Any, y: ArrayLike | None = None) -> Any:
         """Fit, and return the numbers of the same rows.
 
         Parameters
@@ -200,7 +200,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """
         return self._fit(X, y)
 
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X: Any) -> Any:
         """Return the numbers of new rows.
 
         Parameters
