@@ -278,9 +278,12 @@ def embetter_pipeline(column):
     return make_pipeline(ColumnGrabber(column), ImageLoader(), encoder)
 
 
+# TextEncoder was renamed in skrub 0.11 and leaves in 0.12.
+SKRUB_ENCODER = "LLMEncoder"
+
+
 def skrub_encoder():
     import skrub
 
-    # TextEncoder was renamed in skrub 0.11 and leaves in 0.12.
-    kind = getattr(skrub, "LLMEncoder", None) or skrub.TextEncoder
+    kind = getattr(skrub, SKRUB_ENCODER, None) or skrub.TextEncoder
     return kind(minilm_folder(), n_components=None, device="cpu")
