@@ -4,6 +4,7 @@ import base64
 import io
 import re
 
+import fsspec
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -18,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 
 from sktransfer import ImageEncoder, TableEncoder, TextEncoder, bulk
 from sktransfer.datasets import load_image_folder
+from sktransfer.exceptions import UnreadableRowError
 
 TEXTS = ["one text", "another", "a third one", "and the last"]
 
@@ -228,6 +230,20 @@ def computed_elsewhere(**_):
                 estimator.fit(X)
 
 
+def other_file_systems(pixels, tmp_path, **_):
+    files = fsspec.filesystem("memory")
+    paths = [f"memory://photos/{i}.png" for i in range(len(pixels))]
+    for path, array in zip(paths, pixels, strict=True):
+        files.pipe_file(path, png(array))
+    same([files.cat_file(path) for path in paths], pixels)
+    folder = {"cache_storage": str(tmp_path / "copies")}
+    copies = [f"simplecache::{path}" for path in paths]
+    same(fsspec.open_local(copies, simplecache=folder), pixels)
+    with pytest.raises(UnreadableRowError, match="read by fsspec: pass the bytes"):
+        ImageEncoder("tiny-cnn").fit_transform(["s3://bucket/a.png"])
+    files.rm("/photos", recursive=True)
+
+
 def generators(**_):
     with pytest.raises(TypeError, match="turn it into a list first"):
         TextEncoder("tiny-bert").fit(text for text in TEXTS)
@@ -259,6 +275,7 @@ ROWS = {
     "NumPy arrays of images": arrays,
     "PIL images, bytes of image files": pil_and_bytes,
     "base64 strings, URLs": strings,
+    "S3, a ZIP file, and what else fsspec knows": other_file_systems,
     "dask": dask,
     "a lazy frame of polars": lazy_polars,
     "Spark, DuckDB, Ibis, Ray, cuDF": computed_elsewhere,

@@ -14,7 +14,7 @@ from PIL import Image
 
 from sktransfer import ImageClassifier, ImageEncoder, TextClassifier, TextEncoder
 from sktransfer._untrusted import addresses
-from sktransfer.exceptions import InvalidRowError
+from sktransfer.exceptions import InvalidRowError, MissingRowError
 from sktransfer.model_selection import rank_backbones
 from sktransfer.onnx_export import prepare_inputs
 
@@ -40,6 +40,8 @@ BAD_IMAGES = {
     "this machine": ("http://127.0.0.1/a.png", {"source": "url"}),
     "no URL": ("a.png", {"source": "url"}),
     "another type": (3, {}),
+    "floats": (np.zeros((4, 5, 3)), {}),
+    "a list with nothing in it": ([], {}),
     "an array of another type": (np.zeros((2, 2)), {}),
     "missing": (None, {}),
 }
@@ -75,7 +77,7 @@ def test_the_reason_of_an_image_names_nothing_of_python(kind, name):
     else:
         error = raised(kind("tiny-cnn", **options).fit_transform, [cell])
     check_reason(error)
-    if cell is not None:
+    if not isinstance(error, MissingRowError):
         assert error.reason in str(error)
 
 
@@ -97,6 +99,12 @@ def test_other_doors_have_the_reason_too():
     encoder = ImageEncoder("tiny-cnn", missing="mean").fit([PIXELS])
     assert raised(prepare_inputs, encoder, [b""]).reason == "it is empty (0 bytes)"
     assert raised(prepare_inputs, encoder, [None]).reason == "it is missing"
+
+
+def test_the_reason_in_a_list_says_which_image():
+    error = raised(ImageEncoder("tiny-cnn").fit_transform, [[PIXELS, b"", PIXELS]])
+    assert error.reason == "2 of 3 in its list: it is empty (0 bytes)"
+    assert f", {error.reason.partition(':')[0]} cannot be used" in str(error)
 
 
 def test_the_advice_stays_in_the_message():

@@ -249,6 +249,7 @@ class ColumnEstimator(BaseEstimator):
 
     def _unreadable(self, column, unread):
         row, source = unread.row, shorten(unread.cell)
+        where = unread.which and unread.which.removeprefix(", ") + ": "
         advice = ""
         if "on_error" in self._parameter_constraints:
             advice = (
@@ -261,7 +262,7 @@ class ColumnEstimator(BaseEstimator):
             row=row,
             label=column.label(row),
             source=source,
-            reason=unread.error.reason,
+            reason=f"{where}{unread.error.reason}",
         )
 
     def _progress_bar(self, total):

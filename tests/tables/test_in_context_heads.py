@@ -206,6 +206,12 @@ def test_polars_goes_in_and_pandas_comes_out():
     assert out["color"].dtype == pl.Categorical
 
 
+def test_categories_are_no_tensor(table):
+    kept = encoder().set_output(transform="torch")
+    with pytest.raises(ValueError, match="columns of numbers; column"):
+        kept.fit_transform(table)
+
+
 def test_a_table_without_categories_stays_a_matrix(table):
     out = encoder().fit_transform(table[["review", "price"]])
     assert isinstance(out, np.ndarray)
