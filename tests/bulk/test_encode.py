@@ -613,7 +613,7 @@ def test_every_option_of_the_encoders_does_something(csv, pictures, tmp_path):
         ({"precision": "float8"}, "precision"),
         ({"engine": "jax"}, "engine"),
         ({"max_length": 0}, "max_length=0"),
-        ({"max_length": "piece"}, "max_length='peices'"),
+        ({"max_length": "piece"}, "max_length='piece'"),
     ],
 )
 def test_options_that_cannot_be_are_refused_before_anything_is_made(
