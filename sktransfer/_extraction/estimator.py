@@ -17,6 +17,8 @@ from .._cells.column import as_column, pick
 from .._cells.parts import Parts, is_missing, lists_in
 from .._utils.options import WithOptions
 from .._utils.validation import is_null, shorten
+from ..backbones import load_backbone
+from ..backbones._registry import is_loaded
 from ..backbones._travel import with_registration
 from ..exceptions import MissingRowError, UnreadableRowError
 from .loop import extract
@@ -92,6 +94,14 @@ class ColumnEstimator(BaseEstimator):
         tags.input_tags.string = True
         tags.input_tags.allow_nan = str(self.missing) != "raise"
         return tags
+
+    def _load_backbone(self):
+        """Return the network, and say so before a wait, if `verbose`."""
+        if self.verbose and sys.stderr is not None:
+            if not is_loaded(self.backbone, self._modality):
+                name = getattr(self.backbone, "name", self.backbone)
+                print(f"{type(self).__name__}: loading {name}", file=sys.stderr)
+        return load_backbone(self.backbone, modality=self._modality)
 
     def _column(self, X):
         return as_column(

@@ -292,14 +292,27 @@ def as_spec(backbone):
     return spec
 
 
-def _load(spec, modality):
+def is_loaded(backbone, modality):
+    """Whether `load_backbone` would return at once."""
+    if isinstance(backbone, Backbone):
+        return True
+    key, _, _ = _key_of(as_spec(backbone), modality)
+    return _find_loaded(key) is not None
+
+
+def _key_of(spec, modality):
+    """Return the key of a network among those loaded, and how it was registered."""
     registered = _entries.get(spec.name)
     arrival = None if registered else find_arrival(spec.name)
     entry = registered or arrival
     signature: Any = arrival.code if arrival else None
     if not entry:
         signature = _folder_signature(spec.name)
-    key = (spec, None if entry else modality, signature)
+    return (spec, None if entry else modality, signature), registered, entry
+
+
+def _load(spec, modality):
+    key, registered, entry = _key_of(spec, modality)
     if (loaded := _find_loaded(key)) is not None:
         return loaded
     builder = _find_builder(spec, modality, entry)

@@ -17,7 +17,6 @@ from .._utils.choices import Choices
 from .._utils.torch_output import as_output
 from .._utils.types import ArrayLike, Cells
 from .._utils.validation import Interval, StrOptions
-from ..backbones import load_backbone
 from ..backbones._engines.builders import AUTO, ENGINES
 from ..backbones._engines.choose import engine_device
 from ..backbones._pooling import POOLING_CHOICES
@@ -189,7 +188,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
     # -- the work --------------------------------------------------------------------
 
     def _resolved(self):
-        backbone = load_backbone(self.backbone, modality=self._modality)
+        backbone = self._load_backbone()
         device = engine_device(self.engine, self.device, self.precision)
         return Request(
             backbone=backbone,

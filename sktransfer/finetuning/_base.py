@@ -19,7 +19,7 @@ from .._utils.seeds import seeded
 from .._utils.turns import turn
 from .._utils.types import ArrayLike, Cells
 from .._utils.validation import draw_seed, is_integer
-from ..backbones import Backbone, load_backbone
+from ..backbones import Backbone
 from ..cache._default import resolve_cache
 from . import _fit_rows as fit_rows
 from . import _splits as splits
@@ -301,7 +301,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
 
     def _resolved(self):
         resolve_cache(self.cache)
-        backbone = load_backbone(self.backbone, modality=self._modality)
+        backbone = self._load_backbone()
         device = resolve_device(self.device)
         return Request(
             backbone=backbone,

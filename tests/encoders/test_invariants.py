@@ -21,7 +21,13 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.estimator_checks import check_estimator
 
 import sktransfer
-from sktransfer import ImageEncoder, TextEncoder, load_backbone, register_backbone
+from sktransfer import (
+    ImageEncoder,
+    TextEncoder,
+    load_backbone,
+    register_backbone,
+    unload_backbones,
+)
 from sktransfer.encoders._base import BaseEncoder
 
 ENCODERS = [ImageEncoder, TextEncoder]
@@ -259,6 +265,20 @@ def test_a_progress_bar_is_drawn_on_request(cls, capsys):
     assert capsys.readouterr().err == ""
     cls(TOY[cls], verbose=1).fit_transform([*X, X[0]])
     assert "31/31" in capsys.readouterr().err
+
+
+def test_the_first_load_of_a_network_is_said_on_request(cls, capsys):
+    X, _ = rows_for(cls)
+    unload_backbones(TOY[cls])
+    cls(TOY[cls]).fit(X)
+    unload_backbones(TOY[cls])
+    assert capsys.readouterr().err == ""
+    encoder = cls(TOY[cls], verbose=1).fit(X)
+    said = f"{cls.__name__}: loading {TOY[cls]}\n"
+    assert capsys.readouterr().err == said
+    encoder.fit(X)  # it is loaded
+    cls(load_backbone(TOY[cls]), verbose=1).fit(X)
+    assert capsys.readouterr().err == ""
 
 
 # scikit-learn has one check for what takes no 2-D input, and warns of the others.
