@@ -18,6 +18,8 @@ from ..finetuning._saved import describe_net, rebuild_net
 from ._networks import read_network, unpack
 from ._swap import Token, swap
 
+CALLBACKS = "_skl_callbacks"  # where scikit-learn keeps what watches a fit
+
 
 def check_can_predict(estimator, caller):
     """Refuse what is no estimator, or has nothing learned in it yet.
@@ -68,6 +70,8 @@ def take_apart(estimator, networks):
     nets = []
 
     def replace(obj, path):
+        if CALLBACKS in getattr(obj, "__dict__", ()):
+            obj = _without_callbacks(obj)
         if isinstance(obj, ColumnEstimator):
             return _estimator(obj, path)
         if isinstance(obj, Backbone):
@@ -204,6 +208,17 @@ def _forget_surroundings(obj):
         obj.verbose = 0  # a service would draw a bar for every request
     elif isinstance(obj, BaseEstimator) and getattr(obj, "memory", None) is not None:
         obj.memory = None  # joblib would unpickle what it finds there
+
+
+def _without_callbacks(estimator):
+    """Return a shallow copy that nothing watches, as `set_callbacks` without any does.
+
+    Callbacks are of fits, and may hold whatever their authors put there.
+    """
+    bare: Any = type(estimator).__new__(type(estimator))  # type: ignore[call-overload]
+    bare.__dict__.update(estimator.__dict__)
+    del bare.__dict__[CALLBACKS]
+    return bare
 
 
 def _is_request(obj):

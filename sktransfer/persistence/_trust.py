@@ -85,7 +85,6 @@ PLAIN_TYPES = (
 )
 
 SKLEARN_TYPES = (
-    "sklearn.callback._progressbar.ProgressBar",
     "sklearn._loss.loss.HalfTweedieLoss",
     "sklearn._loss.loss.HalfTweedieLossIdentity",
     "sklearn.calibration._CalibratedClassifier",
@@ -240,10 +239,6 @@ LEFT_OUT = {
     "scipy.stats.": (
         "SciPy's distributions compile text that the file gives: save the "
         "best_estimator_ of the search"
-    ),
-    "sklearn.callback._scoring_monitor.": (
-        "ScoringMonitor connects to an address that the file names: take it away first "
-        "with set_callbacks()"
     ),
 }
 
