@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 from .._cells import images, texts
 from .._cells.column import as_column, pick
 from .._cells.parts import Parts, is_missing, lists_in
+from .._utils.callbacks import UNWATCHED, CallbackSupport, RowTasks, n_parts
 from .._utils.options import WithOptions
 from .._utils.validation import is_null, shorten
 from ..backbones import load_backbone
@@ -57,7 +58,7 @@ class Ran(NamedTuple):
     parts: Parts | None
 
 
-class ColumnEstimator(BaseEstimator):
+class ColumnEstimator(CallbackSupport, BaseEstimator):
     """An estimator whose input is one column of cells.
 
     A subclass also inherits `ImageColumn` or `TextColumn`, which set `_modality`,
@@ -156,7 +157,7 @@ class ColumnEstimator(BaseEstimator):
         options = self._parameter_constraints[parameter][0].options
         return sorted(set(options) - {"raise"})
 
-    def _run(self, column, runner, empty, only=None, *, warns=False):
+    def _run(self, column, runner, empty, only=None, *, warns=False, task=UNWATCHED):
         """Run the cells of a column that are not null.
 
         Parameters
@@ -170,6 +171,8 @@ class ColumnEstimator(BaseEstimator):
             Rows, in order; the cells of all others are not looked at.
         warns : bool, default=False
             Say how many rows cannot be read, where their policy lets the call go on.
+        task : Task, default=UNWATCHED
+            Gets a subtask for each hundredth of the rows.
 
         Returns
         -------
@@ -210,16 +213,19 @@ class ColumnEstimator(BaseEstimator):
             else:
                 parts.is_bad[position] = True
 
+        def on_progress(n_cells):
+            bar.update(n_cells)
+            tasks.update(n_cells)
+
         found = empty(len(cells), parts is not None)
         reader = self._reader(runner.request)
-        with self._progress_bar(len(cells)) as bar:
+        most = n_parts(len(column.cells) if only is None else len(only))
+        with (
+            self._progress_bar(len(cells)) as bar,
+            RowTasks(task, len(cells), most) as tasks,
+        ):
             extract(
-                cells,
-                reader,
-                runner,
-                found,
-                on_error=on_error,
-                on_progress=bar.update,
+                cells, reader, runner, found, on_error=on_error, on_progress=on_progress
             )
         if parts is not None:
             bad |= {rows[i] for i in parts.bad_rows()}

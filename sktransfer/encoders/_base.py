@@ -13,6 +13,7 @@ from .._cells.decoders import decodes_on
 from .._extraction.estimator import ColumnEstimator
 from .._extraction.runners import Request, VectorRunner
 from .._utils.arithmetic import PRECISIONS, settled_precision
+from .._utils.callbacks import UNWATCHED, n_parts, with_callbacks
 from .._utils.choices import Choices
 from .._utils.torch_output import as_output
 from .._utils.types import ArrayLike, Cells
@@ -51,6 +52,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         "verbose": ["verbose"],
     }
 
+    @with_callbacks
     def fit(self, X: Cells, y: None = None) -> Self:
         """Check the parameters and the rows; nothing is trained.
 
@@ -69,16 +71,20 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         """
         self._validate_params()
         column = self._column(X)
-        request = self._resolved()
-        resolve_cache(self.cache)  # a wrong one is an error here, not at transform
-        if self._policies_in_use() - {"raise", "empty"}:
-            self._fit_rows(column, request)
-        else:
-            nulls = self._nulls(column)
-            self._check_nulls(column, nulls)
-            self._set_fitted(column, request, nulls, set())
+        runs = bool(self._policies_in_use() - {"raise", "empty"})
+        n_subtasks = n_parts(len(column.cells)) if runs else 0
+        with self._fit_task(X, y, n_subtasks) as task:
+            request = self._resolved()
+            resolve_cache(self.cache)  # a wrong one is an error here, not at transform
+            if runs:
+                self._fit_rows(column, request, task)
+            else:
+                nulls = self._nulls(column)
+                self._check_nulls(column, nulls)
+                self._set_fitted(column, request, nulls, set())
         return self
 
+    @with_callbacks
     def fit_transform(self, X: Cells, y: None = None) -> np.ndarray:
         """Fit, and return the vectors of the same rows.
 
@@ -94,7 +100,9 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
             Or a frame, as ``set_output`` says; "torch" is a tensor on the device.
         """
         self._validate_params()
-        return self._fit_rows(self._column(X), self._resolved())
+        column = self._column(X)
+        with self._fit_task(X, y, n_parts(len(column.cells))) as task:
+            return self._fit_rows(column, self._resolved(), task)
 
     def transform(self, X: Cells) -> np.ndarray:
         """Return one vector for each row, in order.
@@ -230,8 +238,8 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
     def _policies_in_use(self):
         return {self.missing, self._error_policy}
 
-    def _fit_rows(self, column, request):
-        vectors, bad, nulls = self._encode(column, request)
+    def _fit_rows(self, column, request, task):
+        vectors, bad, nulls = self._encode(column, request, task)
         self._set_fitted(column, request, nulls, bad)
         if "mean" in self._policies_in_use():
             good = np.ones(len(vectors), dtype=bool)
@@ -260,14 +268,16 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         self.missing_rows_ = np.asarray(nulls, dtype=np.intp)
         self.error_rows_ = np.asarray(sorted(set(bad) - set(nulls)), dtype=np.intp)
 
-    def _encode(self, column, request):
+    def _encode(self, column, request, task=UNWATCHED):
         """Return vectors before any replacement, bad rows, and null rows among them."""
         runner = VectorRunner(request, resolve_cache(self.cache))
 
         def empty(n_cells, has_parts=False):
             return np.full((n_cells, runner.width), np.nan, dtype=np.float32)
 
-        found, rows, bad, nulls, parts = self._run(column, runner, empty, warns=True)
+        found, rows, bad, nulls, parts = self._run(
+            column, runner, empty, warns=True, task=task
+        )
         if parts is not None:
             found = parts.mean(found)
         if self.normalize:

@@ -12,6 +12,7 @@ from .._extraction.estimator import ColumnEstimator
 from .._extraction.runners import Request
 from .._utils.allocator import kept_pages
 from .._utils.arithmetic import settled_precision
+from .._utils.callbacks import UNWATCHED, with_callbacks
 from .._utils.devices import resolve_device
 from .._utils.labels import check_groups, label_names
 from .._utils.options import WithOptions
@@ -67,6 +68,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
 
     # -- fitting -----------------------------------------------------------------------
 
+    @with_callbacks
     def fit(
         self,
         X: Cells,
@@ -107,27 +109,32 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
         self
         """
         self._validate_params()
-        return self._fit(
-            X,
-            y,
-            sample_weight=sample_weight,
-            sample_domain=sample_domain,
-            groups=groups,
-            watched=(X_val, y_val, sample_weight_val),
-            is_resumed=self.warm_start and hasattr(self, "net_"),
-        )
+        rows = {"sample_weight": sample_weight, "sample_domain": sample_domain}
+        n_subtasks = 2 + (X_val is not None)  # a pass over rows each, and the training
+        with self._fit_task(X, y, n_subtasks, sample_weight=sample_weight) as task:
+            return self._fit(
+                X,
+                y,
+                **rows,
+                groups=groups,
+                watched=(X_val, y_val, sample_weight_val),
+                is_resumed=self.warm_start and hasattr(self, "net_"),
+                task=task,
+            )
 
     def _partial_fit(self, X, y, classes, sample_weight, sample_domain):
         self._validate_params()
-        return self._fit(
-            X,
-            y,
-            classes=classes,
-            sample_weight=sample_weight,
-            sample_domain=sample_domain,
-            is_resumed=hasattr(self, "net_"),
-            is_partial=True,
-        )
+        rows = {"sample_weight": sample_weight, "sample_domain": sample_domain}
+        with self._fit_task(X, y, 2, sample_weight=sample_weight) as task:
+            return self._fit(
+                X,
+                y,
+                **rows,
+                classes=classes,
+                is_resumed=hasattr(self, "net_"),
+                is_partial=True,
+                task=task,
+            )
 
     def _fit(
         self,
@@ -141,6 +148,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
         watched=(None, None, None),
         is_resumed,
         is_partial=False,
+        task,
     ):
         caller = type(self).__name__
         column = self._column(X)
@@ -183,7 +191,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
         encoded = fit_rows.for_all_rows(codec.encode(y, names), used, n_rows)
         # Rows of weight 0 and, without a domain loss, target rows do not run at all.
         only = used if target_rows is None else np.union1d(used, target_rows)
-        reading = self._reading(request, recipe.augmentation)
+        reading = self._reading(request, recipe.augmentation, task)
         found = reading.views(column, only)
         used = fit_rows.without(used, found.bad, column, caller)
         if target_rows is not None:
@@ -251,8 +259,9 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
             turn(request.device, request.precision),
             seeded(plan.seed, request.device),
             pages(),
+            task.subtask("train", settings.max_epochs) as training,
         ):
-            net, n_epochs, history = train(plan)
+            net, n_epochs, history = train(plan, training)
         # The prior of `missing="prior"` is that of all calls of partial_fit together.
         prior = state.prior_of(
             codec.mean_of(encoded[used], given), given.sum(), is_new=not is_partial
@@ -287,7 +296,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
             is_kept=self.warm_start or is_partial,
         )
 
-    def _reading(self, request, augmentation=None):
+    def _reading(self, request, augmentation=None, task=UNWATCHED):
         return Reading(
             self._run,
             request,
@@ -295,6 +304,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
             self.activation_dtype,
             augmentation,
             self.random_state if is_integer(self.random_state) else 0,
+            task,
         )
 
     # -- networks ----------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 
+from .._utils.callbacks import with_callbacks
 from .._utils.choices import Choices
 from .._utils.score import LabelScore
 from .._utils.types import ArrayLike, Cells
@@ -59,6 +60,7 @@ class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
         super()._set_fitted(column, plan, net, n_epochs, history)
         self.classes_ = plan.codec.classes
 
+    @with_callbacks
     def partial_fit(
         self,
         X: Cells,
@@ -152,6 +154,7 @@ class BaseRegressor(LabelScore, RegressorMixin, BaseFineTuner):
     def _learn_codec(self, y, weight, classes):
         return NumberCodec.learn(y, weight, type(self).__name__)
 
+    @with_callbacks
     def partial_fit(
         self,
         X: Cells,

@@ -25,6 +25,7 @@ MEAN_STEPS = 100  # of `MeanWeights`, about
 OWN_CALLBACKS = (
     "bar",
     "early_stopping",
+    "epochs",
     "gradient_clipping",
     "keep_last_good",
     "lr_schedule",
@@ -298,8 +299,45 @@ class StopEarly(EarlyStopping):
         return not gains.mean() <= gains.std(ddof=1) / math.sqrt(len(gains))
 
 
+@on_disk
+class Epochs(Callback):
+    """Epochs as tasks of scikit-learn's callbacks, which may end the training.
+
+    Parameters
+    ----------
+    task : Task
+        The training.
+    """
+
+    def __init__(self, task):
+        self.task, self.epoch, self.is_stopped = task, None, False
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Begin a task."""
+        self.epoch = self.task.subtask("epoch").__enter__()
+
+    def on_epoch_end(self, net, **kwargs):
+        """End it, and the training where a callback asks for that."""
+        self._end()
+        if self.is_stopped:
+            raise KeyboardInterrupt
+
+    def on_train_end(self, net, **kwargs):
+        """End the task of an epoch that something else has stopped; forget the rows."""
+        self._end()
+        self.task = None
+
+    def _end(self):
+        epoch, self.epoch = self.epoch, None
+        if epoch is not None:
+            epoch.__exit__(None, None, None)
+            self.is_stopped = epoch.is_stopped
+
+
 def has_stopped(callback):
-    """Return True for an early stopping that ended a training."""
+    """Return True for what has ended a training on purpose."""
+    if isinstance(callback, Epochs):
+        return callback.is_stopped
     return isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.exceptions import DataConversionWarning
 
 from .._extraction.activations import ActivationRunner, InputRunner
+from .._utils.callbacks import UNWATCHED, Task, n_parts
 from .._utils.labels import label_names, read_labels
 from .._utils.validation import check_rows, check_sample_domain
 from ..cache._default import resolve_cache
@@ -72,6 +73,8 @@ class Reading(NamedTuple):
     augmentation : Augmentation or None
     view_seed : int
         Seed of fixed views; grid candidates share it, so that views are kept for all.
+    task : Task
+        Gets a subtask for each call of `views`.
     """
 
     run: Any
@@ -80,6 +83,7 @@ class Reading(NamedTuple):
     activation_dtype: str
     augmentation: Any = None
     view_seed: int = 0
+    task: Task = UNWATCHED
 
     @property
     def is_on_the_fly(self):
@@ -122,25 +126,31 @@ class Reading(NamedTuple):
         budget = DEFAULT_MEMORY_BUDGET if cache is None else cache.memory_budget
         views, bad, first = [], set(), np.arange(len(column.cells))
         parts: Any = None
-        for runner in runners:
-            ran = self.run(
-                column, runner, lambda n, _: Rows(n, budget // len(runners)), only
-            )
-            bad |= ran.bad
-            found, rows = ran.found, np.asarray(ran.rows, int)
-            if ran.parts is not None:
-                # The same for every view, which are views of the same cells.
-                parts = [np.empty(0, int)] * len(column.cells)
-                places = ran.parts.by_row()
-                for row, there in zip(rows, places, strict=True):
-                    parts[row] = there
-                first[rows] = rows[_first_alike(found.first, places)]
-            else:
-                first[rows] = rows[found.first[: len(rows)]]
-                if len(rows) < len(column.cells):
-                    by_row = {row: i for i, row in enumerate(rows.tolist())}
-                    found = _Selected(found, by_row)
-            views.append(found)
+        n_subtasks = len(runners) * n_parts(len(only))
+        with self.task.subtask("frozen-blocks", n_subtasks) as task:
+            for runner in runners:
+                ran = self.run(
+                    column,
+                    runner,
+                    lambda n, _: Rows(n, budget // len(runners)),
+                    only,
+                    task=task,
+                )
+                bad |= ran.bad
+                found, rows = ran.found, np.asarray(ran.rows, int)
+                if ran.parts is not None:
+                    # The same for every view, which are views of the same cells.
+                    parts = [np.empty(0, int)] * len(column.cells)
+                    places = ran.parts.by_row()
+                    for row, there in zip(rows, places, strict=True):
+                        parts[row] = there
+                    first[rows] = rows[_first_alike(found.first, places)]
+                else:
+                    first[rows] = rows[found.first[: len(rows)]]
+                    if len(rows) < len(column.cells):
+                        by_row = {row: i for i, row in enumerate(rows.tolist())}
+                        found = _Selected(found, by_row)
+                views.append(found)
         return Views(views, bad, first, parts)
 
 

@@ -14,6 +14,7 @@ from ._batches import RowsLoader
 from ._callbacks import (
     Bar,
     Clip,
+    Epochs,
     KeepLastGood,
     Scores,
     StopEarly,
@@ -43,6 +44,7 @@ def make_net(
     precision,
     callbacks,
     verbose,
+    task,
     probe=None,
     domain=None,
     domain_loss_weight=1.0,
@@ -58,7 +60,8 @@ def make_net(
     head that it takes for the start. With `BetweenDomains` as `domain` it is a
     `DomainNet`. `loader` makes the batches, and with `n_batches` so many an epoch. With
     `is_partial` it is one call of many, with `n_steps_before` behind it, and
-    `mean_weights` is a callback that collects the mean of the weights, or None.
+    `mean_weights` is a callback that collects the mean of the weights, or None. `task`
+    gets a subtask for each epoch.
     """
     own = [("unscale", Unscale()), ("keep_last_good", KeepLastGood())]
     if optimizer.gradient_clip_value is not None:
@@ -87,6 +90,8 @@ def make_net(
         own.append(("early_stopping", StopEarly(stopping.patience, probe, **watched)))
     if verbose and sys.stderr is not None:  # None: pythonw has no console
         own.append(("bar", Bar(n_steps, max_epochs)))
+    # The last one: all others have seen an epoch before it can be the end.
+    theirs = [*(callbacks or []), ("epochs", Epochs(task))]
     options = {
         "optimizer": optimizer_class(optimizer),
         "codec": codec,
@@ -97,7 +102,7 @@ def make_net(
         "iterator_train": loader,
         "iterator_train__shuffle": True,
         "iterator_valid": loader,
-        "callbacks": [*own, *(callbacks or [])],
+        "callbacks": [*own, *theirs],
         "callbacks__print_log": None,
         "device": str(device),
         "verbose": 0,
@@ -119,7 +124,7 @@ def make_net(
             )
         )
         options |= {
-            "callbacks": [*own, *(callbacks or [])],
+            "callbacks": [*own, *theirs],
             "iterator_train": DomainLoader,
             "domain_loss_weight": domain_loss_weight,
             "n_ramp_steps": None if is_partial else n_steps,
@@ -182,7 +187,7 @@ def train_net(net, dataset, max_epochs, name):
     try:
         net.fit_loop(dataset, None, epochs=max_epochs)
     except (KeyboardInterrupt, NonFiniteLossError) as err:
-        # skorch's early stopping raises KeyboardInterrupt too.
+        # Early stopping and scikit-learn's callbacks raise KeyboardInterrupt too.
         if not any(map(has_stopped, callbacks.values())):
             error = err
             if keeper.weights_ is not None:

@@ -16,8 +16,14 @@ from ._prefix import Prefix
 SCALED_ROWS = 4096  # that are enough to learn a mean and a spread from
 
 
-def train(plan):
+def train(plan, task):
     """Train on rows whose activations are there.
+
+    Parameters
+    ----------
+    plan : Plan
+    task : Task
+        Gets a subtask for each epoch.
 
     Returns
     -------
@@ -43,7 +49,7 @@ def train(plan):
     if recipe.batch_norm == "target":
         estimate_statistics(plan, module, dataset, plan.train.rows)
     way = _by_pairs if isinstance(recipe.loss, ContrastiveLoss) else _by_outputs
-    net, n_epochs, history = way(plan, module, dataset, valid)
+    net, n_epochs, history = way(plan, module, dataset, valid, task)
     module.prefix = None
     module.eval()
     return net, n_epochs, history[:n_epochs]
@@ -65,7 +71,7 @@ def row_loss(plan):
     return RowLoss(of_outputs, plan.label_weights)
 
 
-def _by_outputs(plan, module, dataset, valid):
+def _by_outputs(plan, module, dataset, valid, task):
     """Train blocks and head together."""
     recipe = plan.recipe
     is_fitted = not HEADS[recipe.head.kind].is_trained  # before and after the training
@@ -88,6 +94,7 @@ def _by_outputs(plan, module, dataset, valid):
         loss,
         dataset,
         valid,
+        task=task,
         probe=probe,
         mean_weights=mean,
         domain=domain,
@@ -129,7 +136,7 @@ def _mean_weights(plan):
     return MeanWeights(mean, plan.state.n_steps)
 
 
-def _by_pairs(plan, module, dataset, valid):
+def _by_pairs(plan, module, dataset, valid, task):
     """Train the blocks by comparing rows, then fit the head to what they make."""
     from ._contrastive import ContrastiveLoader, batches_of_an_epoch
     from ._head_start import standardize
@@ -149,6 +156,7 @@ def _by_pairs(plan, module, dataset, valid):
         loss._make("classes", 0.0),
         dataset,
         valid,
+        task=task,
         loader=ContrastiveLoader,
         n_batches=batches_of_an_epoch(
             len(dataset), settings.batch_size, settings.max_epochs, loss.max_pairs

@@ -37,6 +37,7 @@ ON_DISK = {
     "DomainCriterion": "sktransfer.finetuning._domain_net",
     "DomainLoader": "sktransfer.finetuning._domain_net",
     "DomainNet": "sktransfer.finetuning._domain_net",
+    "Epochs": "sktransfer.finetuning._callbacks",
     "FineTuneNet": "sktransfer.finetuning._net",
     "HuggingFaceTokenize": "sktransfer.backbones._huggingface.tokenizer",
     "InDomains": "sktransfer.domain_adaptation._scorer_base",

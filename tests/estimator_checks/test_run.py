@@ -166,8 +166,8 @@ class IsConstant(TextEncoder):
 
 
 class KeepsTheLengthOnly(TextEncoder):
-    def _encode(self, column, request):
-        vectors, bad, nulls = super()._encode(column, request)
+    def _encode(self, column, *args):
+        vectors, bad, nulls = super()._encode(column, *args)
         for vector, text in zip(vectors, column.cells, strict=True):
             if text is not None:
                 vector[:] = len(text)
