@@ -13,15 +13,18 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from ._utils.callbacks import CallbackSupport, with_callbacks
 from ._utils.names import set_module
+from ._utils.routing import given, is_asking, route, router_of
 from ._utils.score import LabelScore
-from ._utils.types import Cells, Transformer
+from ._utils.types import ArrayLike, Cells, Transformer
 from ._utils.validation import HasMethods, Interval, StrOptions, dense, is_null, shorten
 from .backbones import Backbone
 from .encoders import ImageEncoder, TextEncoder
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
+    from sklearn.utils.metadata_routing import MetadataRouter
 
 __all__ = ["ZeroShotClassifier"]
 
@@ -33,7 +36,7 @@ SHARED = ("cache", "device", "precision")
 
 
 @set_module("sktransfer")
-class ZeroShotClassifier(LabelScore, ClassifierMixin, BaseEstimator):
+class ZeroShotClassifier(CallbackSupport, LabelScore, ClassifierMixin, BaseEstimator):
     """Classify texts or images by the descriptions of the classes.
 
     A row belongs to the class whose description is nearest to it, by the cosine of
@@ -120,7 +123,10 @@ class ZeroShotClassifier(LabelScore, ClassifierMixin, BaseEstimator):
         self.template = template
         self.scale = scale
 
-    def fit(self, X: Cells | None = None, y: None = None) -> Self:
+    @with_callbacks
+    def fit(
+        self, X: Cells | None = None, y: ArrayLike | None = None, **params: Any
+    ) -> Self:
         """Run the prompts through the network.
 
         Parameters
@@ -128,8 +134,11 @@ class ZeroShotClassifier(LabelScore, ClassifierMixin, BaseEstimator):
         X : list, 1-D array, Series, frame or Arrow array, default=None
             For an encoder that learns from rows, such as one with ``missing="mean"``;
             others do not look at it.
-        y : None
+        y : array-like, default=None
             Ignored.
+        **params : dict
+            Metadata for an encoder that learns from rows, if it asks for it. Needs
+            scikit-learn's metadata routing.
 
         Returns
         -------
@@ -139,9 +148,10 @@ class ZeroShotClassifier(LabelScore, ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If there are fewer than two classes, a class has no prompt, or the encoder
-            needs rows.
+            needs rows; or if there is metadata though routing is off.
         """
         self._validate_params()
+        of_fit = given(route(self, "fit", params), "encoder", "fit")
         encoder = TextEncoder() if self.encoder is None else self.encoder
         self._modality = getattr(encoder, "_modality", "text")
         prompts = _prompts(self.classes, self._templates())
@@ -153,24 +163,14 @@ class ZeroShotClassifier(LabelScore, ClassifierMixin, BaseEstimator):
             )
         self.classes_, order = np.unique(np.asarray(labels), return_index=True)
         self.prompts_ = [prompts[labels[i]] for i in order]
-        flat = [prompt for some in self.prompts_ for prompt in some]
-        self.encoder_ = clone(encoder)
-        if get_tags(encoder).requires_fit:
-            if X is None:
-                raise ValueError(
-                    f"ZeroShotClassifier: {type(encoder).__name__} learns from rows "
-                    "before it encodes them; pass X to fit, or use an encoder that "
-                    "does not, such as one with missing='zero'."
-                )
-            self.encoder_.fit(X)
-        else:
-            _mark_as_fitted(self.encoder_)
-        of_prompts = self._of_prompts(encoder)
-        if of_prompts is encoder:
-            vectors = self.encoder_.transform(flat)
-        else:
-            vectors = clone(of_prompts).fit_transform(flat)
-        vectors = _unit(dense(vectors))
+        if get_tags(encoder).requires_fit and X is None:
+            raise ValueError(
+                f"ZeroShotClassifier: {type(encoder).__name__} learns from rows "
+                "before it encodes them; pass X to fit, or use an encoder that "
+                "does not, such as one with missing='zero'."
+            )
+        with self._fit_task(X, y, 2) as task:
+            vectors = self._encode(encoder, X, of_fit, task)
         ends = np.cumsum([0, *map(len, self.prompts_)])
         means = [
             vectors[start:end].mean(axis=0)
@@ -179,48 +179,97 @@ class ZeroShotClassifier(LabelScore, ClassifierMixin, BaseEstimator):
         self.vectors_ = _unit(np.stack(means))
         return self
 
-    def decision_function(self, X: Cells) -> np.ndarray:
+    def _encode(self, encoder, X, of_fit, task):
+        """Fit the encoder; return the vectors of all prompts, of length 1."""
+        flat = [prompt for some in self.prompts_ for prompt in some]
+        self.encoder_ = clone(encoder)
+        fitting = task.subtask("fit-encoder")
+        if get_tags(encoder).requires_fit:
+            with fitting.fitting(self.encoder_):
+                self.encoder_.fit(X, **of_fit)
+        else:
+            with fitting:
+                _mark_as_fitted(self.encoder_)
+        of_prompts, encoding = self._of_prompts(encoder), task.subtask("encode-prompts")
+        if of_prompts is encoder:
+            with encoding:
+                vectors = self.encoder_.transform(flat)
+        else:
+            of_prompts = clone(of_prompts)
+            with encoding.fitting(of_prompts):
+                vectors = of_prompts.fit_transform(flat)
+        return _unit(dense(vectors))
+
+    def decision_function(self, X: Cells, **params: Any) -> np.ndarray:
         """Return scaled cosines with the classes.
 
         Parameters
         ----------
         X : list, 1-D array, Series, one-column frame or Arrow array of n_samples cells
+        **params : dict
+            Metadata for the encoder's `transform`, if it asks for it.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
             Of two classes it is the difference.
         """
-        logits = self._logits(X)
+        logits = self._logits(X, "decision_function", params)
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
-    def predict_proba(self, X: Cells) -> np.ndarray:
+    def predict_proba(self, X: Cells, **params: Any) -> np.ndarray:
         """Return the softmax of the scaled cosines.
 
         Parameters
         ----------
         X : list, 1-D array, Series, one-column frame or Arrow array of n_samples cells
+        **params : dict
+            Metadata for the encoder's `transform`, if it asks for it.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
             Columns are `classes_`.
         """
-        return softmax(self._logits(X), axis=1)
+        return softmax(self._logits(X, "predict_proba", params), axis=1)
 
-    def predict(self, X: Cells) -> np.ndarray:
+    def predict(self, X: Cells, **params: Any) -> np.ndarray:
         """Return the nearest class of each row.
 
         Parameters
         ----------
         X : list, 1-D array, Series, one-column frame or Arrow array of n_samples cells
+        **params : dict
+            Metadata for the encoder's `transform`, if it asks for it.
 
         Returns
         -------
         ndarray of shape (n_samples,)
         """
-        nearest = self._logits(X).argmax(axis=1)
+        nearest = self._logits(X, "predict", params).argmax(axis=1)
         return self.classes_[nearest]
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Say which metadata goes to the encoder.
+
+        Returns
+        -------
+        MetadataRouter
+
+        Raises
+        ------
+        NotImplementedError
+            If `text_encoder` asks for some: prompts are not rows, so they have none.
+        """
+        if self.text_encoder is not None and is_asking(self.text_encoder):
+            raise NotImplementedError(
+                f"ZeroShotClassifier: text_encoder={shorten(self.text_encoder)} asks "
+                "for metadata, which rows have and prompts have not. Take the request "
+                "back, for example with set_fit_request(sample_weight=False)."
+            )
+        methods = ("predict", "predict_proba", "decision_function")
+        mapping = {method: ["transform"] for method in methods} | {"fit": ["fit"]}
+        return router_of(self, {"encoder": (self.encoder, mapping)})
 
     def __sklearn_tags__(self) -> Tags:
         """Take what goes in from the encoder."""
@@ -232,9 +281,11 @@ class ZeroShotClassifier(LabelScore, ClassifierMixin, BaseEstimator):
 
     # -- the work --------------------------------------------------------------------
 
-    def _logits(self, X):
+    def _logits(self, X, method, params):
         check_is_fitted(self, "vectors_")
-        vectors = dense(self.encoder_.transform(X))
+        routed = route(self, method, params)
+        of_rows = given(routed, "encoder", "transform")
+        vectors = dense(self.encoder_.transform(X, **of_rows))
         if vectors.shape[1] != self.vectors_.shape[1]:
             raise ValueError(
                 f"ZeroShotClassifier: rows have {vectors.shape[1]} features and "

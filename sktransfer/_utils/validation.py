@@ -23,6 +23,9 @@ from sklearn.utils._set_output import (  # noqa: F401  (re-exported)
 from sklearn.utils._set_output import (  # noqa: F401  (re-exported)
     _get_output_config as output_config,
 )
+from sklearn.utils.metadata_routing import (  # noqa: F401  (re-exported)
+    _raise_for_params as raise_for_params,
+)
 from sklearn.utils.validation import (  # noqa: F401  (re-exported)
     _check_sample_weight as check_sample_weight,
 )

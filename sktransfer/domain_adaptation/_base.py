@@ -9,12 +9,13 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils import torch_output  # noqa: F401  (set_output(transform="torch"))
+from .._utils.callbacks import CallbackSupport, with_callbacks
 from .._utils.types import ArrayLike
 from .._utils.validation import on_host
 from ._domains import check_both_domains, resolve_domain, source_targets
 
 
-class BaseAdapter(TransformerMixin, BaseEstimator):
+class BaseAdapter(CallbackSupport, TransformerMixin, BaseEstimator):
     """A transformer that brings source and target rows closer together.
 
     A subclass has `_learn(X, y, domain)`, where `y` is that of the source rows or None,
@@ -24,6 +25,7 @@ class BaseAdapter(TransformerMixin, BaseEstimator):
     __metadata_request__fit = {"sample_domain": True}
     __metadata_request__transform = {"sample_domain": True}
 
+    @with_callbacks
     def fit(
         self,
         X: ArrayLike,
@@ -48,6 +50,7 @@ class BaseAdapter(TransformerMixin, BaseEstimator):
         self._fit_rows(X, y, sample_domain)
         return self
 
+    @with_callbacks
     def fit_transform(
         self,
         X: ArrayLike,
@@ -95,7 +98,8 @@ class BaseAdapter(TransformerMixin, BaseEstimator):
         name = type(self).__name__
         domain = check_both_domains(sample_domain, len(X), name)
         known = None if y is None else source_targets(y, domain, name)
-        self._learn(X, known, domain)
+        with self._fit_task(X, y):
+            self._learn(X, known, domain)
         return X, domain
 
 

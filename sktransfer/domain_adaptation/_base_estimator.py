@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 from sklearn.base import (
@@ -18,6 +18,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .._utils.callbacks import CallbackSupport, with_callbacks
+from .._utils.routing import asks_for, given, of_rows, route, router_of
 from .._utils.types import ArrayLike, Estimator, Transformer
 from .._utils.validation import check_sample_weight, dense, on_host
 from ._coral import CORALAdapter
@@ -33,6 +35,10 @@ from ._standardize import DomainNormalizer, DomainStandardScaler
 from ._subspace import SubspaceAlignment, TransferComponentAnalysis
 from ._weights import BaseWeights, DensityRatioWeights, KMMWeights
 
+if TYPE_CHECKING:
+    from sklearn.utils.metadata_routing import MetadataRouter
+
+PREDICTIONS = ("predict", "predict_proba", "decision_function")
 ADAPTERS = {
     "standardize": DomainStandardScaler,
     "normalize": DomainNormalizer,
@@ -59,7 +65,7 @@ def _estimator_has(method):
     return check
 
 
-class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
+class BaseDomainAdaptation(CallbackSupport, MetaEstimatorMixin, BaseEstimator):
     """What the classifier and the regressor share.
 
     A subclass has `_DEFAULT`, the names behind ``adapter="auto"``, `_inner()`, an
@@ -79,6 +85,7 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
         self.estimator = estimator
         self.adapter = adapter
 
+    @with_callbacks
     def fit(
         self,
         X: ArrayLike,
@@ -86,6 +93,7 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
         *,
         sample_domain: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        **params: Any,
     ) -> Self:
         """Adapt the features, and fit the estimator on the source rows.
 
@@ -99,14 +107,18 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
             ``>= 0`` for rows of a source domain, ``< 0`` for rows of a target domain.
             With None all rows are source rows, and nothing is adapted.
         sample_weight : array-like of shape (n_samples,), default=None
-            Row weights, passed to the estimator's `fit`. Adapters ignore them, and so
-            do target rows.
+            Row weights, passed to the estimator's `fit`. Adapters ignore them, unless
+            they ask for them by ``set_fit_request``, and so do target rows.
+        **params : dict
+            Metadata for the estimator and the adapters that ask for it; the estimator
+            gets that of its rows. Needs scikit-learn's metadata routing.
 
         Returns
         -------
         self
         """
         steps, name = self._steps(), type(self).__name__
+        routed = route(self, "fit", params)
         if y is None:
             raise ValueError(
                 f"{name} requires y to be passed, but the target y is None."
@@ -126,21 +138,45 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
             domain = check_both_domains(sample_domain, len(X), name)
         source = domain >= 0
         known = self._check_targets(source_targets(y, domain, name))
+        of_fit = dict(given(routed, "estimator", "fit"))
+        sample_weight = of_fit.pop("sample_weight", sample_weight)  # by another name
+        # Source rows first, then target rows, as PseudoLabels has them.
+        order = np.argsort(~source, kind="stable")
+        of_fit = of_rows(of_fit, order, len(X))
         weights = _source_weights(sample_weight, X, source)
         pseudo_labels = steps.pop() if _is_last_pseudo(steps) else None
         self.__dict__.pop("pseudo_labels_", None)
-        X, factors = self._fit_adapters(steps, X, known, domain)
-        if factors is not None:
-            weights = factors if weights is None else weights * factors
-        self.estimator_ = self._fit_source(X[source], known, weights)
-        if pseudo_labels is not None:
-            self.estimator_, self.pseudo_labels_ = pseudo_labels.fit_estimator(
-                self.estimator_, X[source], known, X[~source], weights
+        n_subtasks = len(steps) + 1 + (pseudo_labels is not None)
+        with self._fit_task(X, y, n_subtasks) as task:
+            passed = {"sample_domain": domain, "sample_weight": sample_weight}
+            X, factors = self._fit_adapters(steps, X, known, passed, routed, task)
+            if factors is not None:
+                weights = factors if weights is None else weights * factors
+            of_source = of_rows(of_fit, np.arange(len(known)), len(X))
+            self.estimator_ = self._fit_source(
+                X[source], known, weights, of_source, task.subtask("fit-source-rows")
             )
+            if pseudo_labels is not None:
+                rounds = task.subtask("pseudo-labels", pseudo_labels.n_rounds)
+                with rounds:
+                    self.estimator_, self.pseudo_labels_ = pseudo_labels._fit_rounds(
+                        self.estimator_,
+                        X[source],
+                        known,
+                        X[~source],
+                        weights,
+                        params=of_fit,
+                        task=rounds,
+                        is_watched=self.estimator is not None,
+                    )
         return self
 
     def predict(
-        self, X: ArrayLike, *, sample_domain: ArrayLike | None = None
+        self,
+        X: ArrayLike,
+        *,
+        sample_domain: ArrayLike | None = None,
+        **params: Any,
     ) -> np.ndarray:
         """Predict.
 
@@ -149,13 +185,14 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
         X : array-like of shape (n_samples, n_features)
         sample_domain : array-like of int of shape (n_samples,), default=None
             None takes every row as a target row.
+        **params : dict
+            Metadata for the estimator and the adapters that ask for it.
 
         Returns
         -------
         ndarray of shape (n_samples,)
         """
-        X = self.adapt(X, sample_domain=sample_domain)
-        return self.estimator_.predict(X)
+        return self._predict("predict", X, sample_domain, params)
 
     def adapt(
         self, X: ArrayLike, *, sample_domain: ArrayLike | None = None
@@ -172,25 +209,55 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
         -------
         ndarray of shape (n_samples, n_features_out)
         """
+        return self._adapt(X, sample_domain, {})
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Say which metadata goes to the estimator and to the adapters.
+
+        Returns
+        -------
+        MetadataRouter
+        """
+        to_estimator = {method: [method] for method in ("fit", *PREDICTIONS)}
+        to_adapter = {method: ["transform"] for method in PREDICTIONS}
+        to_adapter["fit"] = ["fit", "transform"]
+        inner = {
+            f"adapter_{i}": (one, to_adapter)
+            for i, one in enumerate(self._adapters())
+            if not isinstance(one, PseudoLabels)
+        }
+        inner["estimator"] = (self.estimator, to_estimator)
+        return router_of(self, inner, takes_some=True)
+
+    def _predict(self, method, X, sample_domain, params):
+        routed = route(self, method, params)
+        X = self._adapt(X, sample_domain, routed)
+        predict = getattr(self.estimator_, method)
+        return predict(X, **given(routed, "estimator", method))
+
+    def _adapt(self, X, sample_domain, routed):
         check_is_fitted(self)
         features = validate_data(
             self, on_host(X), dtype=np.float64, reset=False, copy=True
         )
         domain = resolve_domain(sample_domain, len(features), type(self).__name__)
-        for adapter in self.adapters_:
-            features = np.asarray(_transform(adapter, features, domain))
+        for i, adapter in enumerate(self.adapters_):
+            params = given(routed, f"adapter_{i}", "transform")
+            features = dense(_transform(adapter, features, domain, params))
         return features
+
+    def _adapters(self):
+        """Return what `adapter` stands for, as a list."""
+        adapters: Any = self.adapter
+        if isinstance(adapters, str) and adapters == "auto":
+            adapters = self._DEFAULT
+        if adapters is None:
+            return []
+        return adapters if isinstance(adapters, (list, tuple)) else [adapters]
 
     def _steps(self):
         """Return new adapters, in order."""
-        given: Any = self.adapter
-        if isinstance(given, str) and given == "auto":
-            given = self._DEFAULT
-        if given is None:
-            given = []
-        if not isinstance(given, (list, tuple)):
-            given = [given]
-        steps = [self._step(one) for one in given]
+        steps = [self._step(one) for one in self._adapters()]
         if any(isinstance(step, PseudoLabels) for step in steps[:-1]):
             raise ValueError(
                 f"{type(self).__name__} got PseudoLabels before other adapters; it is "
@@ -211,44 +278,57 @@ class BaseDomainAdaptation(MetaEstimatorMixin, BaseEstimator):
             )
         return clone(one)
 
-    def _fit_adapters(self, steps, X, known, domain):
+    def _fit_adapters(self, steps, X, known, passed, routed, task):
         """Fit them in a row; return the features, and weights of the source rows."""
+        domain = passed["sample_domain"]
         targets = spread_over_rows(known, domain)
+        passed = {name: value for name, value in passed.items() if value is not None}
         self.adapters_, factors = [], None
-        for step in steps:
-            if _takes_domains(step.fit):
-                step.fit(X, targets, sample_domain=domain)
-                X = _transform(step, X, domain)
-            else:
-                X = step.fit(X).transform(X)
-            X = dense(X)
+        for i, step in enumerate(steps):
+            to_step = routed.get(f"adapter_{i}") or {}
+            of_fit = {name: passed[name] for name in asks_for(step, "fit", passed)}
+            of_fit |= to_step.get("fit", {})
+            rows: tuple[Any, ...] = (X,)
+            if _takes_domains(step, "fit"):
+                rows = (X, targets)
+                of_fit["sample_domain"] = domain
+            with task.subtask("fit-adapter").fitting(step):
+                step.fit(*rows, **of_fit)
+            X = dense(_transform(step, X, domain, to_step.get("transform", {})))
             if isinstance(step, BaseWeights):
                 own = step.weights_[domain >= 0]
                 factors = own if factors is None else factors * own
             self.adapters_.append(step)
         return X, factors
 
-    def _fit_source(self, X, y, weights):
+    def _fit_source(self, X, y, weights, params, task):
         inner = self._inner()
-        if weights is None:
-            return inner.fit(X, y)
+        if weights is not None:
+            self._check_takes_weights(inner)
+            params = params | {"sample_weight": weights}
+        with task.fitting(None if self.estimator is None else inner):
+            return inner.fit(X, y, **params)
+
+    def _check_takes_weights(self, inner):
         if not has_fit_parameter(inner, "sample_weight"):
             raise ValueError(
                 f"{type(self).__name__} has weights for the rows, from sample_weight "
                 f"or an adapter that weighs, but {type(inner).__name__}.fit takes no "
                 "sample_weight. Use an estimator that does, or no weights."
             )
-        return inner.fit(X, y, sample_weight=weights)
 
 
-def _takes_domains(method):
-    return "sample_domain" in inspect.signature(method).parameters
+def _takes_domains(step, method):
+    """Whether a method has the parameter, or hands it on to one that asks for it."""
+    parameters = inspect.signature(getattr(step, method)).parameters
+    name = "sample_domain"
+    return name in parameters or bool(asks_for(step, method, [name]))
 
 
-def _transform(step, X, domain):
-    if _takes_domains(step.transform):
-        return step.transform(X, sample_domain=domain)
-    return step.transform(X)
+def _transform(step, X, domain, params):
+    if _takes_domains(step, "transform"):
+        params = params | {"sample_domain": domain}
+    return step.transform(X, **params)
 
 
 def _is_last_pseudo(steps):

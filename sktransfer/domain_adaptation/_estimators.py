@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.base import (
@@ -101,7 +102,11 @@ class DomainAdaptationClassifier(LabelScore, ClassifierMixin, BaseDomainAdaptati
 
     @available_if(_estimator_has("predict_proba"))
     def predict_proba(
-        self, X: ArrayLike, *, sample_domain: ArrayLike | None = None
+        self,
+        X: ArrayLike,
+        *,
+        sample_domain: ArrayLike | None = None,
+        **params: Any,
     ) -> np.ndarray:
         """Return the probabilities of the classes.
 
@@ -110,17 +115,22 @@ class DomainAdaptationClassifier(LabelScore, ClassifierMixin, BaseDomainAdaptati
         X : array-like of shape (n_samples, n_features)
         sample_domain : array-like of int of shape (n_samples,), default=None
             None takes every row as a target row.
+        **params : dict
+            Metadata for the estimator and the adapters that ask for it.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        X = self.adapt(X, sample_domain=sample_domain)
-        return self.estimator_.predict_proba(X)
+        return self._predict("predict_proba", X, sample_domain, params)
 
     @available_if(_estimator_has("decision_function"))
     def decision_function(
-        self, X: ArrayLike, *, sample_domain: ArrayLike | None = None
+        self,
+        X: ArrayLike,
+        *,
+        sample_domain: ArrayLike | None = None,
+        **params: Any,
     ) -> np.ndarray:
         """Return the estimator's decision values.
 
@@ -129,13 +139,14 @@ class DomainAdaptationClassifier(LabelScore, ClassifierMixin, BaseDomainAdaptati
         X : array-like of shape (n_samples, n_features)
         sample_domain : array-like of int of shape (n_samples,), default=None
             None takes every row as a target row.
+        **params : dict
+            Metadata for the estimator and the adapters that ask for it.
 
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
         """
-        X = self.adapt(X, sample_domain=sample_domain)
-        return self.estimator_.decision_function(X)
+        return self._predict("decision_function", X, sample_domain, params)
 
     def _inner(self):
         if self.estimator is None:

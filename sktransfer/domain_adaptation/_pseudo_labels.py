@@ -10,8 +10,10 @@ from sklearn.base import clone
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import has_fit_parameter
 
+from .._utils.callbacks import UNWATCHED
 from .._utils.names import set_module
 from .._utils.parameters import Parametrized
+from .._utils.routing import of_rows
 from .._utils.types import Estimator
 from .._utils.validation import Interval
 from ._base import unit_rows
@@ -109,7 +111,27 @@ class PseudoLabels(Parametrized):
         pseudo_labels : ndarray of shape (n_target,)
             What the last round learned from.
         """
+        return self._fit_rounds(estimator, X, y, X_target, sample_weight)
+
+    def _fit_rounds(
+        self,
+        estimator,
+        X,
+        y,
+        X_target,
+        sample_weight,
+        *,
+        params=None,
+        task=UNWATCHED,
+        is_watched=False,
+    ):
+        """Fit in rounds.
+
+        `params` is metadata of the source rows and then the target rows. `task` gets a
+        subtask for each round; with `is_watched` callbacks go on to the estimator.
+        """
         self._validate_params()
+        n_rows = len(X) + len(X_target)
         if y.ndim != 1:
             raise ValueError(
                 "PseudoLabels needs one class a row; got y of shape "
@@ -130,16 +152,19 @@ class PseudoLabels(Parametrized):
             share = self.start + (1 - self.start) * (i + 1) / self.n_rounds
             rows = surest_rows(beliefs, codes, share)
             labels = classes[codes]
-            options = {}
+            learned = np.concatenate([np.arange(len(X)), len(X) + rows])
+            options = of_rows(params or {}, learned, n_rows)
             if takes_weights:
                 each = self.weight * source.sum() / len(rows)
                 weights = np.concatenate([source, np.full(len(rows), each)])
                 options["sample_weight"] = weights
-            estimator = clone(estimator).fit(
-                np.concatenate([X, X_target[rows]]),
-                np.concatenate([y, labels[rows]]),
-                **options,
-            )
+            estimator = clone(estimator)
+            with task.subtask("round").fitting(estimator if is_watched else None):
+                estimator.fit(
+                    np.concatenate([X, X_target[rows]]),
+                    np.concatenate([y, labels[rows]]),
+                    **options,
+                )
         return estimator, labels
 
 

@@ -51,8 +51,9 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
 
     _parameter_constraints = CONSTRAINTS
     _shortcuts = SHORTCUTS
-    # A fit without sample_domain has source rows only, so passing it is always right.
-    __metadata_request__fit = {"sample_domain": True}
+    # A fit without sample_domain has source rows only, and groups only keep rows
+    # together, so passing them is always right.
+    __metadata_request__fit = {"sample_domain": True, "groups": True}
     __metadata_request__partial_fit = {"sample_domain": True}
 
     # -- what a subclass changes -------------------------------------------------------

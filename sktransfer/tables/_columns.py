@@ -2,6 +2,7 @@
 
 import warnings
 from numbers import Integral
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
@@ -9,16 +10,42 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from .._cells.guess import sample_of
 from .._cells.parts import is_missing
+from .._utils.callbacks import Task
 from .._utils.names import on_disk
 from .._utils.optional import import_optional
 from .._utils.pca import fit_pca
 from .._utils.validation import dense, is_null, shorten
 from ._dates import DATE_PARTS, date_parts, find_formats, read_date
 from ._numbers import as_numbers, find_decimal, is_null_word
+from ._report import Report
 
 CATEGORICAL = ("onehot", "ordinal", "passthrough")
 N_COMPONENTS = 30
 ROWS_A_COMPONENT = 4
+
+
+class Fit(NamedTuple):
+    """What a column's encoder gets beside the column.
+
+    Attributes
+    ----------
+    y : array-like or None
+    report : Report
+    task : Task
+        The fit of this column.
+    params : dict
+        Metadata for a transformer that was given.
+    """
+
+    y: Any
+    report: Report
+    task: Task
+    params: dict[str, Any]
+
+    def transformed(self, encoder, values):
+        """Fit a transformer that was given, and return its numbers."""
+        with self.task.fitting(encoder):
+            return _numbers(encoder.fit_transform(values, self.y, **self.params))
 
 
 @on_disk
@@ -38,15 +65,16 @@ class NetworkColumn:
         self.encoder = clone(encoder)
         self.n_components, self.random_state = n_components, random_state
 
-    def fit_transform(self, series, name, y, report):
+    def fit_transform(self, series, name, fit):
         """Fit, and return the columns."""
         cells = series.to_list()
         nulls = _nulls(cells)
         self.is_empty = bool(nulls.all())
         if self.is_empty:  # nothing to learn from, as in a fold of a rare column
             self.names = [f"{name}_missing"]
-            return nulls[:, None].astype(np.float64)
-        vectors = _numbers(self.encoder.fit_transform(series, y))
+            with fit.task:
+                return nulls[:, None].astype(np.float64)
+        vectors = fit.transformed(self.encoder, series)
         self._check(vectors, name)
         n_rows, width = vectors.shape
         self.pca = None
@@ -61,11 +89,11 @@ class NetworkColumn:
             self.names.append(f"{name}_missing")
         return self._beside(vectors, nulls)
 
-    def transform(self, series, name, report):
+    def transform(self, series, name, report, params):
         """Return the columns."""
         if self.is_empty:
             return _nulls(series.to_list())[:, None].astype(np.float64)
-        vectors = _numbers(self.encoder.transform(series))
+        vectors = _numbers(self.encoder.transform(series, **params))
         self._check(vectors, name)
         if self.pca is not None:
             vectors = self.pca.transform(vectors)
@@ -96,6 +124,7 @@ class CategoricalColumn:
     """
 
     def __init__(self, encoder, max_categories):
+        self.is_given = encoder not in CATEGORICAL
         if encoder == "onehot":
             encoder = OneHotEncoder(
                 handle_unknown="infrequent_if_exist",
@@ -108,17 +137,23 @@ class CategoricalColumn:
             )
         self.encoder = None if encoder == "passthrough" else clone(encoder)
 
-    def fit_transform(self, series, name, y, report):
+    def fit_transform(self, series, name, fit):
         """Fit, and return the columns."""
         if self.encoder is None:
             strings = {_category(c) for c in series.to_list() if not is_null(c)}
             self.categories, self.names = sorted(strings), [name]
-            return self.transform(series, name, report)
-        out = _numbers(self.encoder.fit_transform(_as_categories(series), y))
+            with fit.task:
+                return self.transform(series, name, fit.report, {})
+        values = _as_categories(series)
+        if self.is_given:
+            out = fit.transformed(self.encoder, values)
+        else:
+            with fit.task:
+                out = _numbers(self.encoder.fit_transform(values))
         self.names = list(self.encoder.get_feature_names_out([name]))
         return out
 
-    def transform(self, series, name, report):
+    def transform(self, series, name, report, params):
         """Return the columns; of "passthrough" a pandas Categorical.
 
         A category that `fit` did not see is a missing one there, so that the data type
@@ -134,7 +169,7 @@ class CategoricalColumn:
         with warnings.catch_warnings():
             # A category that fit did not see is zeros in all columns, and no news.
             warnings.filterwarnings("ignore", message="Found unknown categories")
-            return _numbers(self.encoder.transform(_as_categories(series)))
+            return _numbers(self.encoder.transform(_as_categories(series), **params))
 
 
 @on_disk
@@ -151,25 +186,26 @@ class NumericColumn:
     def __init__(self, encoder):
         self.encoder = None if encoder == "passthrough" else clone(encoder)
 
-    def fit_transform(self, series, name, y, report):
+    def fit_transform(self, series, name, fit):
         """Fit, and return the columns."""
         cells = series.to_list()
         self.decimal = find_decimal(sample_of(cells))
-        values = as_numbers(cells, name, report, self.decimal)[:, None]
+        values = as_numbers(cells, name, fit.report, self.decimal)[:, None]
         _check_some_are_left(values, cells, name, "number")
         self.names = [name]
         if self.encoder is None:
-            return values
-        out = _numbers(self.encoder.fit_transform(values, y))
+            with fit.task:
+                return values
+        out = fit.transformed(self.encoder, values)
         self.names = list(self.encoder.get_feature_names_out([name]))
         return out
 
-    def transform(self, series, name, report):
+    def transform(self, series, name, report, params):
         """Return the columns."""
         values = as_numbers(series.to_list(), name, report, self.decimal)[:, None]
-        return (
-            values if self.encoder is None else _numbers(self.encoder.transform(values))
-        )
+        if self.encoder is None:
+            return values
+        return _numbers(self.encoder.transform(values, **params))
 
 
 @on_disk
@@ -178,13 +214,14 @@ class DateColumn:
 
     formats = ()  # of strings that are no ISO dates
 
-    def fit_transform(self, series, name, y, report):
+    def fit_transform(self, series, name, fit):
         """Fit, and return the columns."""
         cells = series.to_list()
         self.formats, is_ambiguous = find_formats(cells)
         if is_ambiguous:
-            report.ambiguous(name, _example(cells, self.formats))
-        parts = date_parts(cells, name, report, self.formats)
+            fit.report.ambiguous(name, _example(cells, self.formats))
+        with fit.task:
+            parts = date_parts(cells, name, fit.report, self.formats)
         _check_some_are_left(parts["days"], cells, name, "date")
         self.kept = ["days"]
         for part in DATE_PARTS[1:]:
@@ -194,7 +231,7 @@ class DateColumn:
         self.names = [f"{name}_{part}" for part in self.kept]
         return np.column_stack([parts[part] for part in self.kept])
 
-    def transform(self, series, name, report):
+    def transform(self, series, name, report, params):
         """Return the columns."""
         parts = date_parts(series.to_list(), name, report, self.formats)
         return np.column_stack([parts[part] for part in self.kept])
@@ -315,3 +352,13 @@ def _example(cells, formats):
         and read_date(cell) is None
         and read_date(cell, formats) is not None
     )
+
+
+def unique(names):
+    """Put underscores behind names that were there."""
+    seen = []
+    for name in names:
+        while name in seen:
+            name += "_"
+        seen.append(name)
+    return seen

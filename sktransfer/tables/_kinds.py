@@ -205,3 +205,29 @@ def _are_texts(strings, cells):
     if n_values > FEW:
         return n_words >= WORDS
     return n_words >= WORDS_OF_A_SENTENCE and n_values > n_there / 2
+
+
+def resolve_kinds(X, names, given):
+    """Return the kind of each column: the given one, or a guess.
+
+    Raises
+    ------
+    ValueError
+        If a given column is not there, or a kind is none.
+    """
+    unknown = [name for name in given if name not in names]
+    if unknown:
+        raise ValueError(
+            f"TableEncoder: kinds names columns that are not there: {unknown}; got "
+            f"{shorten(names)}."
+        )
+    for name, kind in given.items():
+        if kind not in KINDS:
+            raise ValueError(
+                f"TableEncoder: kinds={{{name!r}: {kind!r}}} must be one of {KINDS}."
+            )
+        if kind != "drop":
+            refuse_complex(X[name])
+    return {
+        name: given[name] if name in given else guess_kind(X[name]) for name in names
+    }

@@ -6,37 +6,50 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._cells.guess import missing_file, sample_of
+from .._utils.callbacks import CallbackSupport, with_callbacks
 from .._utils.names import set_module
-from .._utils.optional import import_optional
+from .._utils.routing import AS_TRANSFORMER, route, router_of
+from .._utils.routing import given as given_to
 from .._utils.torch_output import as_output
 from .._utils.types import ArrayLike, Transformer
-from .._utils.validation import HasMethods, Interval, StrOptions, draw_seed, shorten
+from .._utils.validation import HasMethods, Interval, StrOptions, shorten
 from ..encoders import ImageEncoder, TextEncoder
 from ._columns import (
     CATEGORICAL,
     N_COMPONENTS,
     CategoricalColumn,
     DateColumn,
+    Fit,
     NetworkColumn,
     NumericColumn,
     components_of,
     side_by_side,
+    unique,
 )
 from ._frame import as_frame
-from ._kinds import FEW, KINDS, guess_kind, needs_cleaning, refuse_complex
+from ._kinds import FEW, needs_cleaning, resolve_kinds
 from ._report import Report
+from ._rest import fit_rest, rest_of
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
+    from sklearn.utils.metadata_routing import MetadataRouter
+
+# The parameter with the transformer for columns of a kind.
+TRANSFORMERS = {
+    "image": "image_encoder",
+    "text": "text_encoder",
+    "categorical": "categorical",
+    "numeric": "numeric",
+}
 
 
 @set_module("sktransfer")
-class TableEncoder(TransformerMixin, BaseEstimator):
+class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
     """A table with images and texts, as numbers with names.
 
     Finds out what each column holds; runs images and texts through a pretrained
@@ -47,11 +60,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     image_encoder : transformer, default=None
-        Of a column of images. None is ``ImageEncoder(missing="mean")``. A
+        Transformer for a column of images. None is ``ImageEncoder(missing="mean")``. A
         `TargetAwareEncoder` will do: it gets `y`.
     text_encoder : transformer, default=None
-        Of a column of texts. None is ``TextEncoder()``, to which a null cell is the
-        empty text.
+        Transformer for a column of texts. None is ``TextEncoder()``, to which a null
+        cell is the empty text.
     kinds : dict of str to str, default=None
         What columns hold, where the guess is wrong: "image", "text", "categorical",
         "numeric", "date" or "drop". Cells that are no numbers or dates become NaN in
@@ -103,6 +116,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     An image or text column with null cells in `fit` gets a further column
     ``photo_missing``. Columns of `transform` are found by name; further ones are
     ignored.
+
+    A fit is silent. ``set_callbacks(ProgressBar(max_propagation_depth=1))`` of
+    scikit-learn 1.9 shows the columns, and the rows of each image and text column.
 
     Examples
     --------
@@ -160,7 +176,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self.rest = rest
         self.random_state = random_state
 
-    def fit(self, X: Any, y: ArrayLike | None = None) -> Self:
+    @with_callbacks
+    def fit(self, X: Any, y: ArrayLike | None = None, **params: Any) -> Self:
         """Guess the kinds, and fit each column's encoder.
 
         Parameters
@@ -168,15 +185,24 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         X : DataFrame, pyarrow Table or data set of the hub, of n_samples rows
         y : array-like of shape (n_samples,), default=None
             For encoders that use it.
+        **params : dict
+            Metadata, such as ``groups``, for the given transformers that ask for it by
+            ``set_fit_request``. Needs scikit-learn's metadata routing.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            As `fit_transform`, and if there is metadata though routing is off.
         """
-        self._fit(X, y)
+        self._fit(X, y, route(self, "fit", params))
         return self
 
-    def fit_transform(self, X: Any, y: ArrayLike | None = None) -> Any:
+    @with_callbacks
+    def fit_transform(self, X: Any, y: ArrayLike | None = None, **params: Any) -> Any:
         """Fit, and return the numbers of the same rows.
 
         Parameters
@@ -184,6 +210,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         X : DataFrame, pyarrow Table or data set of the hub, of n_samples rows
         y : array-like of shape (n_samples,), default=None
             For encoders that use it.
+        **params : dict
+            Metadata for the given transformers, as in `fit`.
 
         Returns
         -------
@@ -198,15 +226,17 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         ValueError
             If `kinds` names a column that is not there, or no column is left.
         """
-        return self._fit(X, y)
+        return self._fit(X, y, route(self, "fit_transform", params))
 
-    def transform(self, X: Any) -> Any:
+    def transform(self, X: Any, **params: Any) -> Any:
         """Return the numbers of new rows.
 
         Parameters
         ----------
         X : DataFrame, pyarrow Table or data set of the hub, of n_samples rows
             With the columns that `fit` saw, in any order.
+        **params : dict
+            Metadata for the `transform` of given transformers that ask for it.
 
         Returns
         -------
@@ -215,6 +245,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             as ``set_output`` says; a pandas DataFrame where categories are kept.
         """
         check_is_fitted(self, "columns_")
+        routed = route(self, "transform", params)
         X = as_frame(X)
         there = set(X.columns)
         used = [name for name, kind in self.kinds_.items() if kind != "drop"]
@@ -226,14 +257,14 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             )
         report = Report(len(X))
         parts = [
-            encoder.transform(X[name], name, report)
+            encoder.transform(
+                X[name], name, report, self._given(routed, name, "transform")
+            )
             for name, encoder in self.columns_.items()
         ]
         report.warn(with_formats=False)
         if self._vectorizer is not None:
-            with config_context(transform_output="default"):
-                frame = self._vectorizer.transform(self._left(X))
-            parts.append(_as_matrix(frame))
+            parts.append(rest_of(self._vectorizer, self._left(X)))
         return self._output(side_by_side(parts, self._names_out, X))
 
     def get_feature_names_out(
@@ -258,6 +289,17 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             raise ValueError("input_features is not equal to feature_names_in_.")
         return np.asarray(self._names_out, dtype=object)
 
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Say which metadata goes to which of the given transformers.
+
+        Returns
+        -------
+        MetadataRouter
+        """
+        names = TRANSFORMERS.values()
+        inner = {name: (getattr(self, name), AS_TRANSFORMER) for name in names}
+        return router_of(self, inner)
+
     def __sklearn_tags__(self) -> Tags:
         """Describe the input to scikit-learn: a frame of anything."""
         tags = super().__sklearn_tags__()
@@ -269,7 +311,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     # -- the work --------------------------------------------------------------------
 
-    def _fit(self, X, y):
+    def _given(self, routed, name, method):
+        """Return the metadata for a method of a column's transformer."""
+        return given_to(routed, TRANSFORMERS.get(self.kinds_[name]), method)
+
+    def _fit(self, X, y, routed):
         self._validate_params()
         X = as_frame(X)
         names = list(X.columns)
@@ -282,7 +328,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             raise ValueError(
                 "TableEncoder got an input with 0 sample(s); at least 1 is required."
             )
-        self.kinds_ = self._resolve_kinds(X, names)
+        self.kinds_ = resolve_kinds(X, names, self.kinds or {})
         if set(self.kinds_.values()) <= {"drop"}:
             raise ValueError(
                 f"TableEncoder: no column is left to encode: {self.kinds_}. Set kinds= "
@@ -292,56 +338,36 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self.n_features_in_ = len(names)
         self.feature_names_in_ = np.asarray(names, dtype=object)
         self.columns_, self._vectorizer = {}, None
-        parts, names_out, report = [], [], Report(len(X))
-        for name, kind in self.kinds_.items():
-            if kind == "drop" or self._is_left(X[name], kind):
-                continue
-            encoder = self._encoder(X[name], name, kind, sizes.get(name))
-            parts.append(encoder.fit_transform(X[name], name, y, report))
-            names_out += encoder.names
-            self.columns_[name] = encoder
-        report.warn(with_formats=True)
-        left = self._left(X) if self.rest == "skrub" else None
-        if left is not None and left.shape[1]:
-            skrub = import_optional(
-                "skrub", extra="tables", purpose="TableEncoder(rest='skrub')"
-            )
-            seed = draw_seed(self.random_state)
-            strings = skrub.StringEncoder(random_state=seed)
-            self._vectorizer = skrub.TableVectorizer(high_cardinality=strings)
-            with config_context(transform_output="default"):
-                frame = self._vectorizer.fit_transform(left, y)
-            parts.append(_as_matrix(frame))
-            names_out += list(frame.columns)
-        self._names_out = _unique(names_out)
-        out = side_by_side(parts, self._names_out, X)
-        self.n_features_out_ = out.shape[1]
+        own = {
+            name: kind
+            for name, kind in self.kinds_.items()
+            if kind != "drop" and not self._is_left(X[name], kind)
+        }
+        left = [n for n, kind in self.kinds_.items() if kind != "drop" and n not in own]
+        with self._fit_task(X, y, len(own) + bool(left)) as task:
+            parts, names_out, report = [], [], Report(len(X))
+            for name, kind in own.items():
+                encoder = self._encoder(X[name], name, kind, sizes.get(name))
+                params = self._given(routed, name, "fit_transform")
+                fit = Fit(y, report, task.subtask(f"column-{name}"), params)
+                parts.append(encoder.fit_transform(X[name], name, fit))
+                names_out += encoder.names
+                self.columns_[name] = encoder
+            report.warn(with_formats=True)
+            if left:
+                with task.subtask("skrub"):
+                    fitted = fit_rest(X[left], y, self.random_state)
+                self._vectorizer, numbers, names = fitted
+                parts.append(numbers)
+                names_out += names
+            self._names_out = unique(names_out)
+            out = side_by_side(parts, self._names_out, X)
+            self.n_features_out_ = out.shape[1]
         return self._output(out)
 
     def _output(self, out):
         networks = [c for c in self.columns_.values() if isinstance(c, NetworkColumn)]
         return as_output(self, out, *[column.encoder for column in networks])
-
-    def _resolve_kinds(self, X, names):
-        given = self.kinds or {}
-        unknown = [name for name in given if name not in names]
-        if unknown:
-            raise ValueError(
-                f"TableEncoder: kinds names columns that are not there: {unknown}; got "
-                f"{shorten(names)}."
-            )
-        for name, kind in given.items():
-            if kind not in KINDS:
-                raise ValueError(
-                    f"TableEncoder: kinds={{{name!r}: {kind!r}}} must be one of "
-                    f"{KINDS}."
-                )
-            if kind != "drop":
-                refuse_complex(X[name])
-        return {
-            name: given[name] if name in given else guess_kind(X[name])
-            for name in names
-        }
 
     def _encoder(self, series, name, kind, n_components):
         if kind == "categorical":
@@ -392,17 +418,3 @@ def _sources(encoder):
     params = encoder.get_params() if hasattr(encoder, "get_params") else {}
     names = [name for name in params if name.split("__")[-1] == "source"]
     return {params[name] for name in names}
-
-
-def _as_matrix(frame):
-    return np.asarray(frame.to_numpy(), dtype=np.float64)
-
-
-def _unique(names):
-    """Put underscores behind names that were there."""
-    seen = []
-    for name in names:
-        while name in seen:
-            name += "_"
-        seen.append(name)
-    return seen

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from numbers import Integral
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, clone, is_classifier
-from sklearn.pipeline import Pipeline
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import get_tags
-from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from .._utils.callbacks import CallbackSupport, with_callbacks
 from .._utils.labels import check_groups, read_labels
 from .._utils.names import set_module
-from .._utils.pca import fit_pca
+from .._utils.routing import (
+    AS_TRANSFORMER,
+    given,
+    is_routing,
+    of_rows,
+    route,
+    router_of,
+)
 from .._utils.torch_output import as_output
 from .._utils.types import (
     ArrayLike,
@@ -30,24 +35,32 @@ from .._utils.validation import (
     Interval,
     StrOptions,
     check_rows,
-    dense,
     draw_seed,
     indexable,
     n_rows_of,
     take_rows,
 )
-from ._folds import out_of_fold
-from ._frozen import encoder_of
-from ._outputs import joined, name_of, outputs_of, saying_nothing
+from ._folds import model_of, out_of_fold
+from ._frozen import encoder_of, features_of, fit_frozen, joined
+from ._outputs import (
+    columns_of,
+    learn_columns,
+    method_for,
+    name_of,
+    outputs_of,
+    resolve_output,
+    saying_nothing,
+)
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
+    from sklearn.utils.metadata_routing import MetadataRouter
 
 OUTPUTS = {"auto", "logits", "proba", "predictions"}
 
 
 @set_module("sktransfer")
-class TargetAwareEncoder(TransformerMixin, BaseEstimator):
+class TargetAwareEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
     """Outputs of a model of the target, out of fold where it was trained.
 
     scikit-learn's ``TargetEncoder``, for images and texts: `fit_transform` trains the
@@ -138,6 +151,8 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
     }
+    # Groups only keep rows apart that must not be mixed, so passing them is right.
+    __metadata_request__fit = {"groups": True}
 
     def __init__(
         self,
@@ -156,13 +171,14 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         self.n_components = n_components
         self.random_state = random_state
 
+    @with_callbacks
     def fit(
         self,
         X: Cells,
         y: ArrayLike,
         *,
-        sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        **params: Any,
     ) -> Self:
         """Fit the estimator to all rows.
 
@@ -171,27 +187,32 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         X : list, array, Series, frame or Arrow array of n_samples rows
             As the estimator takes it.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        sample_weight : array-like of shape (n_samples,), default=None
-            For the estimator's `fit`.
         groups : array-like of shape (n_samples,), default=None
             For the estimator's `fit`, if it takes them.
+        **params : dict
+            For the estimator's `fit`, such as ``sample_weight`` or ``sample_domain``;
+            of an entry per row it gets those of its rows. With scikit-learn's metadata
+            routing on, the estimator and `frozen` get what they ask for, `groups` too.
 
         Returns
         -------
         self
         """
-        y, sample_weight, groups, seed = self._read(X, y, sample_weight, groups)
+        y, groups, seed, routed = self._read(X, y, groups, params, "fit")
         X = indexable(X)
-        self._fit_all(X, y, sample_weight, groups, seed)
+        weights, n_subtasks = params.get("sample_weight"), 1 + (self.frozen is not None)
+        with self._fit_task(X, y, n_subtasks, sample_weight=weights) as task:
+            self._fit_all(X, y, seed, routed, task)
         return self
 
+    @with_callbacks
     def fit_transform(
         self,
         X: Cells,
         y: ArrayLike,
         *,
-        sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        **params: Any,
     ) -> np.ndarray:
         """Fit, and return what models of the other folds say of each row.
 
@@ -199,11 +220,13 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         ----------
         X : list, array, Series, frame or Arrow array of n_samples rows
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        sample_weight : array-like of shape (n_samples,), default=None
         groups : array-like of shape (n_samples,), default=None
             Rows of a group are never on both sides of a fold, and groups that share a
             copy of a row count as one. The estimator's `fit` gets the groups too, if it
             takes them.
+        **params : dict
+            As in `fit`. With metadata routing on, also for the estimator's method that
+            makes the outputs.
 
         Returns
         -------
@@ -216,7 +239,7 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
             If the folds do not test each row once, or if there are fewer rows that
             differ (or groups) than folds.
         """
-        y, sample_weight, groups, seed = self._read(X, y, sample_weight, groups)
+        y, groups, seed, routed = self._read(X, y, groups, params, "fit_transform")
         X = indexable(X)
         folds, untested = out_of_fold(
             self.cv,
@@ -227,21 +250,30 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
             groups=groups,
             seed=seed,
         )
-        beside = self._fit_all(X, y, sample_weight, groups, seed)
-        outputs = np.empty((len(y), len(self._suffixes)))
-        classes = getattr(self, "classes_", None)
-        outputs[untested] = saying_nothing(self.output_, outputs.shape[1], classes)
-        for train, test in folds:
-            model = self._fitted(X, y, sample_weight, groups, train)
-            outputs[test] = self._outputs(model, take_rows(X, test))
+        n_subtasks = len(folds) + 1 + (self.frozen is not None)
+        weights = params.get("sample_weight")
+        with self._fit_task(X, y, n_subtasks, sample_weight=weights) as task:
+            beside = self._fit_all(X, y, seed, routed, task)
+            outputs = np.empty((len(y), len(self._suffixes)))
+            classes = getattr(self, "classes_", None)
+            outputs[untested] = saying_nothing(self.output_, outputs.shape[1], classes)
+            of_outputs = given(routed, "estimator", self._method())
+            for train, test in folds:
+                model = self._model(train, X, y, routed, task.subtask("fit-fold"))
+                outputs[test] = self._outputs(
+                    model, take_rows(X, test), of_rows(of_outputs, test, len(y))
+                )
         return as_output(self, joined(outputs, beside), self)
 
-    def transform(self, X: Cells) -> np.ndarray:
+    def transform(self, X: Cells, **params: Any) -> np.ndarray:
         """Return what the model of all rows says.
 
         Parameters
         ----------
         X : list, array, Series, frame or Arrow array of n_samples rows
+        **params : dict
+            Metadata for the estimator's method that makes the outputs, and for
+            `frozen`. Needs scikit-learn's metadata routing.
 
         Returns
         -------
@@ -249,11 +281,12 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
             Or a frame, or a tensor on the estimator's device, as ``set_output`` says.
         """
         check_is_fitted(self, "estimator_")
-        outputs, beside = self._outputs(self.estimator_, X), None
+        routed = route(self, "transform", params)
+        of_outputs = given(routed, "estimator", self._method())
+        outputs, beside = self._outputs(self.estimator_, X, of_outputs), None
         if self.frozen_ is not None:
-            features, pca = (step for _, step in self.frozen_.steps)
-            # The transformer may give a tensor, on a device that PCA does not know.
-            beside = pca.transform(dense(features.transform(X)))
+            of_frozen = given(routed, "frozen", "transform")
+            beside = features_of(self.frozen_, X, of_frozen)
         return as_output(self, joined(outputs, beside), self)
 
     def get_feature_names_out(
@@ -291,6 +324,24 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         names += [f"{stem}_pca_{i}" for i in range(n_beside)]
         return np.asarray(names, dtype=object)
 
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Say which metadata goes to the estimator and to `frozen`.
+
+        Returns
+        -------
+        MetadataRouter
+        """
+        methods = {
+            "fit": ["fit"],
+            "fit_transform": ["fit", self._method()],
+            "transform": [self._method()],
+        }
+        inner = {
+            "estimator": (self.estimator, methods),
+            "frozen": (self.frozen, AS_TRANSFORMER),
+        }
+        return router_of(self, inner, takes_some=True)
+
     def __sklearn_tags__(self) -> Tags:
         """Take what goes in from the estimator."""
         tags = super().__sklearn_tags__()
@@ -302,8 +353,12 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
 
     # -- the work --------------------------------------------------------------------
 
-    def _read(self, X, y, sample_weight, groups):
-        """Check what comes in; return the target, weights, groups and a seed."""
+    def _method(self):
+        """Return the name of the estimator's method that makes the outputs."""
+        return method_for(self.estimator, resolve_output(self.estimator, self.output))
+
+    def _read(self, X, y, groups, params, method):
+        """Check what comes in; return the target, groups, a seed and the routing."""
         self._validate_params()
         if y is None:
             raise ValueError(
@@ -312,28 +367,38 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
         name, n_rows = type(self).__name__, n_rows_of(X)
         self._stem = name_of(X) or name.lower()
         y = read_labels(y, n_rows, name)
-        if sample_weight is not None:
-            sample_weight = np.asarray(sample_weight)
-            check_rows(sample_weight, n_rows, "sample_weight", name)
+        params = {key: value for key, value in params.items() if value is not None}
+        if "sample_weight" in params:
+            weights = np.asarray(params["sample_weight"])
+            check_rows(weights, n_rows, "sample_weight", name)
         groups = check_groups(groups, n_rows, name)
+        if is_routing():
+            passed = params if groups is None else {**params, "groups": groups}
+            routed = route(self, method, passed)
+        else:  # with one estimator to fit, there is no doubt what they are for
+            if groups is not None and has_fit_parameter(self.estimator, "groups"):
+                params["groups"] = groups
+            routed = {"estimator": {"fit": params}}
         self._learn_outputs(y)
-        return y, sample_weight, groups, draw_seed(self.random_state)
+        return y, groups, draw_seed(self.random_state), routed
 
-    def _fit_all(self, X, y, sample_weight, groups, seed):
+    def _fit_all(self, X, y, seed, routed, task):
         """Fit to all rows; return what is beside the outputs."""
-        n_rows = len(y)
-        rows = np.arange(n_rows)
-        self.estimator_ = self._fitted(X, y, sample_weight, groups, rows)
-        shape = getattr(X, "shape", (n_rows,))
-        self.n_features_in_ = shape[-1] if len(shape) == 2 else 1
-        self.__dict__.pop("feature_names_in_", None)
-        names = list(getattr(X, "columns", ()))
-        if names and all(isinstance(name, str) for name in names):
-            self.feature_names_in_ = np.asarray(names, dtype=object)
-        beside = self._fit_frozen(X, n_rows, seed)
-        self.n_features_out_ = len(self._suffixes)
-        if beside is not None:
-            self.n_features_out_ += beside.shape[1]
+        rows, own_task = np.arange(len(y)), task.subtask("fit-all-rows")
+        self.estimator_ = self._model(rows, X, y, routed, own_task)
+        learn_columns(self, X)
+        self.frozen_, beside = None, None
+        if self.frozen is not None:
+            self.frozen_, beside = fit_frozen(
+                encoder_of(self.estimator, self.frozen),
+                X,
+                n_components=self.n_components,
+                seed=seed,
+                params=given(routed, "frozen", "fit_transform"),
+                task=task.subtask("frozen-features"),
+            )
+        n_beside = 0 if beside is None else beside.shape[1]
+        self.n_features_out_ = len(self._suffixes) + n_beside
         return beside
 
     classes_: np.ndarray
@@ -341,71 +406,20 @@ class TargetAwareEncoder(TransformerMixin, BaseEstimator):
 
     def _learn_outputs(self, y):
         """Say which columns come out."""
-        can_classify = is_classifier(self.estimator)
-        self.output_ = self.output
-        if self.output == "auto":
-            self.output_ = "logits" if can_classify else "predictions"
-        if self.output_ != "predictions" and not can_classify:
-            raise ValueError(
-                f"TargetAwareEncoder: output={self.output!r} needs a classifier; got "
-                f"{type(self.estimator).__name__}. Use output='predictions'."
-            )
-        kind = type_of_target(y, input_name="y")
-        if kind == "multiclass-multioutput" and self.output_ != "predictions":
-            raise ValueError(
-                f"TargetAwareEncoder: y has {y.shape[1]} columns of several classes "
-                f"each, of which output={self.output_!r} can say nothing; use one "
-                "encoder for each, or output='predictions'."
-            )
-        self._is_classes = can_classify and kind in ("binary", "multiclass")
-        if hasattr(self, "classes_"):
-            del self.classes_
+        columns = columns_of(self.estimator, self.output, y)
+        self.output_, self._suffixes = columns.output, columns.suffixes
+        self.__dict__.pop("classes_", None)
+        self._is_classes = columns.classes is not None
         if self._is_classes:
-            self.classes_ = np.unique(y)
-            if self.output_ == "predictions":
-                if self.classes_.dtype.kind not in "biuf":
-                    raise ValueError(
-                        "TargetAwareEncoder: output='predictions' of classes that are "
-                        f"no numbers ({self.classes_[:3]}) cannot be features; use "
-                        "output='logits' or 'proba'."
-                    )
-                self._suffixes = ["prediction"]
-            elif len(self.classes_) == 2:
-                self._suffixes = [str(self.classes_[1])]
-            else:
-                self._suffixes = [str(label) for label in self.classes_]
-        elif y.ndim == 1:
-            self._suffixes = ["prediction"]
-        else:
-            self._suffixes = [str(i) for i in range(y.shape[1])]
+            self.classes_ = columns.classes
 
-    def _fitted(self, X, y, sample_weight, groups, rows):
-        """Return a model of some rows."""
-        there = np.unique(y[rows]) if self._is_classes else ()
-        if len(there) == 1 < len(self.classes_):  # what most classifiers refuse
-            return SimpleNamespace(classes_=there)
-        given = {}
-        if sample_weight is not None:
-            given["sample_weight"] = sample_weight[rows]
-        if groups is not None and has_fit_parameter(self.estimator, "groups"):
-            given["groups"] = groups[rows]
-        return clone(self.estimator).fit(take_rows(X, rows), y[rows], **given)
+    def _model(self, rows, X, y, routed, task):
+        """Return the estimator, fitted to some rows."""
+        params, is_classes = given(routed, "estimator", "fit"), self._is_classes
+        return model_of(
+            rows, self.estimator, X, y, is_classes=is_classes, params=params, task=task
+        )
 
-    def _outputs(self, model, X):
+    def _outputs(self, model, X, params):
         classes = getattr(self, "classes_", None)
-        return outputs_of(model, X, output=self.output_, classes=classes)
-
-    def _fit_frozen(self, X, n_rows, seed):
-        """Fit what stands beside the outputs, and return it; None for nothing."""
-        self.frozen_ = None
-        if self.frozen is None:
-            return None
-        first = self.frozen
-        if isinstance(first, str):
-            first = encoder_of(self.estimator, first)
-        features = clone(first)
-        vectors = dense(features.fit_transform(X))
-        n_components = min(self.n_components, len(vectors), vectors.shape[1])
-        pca, beside = fit_pca(n_components, vectors, seed)
-        self.frozen_ = Pipeline([("features", features), ("pca", pca)])
-        return beside
+        return outputs_of(model, X, output=self.output_, classes=classes, params=params)

@@ -1,10 +1,15 @@
 """Which rows train the model that speaks of a row."""
 
+from types import SimpleNamespace
+
 import numpy as np
+from sklearn.base import clone
 
 from .._cells.copies import TEXT, number_by_content
 from .._extraction.estimator import ImageColumn, TextColumn
 from .._utils.folds import apart, make_folds, together
+from .._utils.routing import of_rows
+from .._utils.validation import take_rows
 
 CALLER = "TargetAwareEncoder"
 
@@ -49,6 +54,31 @@ def out_of_fold(cv, X, y, *, estimator, is_classes, groups, seed):
     )
     untested = _untested(folds, len(y))
     return apart(folds, units, CALLER), untested
+
+
+def model_of(rows, estimator, X, y, *, is_classes, params, task):
+    """Return a copy of an estimator, fitted to some rows.
+
+    Parameters
+    ----------
+    rows : ndarray of int
+    estimator : classifier or regressor
+    X, y : as the estimator takes them
+    is_classes : bool
+        True if `y` is one class per row.
+    params : dict
+        Metadata of all rows, for `fit`.
+    task : Task
+        This fit.
+    """
+    if is_classes and len(np.unique(y)) > 1:
+        there = np.unique(y[rows])
+        if len(there) == 1:  # what most classifiers refuse
+            with task:
+                return SimpleNamespace(classes_=there)
+    model = clone(estimator)
+    with task.fitting(model):
+        return model.fit(take_rows(X, rows), y[rows], **of_rows(params, rows, len(y)))
 
 
 def _source_of(estimator):

@@ -75,6 +75,7 @@ ImageEncoder(load_backbone("tiny-cnn"), depth="blocks.4", cache=FeatureCache())
 ImageEncoder("tiny-cnn", image_size=64, source="bytes", engine="onnxruntime")
 assert_type(ImageEncoder().fit(pixels), ImageEncoder)
 pipeline = make_pipeline(ImageEncoder(), StandardScaler(), LogisticRegression())
+assert_type(TextEncoder().set_callbacks(), TextEncoder)
 names: np.ndarray = TextEncoder().fit(texts).get_feature_names_out()
 
 # -- fine-tuning -----------------------------------------------------------------------
@@ -95,6 +96,7 @@ TextRegressor(callbacks=[], optimizer=Optimizer(params={"eps": 1e-6}), loss="hub
 
 TableEncoder(n_components=None, kinds={"price": "numeric"}, categorical="ordinal")
 TableEncoder(text_encoder=TextEncoder("tiny-bert"), numeric=StandardScaler())
+TableEncoder().set_callbacks().fit(frame, labels, groups=[0, 1])
 assert_type(guess_kinds(frame), dict[str, str])
 TargetAwareEncoder(TextClassifier(), cv=GroupKFold(3), frozen="auto")
 TargetAwareEncoder(LogisticRegression(), cv=3).fit_transform(pixels, labels)
