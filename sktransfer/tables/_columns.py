@@ -10,6 +10,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from .._cells.guess import sample_of
 from .._cells.parts import is_missing
+from .._extraction.estimator import ColumnEstimator
 from .._utils.callbacks import Task
 from .._utils.names import on_disk
 from .._utils.optional import import_optional
@@ -22,6 +23,7 @@ from ._report import Report
 CATEGORICAL = ("onehot", "ordinal", "passthrough")
 N_COMPONENTS = 30
 ROWS_A_COMPONENT = 4
+POLICIES = ("mean", "prior")  # for null cells, of encoders and of fine-tuners
 
 
 class Fit(NamedTuple):
@@ -55,14 +57,15 @@ class NetworkColumn:
     Parameters
     ----------
     encoder : transformer
-        Of one column of cells.
+        Of one column of cells. Null cells are no error: where it would raise one, they
+        become what `POLICIES` says.
     n_components : int or None
         Columns to keep; None keeps all.
     random_state : int or RandomState
     """
 
     def __init__(self, encoder, n_components, random_state):
-        self.encoder = clone(encoder)
+        self.encoder = _allow_nulls(clone(encoder))
         self.n_components, self.random_state = n_components, random_state
 
     def fit_transform(self, series, name, fit):
@@ -310,6 +313,19 @@ def _pandas():
 
 
 # -- cells -----------------------------------------------------------------------------
+
+
+def _allow_nulls(encoder):
+    """Let an encoder, and the estimators inside it, take null cells.
+
+    A table has them as a matter of course, and the column ``_missing`` tells of them.
+    """
+    params = encoder.get_params() if hasattr(encoder, "get_params") else {}
+    for part in (encoder, *params.values()):
+        is_of_images = isinstance(part, ColumnEstimator) and part._modality == "image"
+        if is_of_images and part.missing == "raise":  # the default
+            part.missing = next(p for p in POLICIES if p in part._policies("missing"))
+    return encoder
 
 
 def _nulls(cells):

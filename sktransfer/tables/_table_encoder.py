@@ -60,8 +60,11 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
     Parameters
     ----------
     image_encoder : transformer, default=None
-        Transformer for a column of images. None is ``ImageEncoder(missing="mean")``. A
-        `TargetAwareEncoder` will do: it gets `y`.
+        Transformer for a column of images. None is ``ImageEncoder()``. A
+        `TargetAwareEncoder` will do: it gets `y`. Null cells are no error in a table:
+        where the encoder, or an estimator inside it, has ``missing="raise"``, which is
+        the default for images, it gets "mean" (`ImageClassifier` and `ImageRegressor`:
+        "prior").
     text_encoder : transformer, default=None
         Transformer for a column of texts. None is ``TextEncoder()``, to which a null
         cell is the empty text.
@@ -381,7 +384,7 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
             encoder = TextEncoder() if given is None else given
         else:
             given = self.image_encoder
-            encoder = ImageEncoder(missing="mean") if given is None else given
+            encoder = ImageEncoder() if given is None else given
             # A table often has names without their folder; say so for the column.
             is_path = _sources(encoder) == {"path"}
             absent = missing_file(sample_of(series.to_list())) if is_path else None

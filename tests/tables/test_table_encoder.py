@@ -22,8 +22,14 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sktransfer import ImageEncoder, TableEncoder, TargetAwareEncoder, TextEncoder
-from sktransfer.exceptions import UnreadableRowError
+from sktransfer import (
+    ImageClassifier,
+    ImageEncoder,
+    TableEncoder,
+    TargetAwareEncoder,
+    TextEncoder,
+)
+from sktransfer.exceptions import MissingRowError, UnreadableRowError
 from sktransfer.tables import guess_kinds
 from sktransfer.tables._kinds import guess_kind
 
@@ -568,3 +574,43 @@ def test_images_of_the_hub_are_images(pixels):
     np.testing.assert_array_equal(
         plain, ImageEncoder("tiny-cnn").fit_transform(list(pixels[:6]))
     )
+
+
+def other_ways_to_encode_images():
+    alone = ImageEncoder("tiny-cnn")
+    tuned = ImageClassifier("tiny-cnn", max_epochs=1, freeze_depth=-1, random_state=0)
+    return {
+        "alone": alone,
+        "in a pipeline": make_pipeline(alone, StandardScaler()),
+        "in a target-aware encoder": TargetAwareEncoder(tuned, cv=2, random_state=0),
+    }
+
+
+@pytest.mark.parametrize("way", other_ways_to_encode_images())
+@pytest.mark.filterwarnings("ignore:ImageClassifier leaves:UserWarning")
+def test_missing_images_are_no_error_of_an_encoder_that_was_given(way, image_paths):
+    images = pd.DataFrame({"photo": content(image_paths)["photo"]})
+    given = other_ways_to_encode_images()[way]
+    before = given.get_params()
+    model = TableEncoder(given, n_components=None)
+    assert np.isfinite(model.fit_transform(images, Y)).all()
+    assert np.isfinite(model.transform(pd.DataFrame({"photo": [None]}))).all()
+    assert model.get_feature_names_out()[-1] == "photo_missing"
+    # What was given stays as it is.
+    assert str(given.get_params()) == str(before)
+
+
+def test_an_encoder_that_was_given_has_the_policy_of_none(image_paths):
+    images = pd.DataFrame({"photo": content(image_paths)["photo"]})
+    want = TableEncoder(ImageEncoder("tiny-cnn", missing="mean")).fit_transform(images)
+    got = TableEncoder(ImageEncoder("tiny-cnn", verbose=1)).fit_transform(images)
+    np.testing.assert_array_equal(got, want)
+    zeros = TableEncoder(ImageEncoder("tiny-cnn", missing="zero"), n_components=None)
+    missing = images["photo"].isna()
+    assert (zeros.fit_transform(images)[missing, :-1] == 0).all()
+
+
+def test_a_text_encoder_that_is_told_to_refuse_nulls_does(table):
+    strict = TableEncoder(text_encoder=TextEncoder("tiny-bert", missing="raise"))
+    with pytest.raises(MissingRowError, match="column 'review'"):
+        strict.fit(table[["review"]])
