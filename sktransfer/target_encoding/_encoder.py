@@ -40,17 +40,10 @@ from .._utils.validation import (
     n_rows_of,
     take_rows,
 )
+from ._columns import columns_of, learn_columns, name_of, resolve_output
 from ._folds import model_of, out_of_fold
 from ._frozen import encoder_of, features_of, fit_frozen, joined
-from ._outputs import (
-    columns_of,
-    learn_columns,
-    method_for,
-    name_of,
-    outputs_of,
-    resolve_output,
-    saying_nothing,
-)
+from ._outputs import method_for, outputs_of, saying_nothing
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
