@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
-from .._cells.guess import sample_of
+from .._cells.guess import missing_file, sample_of
 from .._cells.parts import is_missing
 from .._extraction.estimator import ColumnEstimator
 from .._utils.callbacks import Task
@@ -378,3 +378,27 @@ def unique(names):
             name += "_"
         seen.append(name)
     return seen
+
+
+def check_files(series, name, encoder):
+    """Refuse names of images of which no file is there.
+
+    A table often has names without their folder; this says so for the column.
+
+    Raises
+    ------
+    ValueError
+        If the encoder takes strings for paths, and there is none of those looked at.
+    """
+    params = encoder.get_params() if hasattr(encoder, "get_params") else {}
+    sources = {v for key, v in params.items() if key.split("__")[-1] == "source"}
+    absent = None
+    if sources == {"path"}:
+        absent = missing_file(sample_of(series.to_list()))
+    if absent is not None:
+        raise ValueError(
+            f"TableEncoder: column {name!r} holds names of images, but there is no "
+            f"file {absent}, nor any other of those looked at. Make the names full "
+            "paths, give image_encoder another source=, or set "
+            f"kinds={{{name!r}: 'drop'}}."
+        )

@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._cells.guess import missing_file, sample_of
 from .._utils.callbacks import CallbackSupport, with_callbacks
 from .._utils.names import set_module
 from .._utils.routing import AS_TRANSFORMER, route, router_of
@@ -26,6 +25,7 @@ from ._columns import (
     Fit,
     NetworkColumn,
     NumericColumn,
+    check_files,
     components_of,
     side_by_side,
     unique,
@@ -385,16 +385,7 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         else:
             given = self.image_encoder
             encoder = ImageEncoder() if given is None else given
-            # A table often has names without their folder; say so for the column.
-            is_path = _sources(encoder) == {"path"}
-            absent = missing_file(sample_of(series.to_list())) if is_path else None
-            if absent is not None:
-                raise ValueError(
-                    f"TableEncoder: column {name!r} holds names of images, but there "
-                    f"is no file {absent}, nor any other of those looked at. Make the "
-                    "names full paths, give image_encoder another source=, or set "
-                    f"kinds={{{name!r}: 'drop'}}."
-                )
+            check_files(series, name, encoder)
         return NetworkColumn(encoder, n_components, self.random_state)
 
     def _left(self, X):
@@ -414,10 +405,3 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         return kind == "categorical" or (
             kind in ("date", "numeric") and not needs_cleaning(series)
         )
-
-
-def _sources(encoder):
-    """Return the values of `source` of an encoder and of what is inside it."""
-    params = encoder.get_params() if hasattr(encoder, "get_params") else {}
-    names = [name for name in params if name.split("__")[-1] == "source"]
-    return {params[name] for name in names}
