@@ -82,7 +82,7 @@ def name_of(X):
 
 def learn_columns(estimator, X):
     """Set how many columns an estimator saw, and their names if it saw a frame."""
-    shape = getattr(X, "shape", ())
+    shape: tuple[int, ...] = getattr(X, "shape", ())
     estimator.n_features_in_ = shape[-1] if len(shape) == 2 else 1
     estimator.__dict__.pop("feature_names_in_", None)
     names = list(getattr(X, "columns", ()))
