@@ -133,6 +133,11 @@ class RowsDataset(Dataset):
             return rows
         return np.concatenate([self.parts[row] for row in rows])
 
+    @property
+    def most_parts(self):
+        """The most parts that a row has."""
+        return 1 if self.parts is None else max(map(len, self.parts))
+
     def size_of(self, row):
         """Return the length of a row, as its batches are padded to, and its bytes."""
         found = [self.views[0].peek(place) for place in self.places(np.array([row]))]

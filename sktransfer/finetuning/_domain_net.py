@@ -167,6 +167,9 @@ class DomainNet(FineTuneNet):
         self.history.record_batch("domain_loss", between)
         return step
 
+    def _rows_at_once(self, inputs):
+        return None  # domains are compared by whole batches
+
     def _factor(self):
         if self.n_ramp_steps is None:
             return self.domain_loss_weight

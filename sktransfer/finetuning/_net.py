@@ -19,6 +19,7 @@ from ._callbacks import OWN_CALLBACKS
 from ._room import Room
 
 STEPS_BETWEEN_LOOKS = 16  # at losses, each of which waits for the device
+PARTS_AT_ONCE = 64  # on a CPU, of rows that have several
 WHY_WHOLE = (
     "The loss compares the rows of a batch with each other, so that it cannot be "
     "computed in parts."
@@ -102,6 +103,18 @@ class FineTuneNet(skorch.NeuralNet):
             return inputs, y
         return {k: v[part] for k, v in inputs.items()}, y[part]
 
+    def _rows_at_once(self, inputs):
+        """Return how many rows of several parts may run together; None is all.
+
+        A CPU does not say when its memory ends: the system ends the process. Where rows
+        know nothing of each other, parts of a batch have the gradients of the whole.
+        """
+        is_sum = hasattr(self.criterion_, "of_rows") and self.is_on_cpu
+        is_apart = self.module_.batch_norm in ("frozen", "eval")
+        if "n_parts" not in inputs or not (is_sum and is_apart):
+            return None
+        return max(1, PARTS_AT_ONCE // inputs["hidden"].shape[1])
+
     def outputs_of(self, inputs):
         """Return the outputs of rows, without gradients; in parts where they must."""
         n_rows = len(inputs["hidden"])
@@ -138,8 +151,8 @@ class FineTuneNet(skorch.NeuralNet):
             of_part, part_y = self._part(inputs, y, part)
             return self._backward(of_part, part_y, len(part_y) / n_rows)
 
-        room = self.room(is_trained=True)
-        steps = room.run(run, n_rows, self._zero_grad_optimizer)
+        room, most = self.room(is_trained=True), self._rows_at_once(inputs)
+        steps = room.run(run, n_rows, self._zero_grad_optimizer, most)
         if len(steps) == 1:
             return steps[0]
         return {

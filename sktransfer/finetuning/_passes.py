@@ -25,7 +25,7 @@ def at_random(dataset, rows, seed, batch_size=PREDICT_BATCH):
 
 def alike(dataset, rows):
     """Yield positions in `rows` and their inputs; texts together with those as long."""
-    size = predict_batch(dataset.device)
+    size = max(1, predict_batch(dataset.device) // dataset.most_parts)
     most = READ_AHEAD if dataset.backbone.modality == "text" else size
     first, lengths, n_bytes = 0, [], 0
     for position, row in enumerate(rows, start=1):

@@ -27,13 +27,14 @@ class Room:
         self.device, self.why_whole = device, why_whole
         self.most = None
 
-    def parts(self, n_rows):
+    def parts(self, n_rows, most=None):
         """Return the slices of a batch, of like size."""
-        n_parts = 1 if self.most is None else -(-n_rows // self.most)
+        limits = [limit for limit in (self.most, most) if limit is not None]
+        n_parts = -(-n_rows // min(limits)) if limits else 1
         ends = [0, *np.cumsum([len(p) for p in np.array_split(range(n_rows), n_parts)])]
         return [slice(*map(int, ends[i : i + 2])) for i in range(n_parts)]
 
-    def run(self, compute, n_rows, start_again=None):
+    def run(self, compute, n_rows, start_again=None, most=None):
         """Return ``compute(part)`` for each part of a batch.
 
         Parameters
@@ -43,6 +44,8 @@ class Room:
         n_rows : int
         start_again : callable, default=None
             Called before the batch is computed anew, to undo what parts have left.
+        most : int, default=None
+            The most rows of a part, whatever there is room for.
 
         Raises
         ------
@@ -51,7 +54,7 @@ class Room:
         """
         while True:
             try:
-                return [compute(part) for part in self.parts(n_rows)]
+                return [compute(part) for part in self.parts(n_rows, most)]
             except RuntimeError as err:
                 if not is_out_of_memory(err):
                     raise

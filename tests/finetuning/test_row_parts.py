@@ -13,8 +13,9 @@ from sktransfer import (
 )
 from sktransfer.backbones import State
 from sktransfer.encoders import Pieces
-from sktransfer.finetuning import Augmentation
+from sktransfer.finetuning import Augmentation, _net
 from sktransfer.finetuning._row_parts import by_row, mean_by_row, one_by_one
+from sktransfer.finetuning._trained import Trained
 
 Y = [0, 1] * 6
 
@@ -70,6 +71,27 @@ def test_a_prediction_is_the_heads_of_the_mean_of_its_images(lists):
         outputs = features.head(means.to(model.net_.device))
         want = torch.softmax(outputs, 1).cpu().numpy()
     np.testing.assert_allclose(model.predict_proba(lists), want, atol=1e-5)
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp"])
+def test_large_rows_are_trained_on_in_parts_of_a_batch(head, lists, monkeypatch):
+    want = classifier(head=head).fit(lists, Y)
+    monkeypatch.setattr(_net, "PARTS_AT_ONCE", 3)  # a row of three parts at a time
+    sizes = []
+    forward = Trained.forward
+
+    def counted(self, hidden, *args, **kwargs):
+        sizes.append(len(hidden))
+        return forward(self, hidden, *args, **kwargs)
+
+    monkeypatch.setattr(Trained, "forward", counted)
+    got = classifier(head=head).fit(lists, Y)
+    if torch.device(got.net_.device).type == "cpu":
+        assert max(sizes) == 1
+    for ours, theirs in zip(
+        got.net_.module_.parameters(), want.net_.module_.parameters(), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
 def test_gradients_reach_every_image_of_a_row(lists):
