@@ -6,8 +6,10 @@ from .._utils.validation import is_null
 
 
 def is_list(cell):
-    """Whether a cell holds several: a list, a tuple, or an array of objects."""
+    """Whether a cell holds several: a list, array of objects, or stack of images."""
     if isinstance(cell, np.ndarray):
+        if cell.dtype == np.uint8:
+            return cell.ndim == 4
         return cell.dtype == object and cell.ndim == 1
     return isinstance(cell, (list, tuple))
 

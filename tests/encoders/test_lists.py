@@ -51,6 +51,13 @@ def test_lists_come_in_every_container(form, image_paths, vectors):
     np.testing.assert_allclose(got, want, atol=1e-6)
 
 
+def test_stacks_of_images_are_lists(pixels, vectors):
+    want = [vectors[:3].mean(0), vectors[3:].mean(0)]
+    for X in (pixels.reshape(2, 3, *pixels.shape[1:]), [pixels[:3], pixels[3:]]):
+        got = ImageEncoder("tiny-cnn").fit_transform(X)
+        np.testing.assert_allclose(got, want, atol=1e-6)
+
+
 def test_twenty_rows_of_three_images_run_sixty_images_once(counting_backbone):
     backbone, counter = counting_backbone("tiny-cnn")
     images = np.random.default_rng(0).integers(0, 256, (60, 20, 20, 3), np.uint8)
