@@ -50,24 +50,25 @@ class ZeroShotClassifier(CallbackSupport, LabelScore, ClassifierMixin, BaseEstim
         A dict has the prompts of each class; several are averaged. Of a list, each
         label is put into `template`.
     encoder : ImageEncoder, TextEncoder or transformer, default=None
-        Of the rows. None is ``TextEncoder()``.
+        Encoder of the rows. None is ``TextEncoder()``.
     text_encoder : transformer, default=None
-        Of the prompts. None is `encoder` itself for texts, and for images the text
-        tower of the encoder's backbone, which must be a name then.
+        Encoder of the prompts. None is `encoder` itself for texts, and for images the
+        text tower of the encoder's backbone, which must be a name then.
     template : "auto", str or list of str, default="auto"
-        What a label of a list becomes, at ``{}``; several are averaged. "auto" is
-        ``"a photo of a {}."`` for an `ImageEncoder`, and else the label itself.
+        Prompt for a label of a list, which stands at ``{}``; several are averaged.
+        "auto" is ``"a photo of a {}."`` for an `ImageEncoder`, and else the label
+        itself.
     scale : "auto" or float, default="auto"
-        What cosines are multiplied by before the softmax. "auto" is 100 for an
-        `ImageEncoder`, where CLIP's training ends, and else 20. It changes
-        probabilities only, no class.
+        Factor of the cosines before the softmax. "auto" is 100 for an `ImageEncoder`,
+        where CLIP's training ends, and else 20. It changes probabilities only, no
+        class.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         Sorted.
     prompts_ : list of list of str
-        Of each class.
+        Prompts of each class.
     vectors_ : ndarray of shape (n_classes, n_features)
         Directions of the classes, of length 1.
     encoder_ : transformer
@@ -212,7 +213,7 @@ class ZeroShotClassifier(CallbackSupport, LabelScore, ClassifierMixin, BaseEstim
         Returns
         -------
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
-            Of two classes it is the difference.
+            For two classes, the difference.
         """
         logits = self._logits(X, "decision_function", params)
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits

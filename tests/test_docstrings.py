@@ -1,6 +1,8 @@
 """Docstrings of the public API have the sections that numpydoc asks for."""
 
+import ast
 import inspect
+import itertools
 import re
 import sys
 import warnings
@@ -23,6 +25,7 @@ with warnings.catch_warnings():
 # What numpydoc calls them: no docstring; a parameter that is not documented, or is not
 # there; nothing on what is returned or yielded; no summary, or none with a full stop.
 REQUIRED = {"GL08", "PR01", "PR02", "RT01", "YD01", "SS01", "SS03"}
+FILES = sorted((REPOSITORY / "sktransfer").rglob("*.py"))
 NAMES = [name for names in public_api.documented_names().values() for name in names]
 
 
@@ -122,3 +125,49 @@ def test_docstrings_name_every_adapter():
     text = resolve("DomainAdaptationClassifier").__doc__
     for name, cls in ADAPTERS.items():
         assert f'- "{name}": `{cls.__name__}`' in text
+
+
+NO_NOUN = re.compile(r"(Of|What|When|Where|Whether|Which|Who)\b")
+DESCRIBED = {"Parameters", "Attributes", "Returns", "Yields"}
+
+
+def descriptions(text):
+    """Give the first line of each entry in a docstring's sections."""
+    lines = inspect.cleandoc(text).split("\n")
+    section = None
+    for before, line in itertools.pairwise(lines):
+        if re.fullmatch("-{3,}", line):
+            section = before
+        elif section in DESCRIBED and re.match(r" {4}\S", line) and before[:1].strip():
+            yield line.strip()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_descriptions_begin_with_a_noun_or_a_verb(path):
+    documented = (ast.ClassDef, ast.FunctionDef, ast.Module)
+    texts = [
+        ast.get_docstring(node, clean=False) or ""
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, documented)
+    ]
+    found = [line for text in texts for line in descriptions(text)]
+    assert [line for line in found if NO_NOUN.match(line)] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_what_rows_have_is_said_per_row(path):
+    per_row = r"\b(class|group|label|labels|nats|number|one|vector|weight) a row\b"
+    assert re.findall(per_row, path.read_text()) == []
+
+
+def test_the_rule_for_descriptions_finds_what_breaks_it():
+    text = """Do it.
+
+    Parameters
+    ----------
+    x : int
+        Of the rows.
+    y : int
+        Number of rows.
+    """
+    assert list(descriptions(text)) == ["Of the rows.", "Number of rows."]

@@ -43,7 +43,7 @@ class Column(NamedTuple):
     name : str or None
         Name of the column, where the input has one.
     is_frame : bool
-        Whether the input was a frame or table, whose names have to be those of fit.
+        True if the input was a frame or table, whose names have to be those of fit.
     """
 
     cells: Any
@@ -75,7 +75,7 @@ def as_column(X, *, caller, cells, allow_arrays=False):
     caller : str
         Class name for messages.
     cells : str
-        What the cells should be, for messages.
+        Kind of cells that is expected, for messages.
     allow_arrays : bool, default=False
         Accept uint8 arrays ``(n, h, w, 3)`` and ``(n, h, w)``.
 

@@ -39,7 +39,7 @@ class Found(NamedTuple):
     name : str or None
         Name of the column, where the container has one.
     is_frame : bool
-        Whether the container was a table.
+        True if the container was a table.
     """
 
     cells: Any
@@ -189,7 +189,7 @@ def pixels_of(tensor, *, is_batch):
     ----------
     tensor : torch.Tensor
     is_batch : bool
-        Whether the first dimension counts images.
+        True if the first dimension counts images.
     """
     array = on_host(tensor)
     if array.ndim != 3 + is_batch:

@@ -92,9 +92,9 @@ class Task:
     context : sklearn.callback.CallbackContext or None
         None tells nobody.
     seen : dict
-        What hooks of callbacks may ask for.
+        Values that hooks of callbacks may ask for.
     fitted : dict, default=None
-        What they may ask for at the end beside that.
+        Further values that they may ask for at the end.
 
     Attributes
     ----------

@@ -57,7 +57,7 @@ def make_folds(cv, y, *, is_classes, groups, random_state, caller, units=None):
         units or groups where there are any.
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
     is_classes : bool
-        Whether `y` is one class a row.
+        True if `y` is one class per row.
     groups : ndarray of shape (n_samples,) or None
         As callers gave them; a splitter gets them.
     random_state : int

@@ -16,7 +16,7 @@ def import_optional(module, *, extra, purpose):
     extra : str
         The extra in sktransfer's package metadata that installs it.
     purpose : str
-        What needs it, as the start of a sentence.
+        Feature that needs it, as the start of a sentence.
 
     Returns
     -------

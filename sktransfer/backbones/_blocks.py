@@ -151,7 +151,7 @@ class WholeVision(nn.Module):
     Parameters
     ----------
     model : transformers.PreTrainedModel
-        Of two towers the one for images runs, with its projection.
+        The network. If it has two towers, the one for images runs, with its projection.
     has_pooler : bool, default=True
         False if the weights of the pooler are random: then it is left out.
     """

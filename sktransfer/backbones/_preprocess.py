@@ -34,7 +34,7 @@ class ImagePreprocess:
     size : (int, int)
         Height and width in pixels.
     mean, std : tuple of 3 floats
-        Of pixel values between 0 and 1.
+        Mean and standard deviation of pixel values between 0 and 1.
     interpolation : str, default="bicubic"
         "bilinear", "bicubic" or another of Pillow's names.
     crop_pct : float, default=0.875

@@ -24,7 +24,7 @@ class StoreInfo(NamedTuple):
     n_bytes : int
         Bytes of the pages in use.
     oldest, newest : float or None
-        When the least and the most recently used row was last used, as a timestamp.
+        Timestamps of the last use of the least and the most recently used row.
     n_claims : int
         Rows that a process is computing, or was when it died.
     damaged : list of Path

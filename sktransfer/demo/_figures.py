@@ -22,7 +22,7 @@ def draw_roc(y, probabilities, path, *, noun):
     path : Path
         PNG file.
     noun : str
-        What a row is.
+        Word for a row.
     """
     from sklearn.metrics import roc_auc_score, roc_curve
 
@@ -66,7 +66,7 @@ def draw_label_curve(curves, path, *, noun, n_test, n_classes):
     path : Path
         PNG file.
     noun : str
-        What a row is.
+        Word for a row.
     n_test : int
         Rows that the scores are from.
     n_classes : int

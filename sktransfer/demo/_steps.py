@@ -52,7 +52,7 @@ class Task(NamedTuple):
     prefix : str
         Leads to the encoder and the PCA in the parameter names of `model`.
     names : tuple of str
-        Of `model` and `baseline`, in the table.
+        Names of `model` and `baseline` in the table.
     few_labels : callable
         Takes the features of all rows; returns ``{name: (X, classifier)}`` for the
         learning curve.

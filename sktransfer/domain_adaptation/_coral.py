@@ -30,7 +30,7 @@ class CORALAdapter(OneToOneFeatureMixin, BaseAdapter):
     ----------
     mean_source_, mean_target_ : ndarray of shape (n_features,)
     mapping_ : ndarray of shape (n_features, n_features)
-        What centred source rows are multiplied by.
+        Matrix that centred source rows are multiplied by.
     n_features_in_ : int
 
     References

@@ -77,7 +77,7 @@ def source_targets(y, domain, name):
     Parameters
     ----------
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Of target rows anything may stand there.
+        Targets. Those of target rows may be anything.
     domain : ndarray of shape (n_samples,)
     name : str
         Class name for messages.

@@ -38,7 +38,7 @@ class DomainAdaptationClassifier(LabelScore, ClassifierMixin, BaseDomainAdaptati
     estimator : classifier, default=None
         None is ``LogisticRegression(max_iter=1000)``.
     adapter : str, transformer, list of these, or None, default="auto"
-        What is done to the features, in order. "auto" is ``["normalize", "coral",
+        Steps that change the features, in order. "auto" is ``["normalize", "coral",
         "normalize", "pseudo_labels"]``, which is for embeddings; measurements in
         different units want "standardize". None adapts nothing. The names:
 

@@ -42,7 +42,8 @@ class PseudoLabels(Parametrized):
     smoothing : float in [0, 1), default=0.8
         Share that the neighbours have in what is believed of a row.
     weight : float, default=1.0
-        Of all pseudo-labelled rows together, against all source rows together.
+        Weight of all pseudo-labelled rows together, relative to all source rows
+        together.
 
     Notes
     -----
@@ -107,9 +108,9 @@ class PseudoLabels(Parametrized):
         Returns
         -------
         estimator : classifier
-            Of the last round.
+            The classifier of the last round.
         pseudo_labels : ndarray of shape (n_target,)
-            What the last round learned from.
+            Labels that the last round learned from.
         """
         return self._fit_rounds(estimator, X, y, X_target, sample_weight)
 
@@ -134,7 +135,7 @@ class PseudoLabels(Parametrized):
         n_rows = len(X) + len(X_target)
         if y.ndim != 1:
             raise ValueError(
-                "PseudoLabels needs one class a row; got y of shape "
+                "PseudoLabels needs one class per row; got y of shape "
                 f"{y.shape} for the source rows. Leave it out of adapter, as in "
                 'adapter=["normalize", "coral", "normalize"].'
             )
@@ -247,7 +248,7 @@ def smooth(beliefs, graph, share, n_iter=30):
     beliefs : ndarray of shape (n_samples, n_classes)
     graph : csr_array or None
     share : float in [0, 1)
-        Of the neighbours.
+        Share of the neighbours in the result.
 
     Returns
     -------

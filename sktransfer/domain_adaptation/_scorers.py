@@ -95,7 +95,7 @@ class SoftNeighborhoodDensityScorer(BaseDomainScorer):
     Parameters
     ----------
     temperature : float, default=0.05
-        Of the softmax over the similarities; the value of the paper.
+        Temperature of the softmax over the similarities; the default is the paper's.
 
     Notes
     -----
@@ -157,7 +157,7 @@ class ImportanceWeightedScorer(BaseDomainScorer):
         One of scikit-learn's that takes ``sample_weight``; None is "accuracy" for
         classifiers and "r2" for regressors.
     weights : DensityRatioWeights or KMMWeights, default=None
-        What weighs the rows, by their features: those that come out of a pipeline's
+        Weights of the rows, by their features: those that come out of a pipeline's
         steps before the last. None is ``DensityRatioWeights()``.
 
     References
@@ -217,7 +217,7 @@ class EnsembleAgreementScorer(BaseDomainScorer):
     Parameters
     ----------
     estimators : list of fitted classifiers
-        Of the same classes; usually one for each setting of the search.
+        Classifiers of the same classes, usually one for each setting of the search.
 
     References
     ----------

@@ -135,7 +135,7 @@ def domain_shift(
     cv : int, default=5
         Folds of the domain classifier; fewer where a kind has fewer rows.
     random_state : int, RandomState or None, default=0
-        Of the folds.
+        Seed of the folds.
 
     Returns
     -------

@@ -133,7 +133,7 @@ class SourceTargetKFold(BaseDomainSplitter):
     shuffle : bool, default=False
         Before rows are given to folds.
     random_state : int, RandomState or None, default=None
-        Of the shuffling.
+        Seed of the shuffling.
 
     Examples
     --------

@@ -78,7 +78,7 @@ class DomainNormalizer(OneToOneFeatureMixin, BaseAdapter):
     Parameters
     ----------
     length : float, default=2.0
-        Of every row in the end. The longer the rows, the weaker a regularised linear
+        Length that every row gets. The longer the rows, the weaker a regularised linear
         model is regularised.
 
     Attributes

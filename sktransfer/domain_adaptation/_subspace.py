@@ -88,7 +88,8 @@ class TransferComponentAnalysis(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
         None is as many as features or rows, whichever is fewer.
     kernel : {"linear", "rbf", "poly", "cosine"}, default="rbf"
     gamma : float, default=None
-        Of the kernels "rbf" and "poly"; None is one over the number of features.
+        Coefficient of the kernels "rbf" and "poly"; None is one over the number of
+        features.
     mu : float, default=0.1
         How much the distance of the domains' means weighs, as in the paper of 2009; in
         that of 2011 the other term has the factor, so that theirs is ``1 / mu``.
@@ -97,7 +98,7 @@ class TransferComponentAnalysis(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
     ----------
     X_fit_ : ndarray of shape (n_samples, n_features)
     components_ : ndarray of shape (n_samples, n_components)
-        What a row's kernel with `X_fit_` is multiplied by.
+        Matrix that a row's kernel with `X_fit_` is multiplied by.
     n_features_in_ : int
 
     Notes

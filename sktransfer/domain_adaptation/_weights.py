@@ -49,7 +49,7 @@ class DensityRatioWeights(BaseWeights):
     Attributes
     ----------
     weights_ : ndarray of shape (n_samples,)
-        Of the rows of fit, 1 on average over source rows and 0 for target rows.
+        Weights of the rows of fit: 1 on average over source rows and 0 for target rows.
     n_features_in_ : int
 
     Examples
@@ -86,8 +86,9 @@ class KMMWeights(BaseWeights):
     Parameters
     ----------
     gamma : float, "scale" or None, default=None
-        Of the Gaussian kernel; None is one over the number of features, which suits
-        features of unit variance; "scale" divides it by the variance of all rows.
+        Coefficient of the Gaussian kernel; None is one over the number of features,
+        which suits features of unit variance; "scale" divides it by the variance of all
+        rows.
     max_weight : float, default=1000.0
     eps : float, default=None
         How far the mean weight may be from 1; None is ``1 - 1 / sqrt(n_source)``.
@@ -98,7 +99,7 @@ class KMMWeights(BaseWeights):
     Attributes
     ----------
     weights_ : ndarray of shape (n_samples,)
-        Of the rows of fit, 1 on average over source rows and 0 for target rows.
+        Weights of the rows of fit: 1 on average over source rows and 0 for target rows.
     n_iter_ : int
     n_features_in_ : int
 

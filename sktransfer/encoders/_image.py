@@ -49,20 +49,21 @@ class ImageEncoder(ImageColumn, BaseEncoder):
         Most pixels that an image may have; one with more is unreadable, and is not
         decoded. None is Pillow's limit, 178 million.
     missing : {"raise", "nan", "zero", "mean"}, default="raise"
-        What a null cell (None, NaN, ``pandas.NA``) or an empty list becomes. "mean" is
-        the mean vector of the rows seen by `fit`.
+        Replacement for a null cell (None, NaN, ``pandas.NA``) or an empty list. "mean"
+        is the mean vector of the rows seen by `fit`.
     on_error : {"raise", "nan", "zero", "mean"}, default="raise"
-        What an unreadable cell becomes: no such file, damaged, no image, too large,
-        of a wrong type. A row of several images is the mean of those that can be read.
+        Replacement for an unreadable cell: a missing or damaged file, no image, an
+        image that is too large, or a cell of a wrong type. A row of several images is
+        the mean of those that can be read.
     add_indicator : bool, default=False
         Append a column that is 1 where a row was replaced.
     batch_size : int or "auto", default="auto"
         Images per forward pass. "auto": 4 on a CPU, 256 on a GPU; 1 is faster where
         rows come one by one. A GPU without room for them takes fewer.
     cache : "auto", str, Path, FeatureCache or None, default="auto"
-        Where features are kept: "auto" is memory, up to 1 GiB for the process, and the
-        folder of `set_cache_dir` or ``SKTRANSFER_CACHE`` if there is one; else a
-        folder; or None for nowhere.
+        Place where features are kept: "auto" is memory, up to 1 GiB for the process,
+        and the folder of `set_cache_dir` or ``SKTRANSFER_CACHE`` if there is one; else
+        a folder; or None for nowhere.
     device : str, default="auto"
         "auto" takes CUDA, else MPS, else the CPU.
     precision : {"float32", "tf32", "bfloat16", "float16"}, default="float32"

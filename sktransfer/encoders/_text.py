@@ -55,17 +55,17 @@ class TextEncoder(TextColumn, BaseEncoder):
         ``SentenceTransformer.encode`` returns for networks whose record ends with a
         normalisation. Linear models with their default C do better without.
     missing : {"empty", "raise", "nan", "zero", "mean"}, default="empty"
-        What a null cell (None, NaN, ``pandas.NA``) becomes. "empty" encodes the empty
-        string; "mean" is the mean vector of the rows seen by `fit`.
+        Replacement for a null cell (None, NaN, ``pandas.NA``). "empty" encodes the
+        empty string; "mean" is the mean vector of the rows seen by `fit`.
     add_indicator : bool, default=False
         Append a column that is 1 where a row was null.
     batch_size : int or "auto", default="auto"
         Texts a forward pass. "auto" fills 256 tokens on a CPU and 16,384 on a GPU; 1
         is faster where rows come one by one.
     cache : "auto", str, Path, FeatureCache or None, default="auto"
-        Where features are kept: "auto" is memory, up to 1 GiB for the process, and the
-        folder of `set_cache_dir` or ``SKTRANSFER_CACHE`` if there is one; else a
-        folder; or None for nowhere.
+        Place where features are kept: "auto" is memory, up to 1 GiB for the process,
+        and the folder of `set_cache_dir` or ``SKTRANSFER_CACHE`` if there is one; else
+        a folder; or None for nowhere.
     device : str, default="auto"
         "auto" takes CUDA, else MPS, else the CPU.
     precision : {"float32", "tf32", "bfloat16", "float16"}, default="float32"

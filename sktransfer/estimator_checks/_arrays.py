@@ -47,7 +47,7 @@ def as_array_estimator(
     estimator : estimator
         An instance; it is cloned.
     reads : {"image", "text", "frame", "domains"}, default=None
-        What a matrix becomes. "image" and "text" make a cell of each row; a row with
+        Form that a matrix gets. "image" and "text" make a cell of each row; a row with
         NaN is a null cell. "frame" makes a pandas DataFrame. "domains" leaves the
         matrix, and adds a ``sample_domain`` that marks half of the distinct rows of
         `fit` as target rows, and every row that `fit` did not see. None takes the

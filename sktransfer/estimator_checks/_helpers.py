@@ -119,9 +119,9 @@ class Findings:
     name : str
         Name of the estimator's class.
     rule : str
-        What was expected.
+        Rule that was broken.
     advice : str
-        What to do.
+        Advice on what to do.
     """
 
     def __init__(self, name, rule, advice):

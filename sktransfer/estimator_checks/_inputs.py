@@ -28,7 +28,7 @@ class Inputs:
     ----------
     modality : {"image", "text"}
     estimator : estimator
-        What the checks are for; its copies are asked which kinds of `X` they take.
+        Estimator to check; its copies are asked which kinds of `X` they take.
 
     Attributes
     ----------

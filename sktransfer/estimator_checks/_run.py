@@ -94,7 +94,7 @@ def estimator_checks_generator(
     estimator : estimator
         An instance. The checks work on copies.
     modality : {"image", "text"}, default=None
-        What its cells are. None takes the estimator's own ``_modality``.
+        Kind of its cells. None takes the estimator's own ``_modality``.
     expected_failed_checks : dict of str to str, default=None
         Names of checks that are to fail, and why.
     mark : {"xfail"}, default=None
@@ -148,7 +148,7 @@ def check_estimator(
         A transformer, classifier or regressor, as an instance. The checks work on
         copies. Give it a small network: it is fitted some hundred times on 12 rows.
     modality : {"image", "text"}, default=None
-        What its cells are. None takes the estimator's own ``_modality``.
+        Kind of its cells. None takes the estimator's own ``_modality``.
     expected_failed_checks : dict of str to str, default=None
         Names of checks that are to fail, and why. One that passes all the same is
         reported as `on_fail` says, when all have run.
@@ -243,7 +243,7 @@ def parametrize_with_checks(
     estimators : list of estimators
         Instances.
     modality : {"image", "text"}, default=None
-        What their cells are. None takes each estimator's own ``_modality``.
+        Kind of their cells. None takes each estimator's own ``_modality``.
     expected_failed_checks : callable or dict, default=None
         ``expected_failed_checks(estimator)`` gives a dict of names of checks that are
         to fail, and why; or such a dict for all. They are marked xfail, strictly.

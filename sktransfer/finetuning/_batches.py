@@ -62,11 +62,11 @@ class RowsDataset(Dataset):
         The rows, once for each view of them; an epoch takes one at random.
     targets, weights : ndarray
     indices : ndarray of int
-        Which of the rows take part.
+        Rows that take part.
     parts : list of ndarray, default=None
         For each row its places in the views, where rows have several.
     seed : int
-        Of the order of the rows, and of random views.
+        Seed of the order of the rows, and of random views.
     augment : callable, default=None
         A transform of uint8 pixels, applied anew at each epoch.
     target_rows : ndarray of int, default=None

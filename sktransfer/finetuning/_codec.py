@@ -12,7 +12,7 @@ from .._utils.validation import dense, plain, shorten
 
 @on_disk
 class ClassCodec:
-    """Classes of any labels, or several yes-or-no labels a row.
+    """Classes of any labels, or several yes-or-no labels per row.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class ClassCodec:
         if kind not in ("binary", "multiclass"):
             raise ValueError(
                 f"Unknown label type: {name} got a target of kind {kind!r}; expected "
-                "one class a row, or an indicator matrix of labels. For numbers "
+                "one class per row, or an indicator matrix of labels. For numbers "
                 f"use {name.replace('Classifier', 'Regressor')}."
             )
         classes = np.unique(np.asarray(y))
@@ -263,13 +263,13 @@ class ClassCodec:
 
 @on_disk
 class NumberCodec:
-    """One number a row or several, scaled to mean 0 and standard deviation 1.
+    """One number per row or several, scaled to mean 0 and standard deviation 1.
 
     Parameters
     ----------
     mean, scale : ndarray of shape (n_outputs,)
     is_flat : bool
-        Whether `y` had one dimension.
+        True if `y` had one dimension.
     """
 
     task = "numbers"

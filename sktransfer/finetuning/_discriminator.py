@@ -87,7 +87,7 @@ class Product(nn.Module):
                 self.register_buffer(name, torch.randn(n, N_PROJECTED))
 
     def forward(self, features, outputs):
-        """Map features and outputs to one vector a row."""
+        """Map features and outputs to one vector per row."""
         shares = outputs.detach().softmax(1)
         if not self.is_projected:
             return (features[:, :, None] * shares[:, None]).flatten(1)

@@ -37,7 +37,7 @@ class FineTuneNet(skorch.NeuralNet):
     ----------
     codec : ClassCodec or NumberCodec, default=None
     parameter_groups : list of dict, default=None
-        What the optimizer gets.
+        Groups that the optimizer gets.
     precision : {"float32", "tf32", "bfloat16", "float16"}, default="float32"
     """
 

@@ -20,7 +20,7 @@ def describe_net(estimator):
     Returns
     -------
     record : dict
-        What `rebuild_net` needs to make an empty one; JSON holds it.
+        All that `rebuild_net` needs to make an empty one; JSON holds it.
     tensors : dict of str to Tensor
         Weights and buffers of the trained blocks and the head, on the CPU; and, of a
         training that may go on, what its optimizer and its domain loss keep.
@@ -70,7 +70,7 @@ def rebuild_net(estimator, backbone, record, tensors, device):
     record, tensors : dict
         From `describe_net`.
     device : torch.device
-        Where it is to run.
+        Device to run on.
 
     Returns
     -------

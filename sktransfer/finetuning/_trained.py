@@ -38,11 +38,11 @@ class Trained(nn.Module):
     pooling : str
     n_prefix_tokens : int
     batch_norm : {"frozen", "eval", "train", "target"}
-        What BatchNorm does while it is trained. "eval" uses the statistics of the
-        pretrained network and trains weight and bias; "frozen" trains neither;
-        "train" uses and updates those of the batches. "target" does so for source
-        rows; target rows are normalised by their own part of a batch, which updates
-        nothing, and `estimate_statistics` sets the final ones.
+        Behaviour of BatchNorm in training. "eval" uses the statistics of the pretrained
+        network and trains weight and bias; "frozen" trains neither; "train" uses and
+        updates those of the batches. "target" does so for source rows; target rows are
+        normalised by their own part of a batch, which updates nothing, and
+        `estimate_statistics` sets the final ones.
 
     Attributes
     ----------

@@ -125,7 +125,7 @@ def label_efficiency_curve(
     if kind not in ("binary", "multiclass"):
         raise ValueError(
             f"label_efficiency_curve counts labels of each class, and y is {kind!r}; "
-            "expected one class a row. For numbers, use "
+            "expected one class per row. For numbers, use "
             "sklearn.model_selection.learning_curve."
         )
     if not (scoring is None or isinstance(scoring, str) or callable(scoring)):

@@ -75,7 +75,7 @@ def rank_backbones(
         ``(backbone, depth, pooling)``. "installed" takes the names of
         ``list_backbones`` whose weights are at hand.
     method : {"logme", "hscore", "knn", "probe"}, default="logme"
-        "logme" is the evidence of a Bayesian linear model [1]_, in nats a row;
+        "logme" is the evidence of a Bayesian linear model [1]_, in nats per row;
         "hscore" the spread of the classes' means in the features' shrunk covariance
         [2]_ [3]_, for classes and labels; "knn" the leave-one-out score of the nearest
         rows; "probe" that of a cross-validated linear model, which costs most. Its
@@ -188,7 +188,7 @@ def rank_backbones(
         row["rank"] = 1 + int((scores > row["score"]).sum())
     rows = [{name: row[name] for name in COLUMNS} for row in rows]
     rows.sort(key=lambda row: row["rank"])
-    name = {"logme": "LogME (nats a row)", "hscore": "H-score"}.get(method)
+    name = {"logme": "LogME (nats per row)", "hscore": "H-score"}.get(method)
     name = name or f"{SCORE_NAMES[target.task]} of {method}"
     return BackboneRanking(rows, score_name=name)
 

@@ -93,7 +93,7 @@ def as_target(y, *, task, caller):
         if kind == "multiclass-multioutput":
             raise ValueError(
                 f"{caller}: y has {y.shape[1]} columns of several classes each; "
-                "expected one class a row, an indicator matrix of labels, or numbers "
+                "expected one class per row, an indicator matrix of labels, or numbers "
                 "(task='numbers')."
             )
         names = {"multilabel-indicator": "labels"}
@@ -102,7 +102,7 @@ def as_target(y, *, task, caller):
     if task == "classes":
         if y.ndim > 1 and y.shape[1] > 1:
             raise ValueError(
-                f"{caller}: task='classes' needs one class a row; got y of shape "
+                f"{caller}: task='classes' needs one class per row; got y of shape "
                 f"{y.shape}. Use task='labels' for an indicator matrix."
             )
         classes, values = np.unique(y.ravel(), return_inverse=True)
@@ -172,7 +172,7 @@ def logme(features, target):
     Returns
     -------
     float
-        Mean over the columns, in nats a row. Greater is better.
+        Mean over the columns, in nats per row. Greater is better.
 
     References
     ----------

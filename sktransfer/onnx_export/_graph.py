@@ -45,7 +45,7 @@ def network_graph(name, estimator, request, inputs, opset):
     graph : onnx.ModelProto
         Its output is called "features".
     features : ndarray
-        What torch gives for `inputs`.
+        Features that torch gives for `inputs`.
     """
     import torch
 
@@ -229,14 +229,14 @@ def step_graph(name, step, graph, features, opset):
     graph : onnx.ModelProto
         With the output "features".
     features : ndarray of shape (n_samples, n_features), float32
-        What comes out of `graph`.
+        Features that come out of `graph`.
     opset : int
 
     Returns
     -------
     graph : onnx.ModelProto
     wanted : dict of str to ndarray
-        What scikit-learn gives.
+        Outputs of scikit-learn.
 
     Raises
     ------

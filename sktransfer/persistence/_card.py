@@ -58,15 +58,16 @@ def model_card(
     estimator : estimator
         Fitted; a pipeline or a search may hold several networks.
     path : str or Path, default=None
-        Where to write it. None only returns it.
+        File to write. None only returns the text.
     title : str, default=None
         None takes the class name.
     description, data, limits : str, default=None
-        What it is for, what it was trained and tested on, what it is not for.
+        Purpose of the model, data that it was trained and tested on, and uses that it
+        is not for.
     metrics : dict of str to float or str, default=None
         By name, with their units in the name.
     licence : str, default=None
-        Of the model. That of the pretrained weights is looked up.
+        Licence of the model. That of the pretrained weights is looked up.
     figures : dict of str to str or Path, default=None
         Captions and files; files are linked, not copied.
 

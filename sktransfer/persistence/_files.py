@@ -176,7 +176,7 @@ class SaveReader:
     ----------
     folder : str or Path
     sha256 : str, default=None
-        What the manifest's sha256 must be.
+        Expected sha256 of the manifest.
 
     Raises
     ------

@@ -41,15 +41,15 @@ def save(
     Parameters
     ----------
     estimator : estimator
-        Of sktransfer's, of scikit-learn's, or made of both. `cache` is not saved but
-        becomes "auto", unless it is None, and `memory` becomes None: where things are
-        kept is a matter of the machine. `verbose` of sktransfer's becomes 0.
+        An estimator of sktransfer or scikit-learn, or one made of both. `cache` is not
+        saved but becomes "auto", unless it is None, and `memory` becomes None: where
+        things are kept is a matter of the machine. `verbose` of sktransfer's becomes 0.
     folder : str or Path
         A new folder.
     weights : {"reference", "include"}, default="reference"
-        What becomes of frozen pretrained networks: their name and fingerprint, which
-        `load` compares; or the weights themselves, so that the folder is all that is
-        needed. What was trained is saved in any case.
+        Form in which frozen pretrained networks are saved: their name and fingerprint,
+        which `load` compares; or the weights themselves, so that the folder is all that
+        is needed. What was trained is saved in any case.
     trusted : sequence of str, default=()
         Dotted names of your own types and functions in it. `load` needs them too.
     overwrite : bool, default=False
@@ -140,8 +140,8 @@ def load(
     ----------
     folder : str or Path
     sha256 : str, default=None
-        What `save` returned. The manifest vouches for the other files; this vouches for
-        the manifest, and with it for where the folder comes from.
+        Digest that `save` returned. The manifest vouches for the other files; this
+        vouches for the manifest, and with it for where the folder comes from.
     trusted : sequence of str, default=()
         Dotted names of your own types and functions that may be made. Only you decide:
         what the save says of itself is not asked.

@@ -17,7 +17,7 @@ class Token:
     ----------
     kind : {"backbone", "net"}
     number : int
-        Which of the manifest's records it is.
+        Number of its record in the manifest.
     """
 
     kind = number = None  # of one that a file has emptied

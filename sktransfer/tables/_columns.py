@@ -57,8 +57,8 @@ class NetworkColumn:
     Parameters
     ----------
     encoder : transformer
-        Of one column of cells. Null cells are no error: where it would raise one, they
-        become what `POLICIES` says.
+        Encoder of one column of cells. Null cells are no error: where it would raise
+        one, they become what `POLICIES` says.
     n_components : int or None
         Columns to keep; None keeps all.
     random_state : int or RandomState
@@ -123,7 +123,7 @@ class CategoricalColumn:
     ----------
     encoder : "onehot", "ordinal", "passthrough" or transformer
     max_categories : int
-        Of "onehot"; rarer ones share a column.
+        Most columns of "onehot"; rarer categories share one.
     """
 
     def __init__(self, encoder, max_categories):

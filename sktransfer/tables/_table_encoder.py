@@ -69,7 +69,7 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         Transformer for a column of texts. None is ``TextEncoder()``, to which a null
         cell is the empty text.
     kinds : dict of str to str, default=None
-        What columns hold, where the guess is wrong: "image", "text", "categorical",
+        Kinds of columns, where the guess is wrong: "image", "text", "categorical",
         "numeric", "date" or "drop". Cells that are no numbers or dates become NaN in
         columns that are named so, with a warning.
     n_components : int, None or dict, default=30
@@ -77,26 +77,26 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         rows are few. None keeps the vectors. A dict, such as ``{"photo": 50}``, gives a
         number or None for columns by name, and the others have 30.
     categorical : {"onehot", "ordinal", "passthrough"} or transformer, default="onehot"
-        What becomes of a categorical column. "ordinal" suits trees. "passthrough" keeps
-        it, as a column of pandas' category type, so that a frame comes out: for
-        gradient boosting that reads categories, and for TabPFN and TabICL. A category
-        that `fit` did not see is missing then.
+        Encoder of categorical columns. "ordinal" suits trees. "passthrough" keeps it,
+        as a column of pandas' category type, so that a frame comes out: for gradient
+        boosting that reads categories, and for TabPFN and TabICL. A category that `fit`
+        did not see is missing then.
     max_categories : int, default=30
         Columns of "onehot"; rarer categories share one.
     numeric : "passthrough" or transformer, default="passthrough"
-        What becomes of a numeric column, such as ``SimpleImputer()``.
+        Transformer of numeric columns, such as ``SimpleImputer()``.
     rest : {"sklearn", "skrub"}, default="sklearn"
         "skrub" hands categorical, numeric and date columns to skrub's
         ``TableVectorizer``, but for those that `kinds` names and for strings such as
         "$5" and "n/a" that are numbers or dates; `categorical`, `max_categories` and
         `numeric` are for these alone then.
     random_state : int or RandomState, default=0
-        Of the principal components, and of skrub's for strings.
+        Seed of the principal components, and of skrub's encoder of strings.
 
     Attributes
     ----------
     kinds_ : dict of str to str
-        What each column was taken for.
+        Kind that each column was taken for.
     columns_ : dict of str to object
         The fitted encoder of each column. Those of images and texts have ``encoder``
         and ``pca``.

@@ -1,4 +1,4 @@
-"""From activations to one vector a row."""
+"""From activations to one vector per row."""
 
 import pytest
 import torch

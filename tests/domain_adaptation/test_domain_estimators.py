@@ -406,7 +406,7 @@ def test_pseudo_labels_take_one_class_a_row():
     made = shifted()
     y = np.column_stack([made.truth == "a", made.truth == "b"]).astype(int)
     model = DomainAdaptationClassifier(KNeighborsClassifier())
-    with pytest.raises(ValueError, match="one class a row; got y of shape"):
+    with pytest.raises(ValueError, match="one class per row; got y of shape"):
         model.fit(made.X, y, sample_domain=made.domain)
     model.set_params(adapter="standardize").fit(made.X, y, sample_domain=made.domain)
     assert model.predict(made.X).shape == y.shape

@@ -302,7 +302,7 @@ def test_other_displays_end_at_an_accuracy_of_one_too():
         ranking = BackboneRanking(rows, score_name="accuracy of knn", by_depth=by_depth)
         display = BackboneRankingDisplay.from_ranking(ranking, cost="megabytes")
         assert display.ax_.get_ylim()[1] == 1.0
-    ranking = BackboneRanking(rows, score_name="LogME (nats a row)", by_depth=True)
+    ranking = BackboneRanking(rows, score_name="LogME (nats per row)", by_depth=True)
     assert ranking.plot().ax_.get_ylim()[1] > 1.0
     plt.close("all")
 

@@ -392,7 +392,7 @@ def test_the_table_and_the_figures():
     for cost, label in (("milliseconds", "milliseconds"), ("megabytes", "MB")):
         display = ranking.plot(cost=cost)
         assert label in display.ax_.get_xlabel()
-        assert display.ax_.get_ylabel() == "LogME (nats a row)"
+        assert display.ax_.get_ylabel() == "LogME (nats per row)"
         assert len(display.ax_.texts) == 2
         line = display.ax_.lines[0]
         np.testing.assert_allclose(line.get_ydata(), frame["score"])

@@ -326,7 +326,7 @@ def test_labels_that_all_training_rows_have_or_lack_get_the_log_odds_of_that():
 
 
 def test_one_class_a_row_has_one_column():
-    with pytest.raises(ValueError, match=r"one class a row; got y of shape \(4, 2\)"):
+    with pytest.raises(ValueError, match=r"one class per row; got y of shape \(4, 2\)"):
         as_target(np.eye(4, 2, dtype=int), task="classes", caller="test")
 
 

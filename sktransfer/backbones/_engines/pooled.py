@@ -36,7 +36,7 @@ class PooledVectors(nn.Module):
         hidden : Tensor
             uint8 pixels ``(n, height, width, 3)``, or token ids ``(n, length)``.
         lengths : Tensor of shape (n,), default=None
-            Of texts: the number of real tokens.
+            Number of real tokens of each text.
         """
         mask = None if lengths is None else token_mask(lengths, hidden.shape[1])
         return torch.cat(self.pooled(State(hidden, mask, lengths)), dim=1)

@@ -46,7 +46,8 @@ def as_backbone(model, preprocess, *, name, has_pooler=True):
     Parameters
     ----------
     model : transformers.PreTrainedModel
-        Of two towers the one for images is taken, with its projection.
+        The network. If it has two towers, the one for images is taken, with its
+        projection.
     preprocess : ImagePreprocess
         From the record of the weights.
     name : str

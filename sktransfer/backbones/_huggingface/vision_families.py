@@ -16,7 +16,7 @@ class VisionLayer(nn.Module):
     layer : torch.nn.Module
         Called as ``layer(tokens, **context)``.
     **context
-        What else it wants to be told.
+        Further arguments that the layer takes.
     """
 
     def __init__(self, layer, **context):
