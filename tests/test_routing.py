@@ -112,7 +112,10 @@ def domain_adaptation(cls):
 
 
 def table_encoder(parameter, inner):
-    model = TableEncoder(Plain(), Plain(), kinds={"photo": "image", "text": "text"})
+    kinds = {"photo": "image", "text": "text"}
+    model = TableEncoder(Plain(), Plain(), kinds=kinds)
+    if parameter == "kinds":
+        inner = {**kinds, "text": inner}
     return model.set_params(**{parameter: inner})
 
 

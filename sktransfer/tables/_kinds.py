@@ -221,13 +221,30 @@ def resolve_kinds(X, names, given):
             f"TableEncoder: kinds names columns that are not there: {unknown}; got "
             f"{shorten(names)}."
         )
+    kinds = {}
     for name, kind in given.items():
-        if kind not in KINDS:
+        if not isinstance(kind, str) and hasattr(kind, "fit_transform"):
+            kind = _kind_for_encoder(X[name])
+        elif not isinstance(kind, str) or kind not in KINDS:
             raise ValueError(
-                f"TableEncoder: kinds={{{name!r}: {kind!r}}} must be one of {KINDS}."
+                f"TableEncoder: kinds={{{name!r}: {kind!r}}} must be one of {KINDS}, "
+                "or a transformer for the column."
             )
         if kind != "drop":
             refuse_complex(X[name])
+        kinds[name] = kind
     return {
-        name: given[name] if name in given else guess_kind(X[name]) for name in names
+        name: kinds[name] if name in kinds else guess_kind(X[name]) for name in names
     }
+
+
+def _kind_for_encoder(series):
+    """Return the kind of a column that has a transformer of its own."""
+    kind = guess_kind(series)
+    if kind in ("numeric", "date"):
+        raise ValueError(
+            f"TableEncoder: column {series.name!r} is {kind}; kinds takes transformers "
+            "for columns of images or texts. For numbers use numeric=, or put a "
+            "ColumnTransformer around."
+        )
+    return "image" if kind == "image" else "text"

@@ -68,10 +68,11 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
     text_encoder : transformer, default=None
         Transformer for a column of texts. None is ``TextEncoder()``, to which a null
         cell is the empty text.
-    kinds : dict of str to str, default=None
+    kinds : dict of str to (str or transformer), default=None
         Kinds of columns, where the guess is wrong: "image", "text", "categorical",
         "numeric", "date" or "drop". Cells that are no numbers or dates become NaN in
-        columns that are named so, with a warning.
+        columns that are named so, with a warning. A transformer is for that column of
+        images or texts alone, in place of `image_encoder` or `text_encoder`.
     n_components : int, None or dict, default=30
         Principal components of each image or text column; one for four rows where
         rows are few. None keeps the vectors. A dict, such as ``{"photo": 50}``, gives a
@@ -160,7 +161,7 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         image_encoder: Transformer | None = None,
         text_encoder: Transformer | None = None,
         *,
-        kinds: dict[str, str] | None = None,
+        kinds: dict[str, str | Transformer] | None = None,
         n_components: int | dict[str, int | None] | None = N_COMPONENTS,
         categorical: Literal["onehot", "ordinal", "passthrough"]
         | Transformer = "onehot",
@@ -301,7 +302,8 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         """
         names = TRANSFORMERS.values()
         inner = {name: (getattr(self, name), AS_TRANSFORMER) for name in names}
-        return router_of(self, inner)
+        own = {f"kinds[{name}]": (e, AS_TRANSFORMER) for name, e in self._own().items()}
+        return router_of(self, inner | own)
 
     def __sklearn_tags__(self) -> Tags:
         """Describe the input to scikit-learn: a frame of anything."""
@@ -316,7 +318,15 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
 
     def _given(self, routed, name, method):
         """Return the metadata for a method of a column's transformer."""
-        return given_to(routed, TRANSFORMERS.get(self.kinds_[name]), method)
+        shared = TRANSFORMERS.get(self.kinds_[name])
+        return given_to(
+            routed, f"kinds[{name}]" if name in self._own() else shared, method
+        )
+
+    def _own(self):
+        """Return the transformers that are for one column each."""
+        given = (self.kinds or {}).items()
+        return {name: kind for name, kind in given if not isinstance(kind, str)}
 
     def _fit(self, X, y, routed):
         self._validate_params()
@@ -380,10 +390,10 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         if kind == "date":
             return DateColumn()
         if kind == "text":
-            given = self.text_encoder
+            given = self._own().get(name, self.text_encoder)
             encoder = TextEncoder() if given is None else given
         else:
-            given = self.image_encoder
+            given = self._own().get(name, self.image_encoder)
             encoder = ImageEncoder() if given is None else given
             check_files(series, name, encoder)
         return NetworkColumn(encoder, n_components, self.random_state)
