@@ -122,6 +122,7 @@ def test_labels_in_a_sparse_matrix(weight):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*texts have more than 64 tokens")
 def test_prices_are_told_better_than_by_their_mean(bundled_weights, shared_data):
     table = pd.read_csv(shared_data / "seattle_airbnb" / "train.csv")
     table = table[table["summary"].notna()].sample(350, random_state=0)
