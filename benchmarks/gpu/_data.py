@@ -43,7 +43,7 @@ def _write_jpeg(number, path):
     pixels = np.asarray(image.resize(SIZE, Image.Resampling.BILINEAR), np.int16)
     grain = rng.integers(-14, 15, (SIZE[1], SIZE[0], 1), dtype=np.int16)
     pixels = (pixels + grain).clip(0, 255).astype(np.uint8)
-    # Under its own name only when it is whole: a run that was stopped is gone on with.
+    # Under its own name only when it is whole: an interrupted run resumes.
     part = path.with_suffix(".part")
     Image.fromarray(pixels).save(part, "JPEG", quality=90)
     part.replace(path)

@@ -102,7 +102,7 @@ class BaseDomainAdaptation(CallbackSupport, MetaEstimatorMixin, BaseEstimator):
         X : array-like of shape (n_samples, n_features)
             Rows of the source and of the target.
         y : array-like of shape (n_samples,)
-            That of target rows is never read: None, NaN, -1, anything.
+            Targets. Those of target rows are ignored: None, NaN, -1, anything.
         sample_domain : array-like of int of shape (n_samples,), default=None
             ``>= 0`` for rows of a source domain, ``< 0`` for rows of a target domain.
             With None all rows are source rows, and nothing is adapted.

@@ -25,7 +25,7 @@ class PseudoLabels(Parametrized):
 
     The last entry of `DomainAdaptationClassifier`'s `adapter`. Each round takes more of
     the target rows, the surest of every class first, so that no class is crowded out.
-    What is believed of a row is first smoothed over its neighbours in the target, by
+    Predictions on a row are first smoothed over its neighbours in the target, by
     cosine: where the estimator is wrong, the neighbours are often right.
 
     Parameters

@@ -62,7 +62,7 @@ class BaseDomainScorer(Parametrized):
             Fitted.
         X : array-like of shape (n_samples, n_features), or what the estimator takes
         y : array-like of shape (n_samples,), default=None
-            That of target rows is never read.
+            Targets. Those of target rows are ignored.
         sample_domain : array-like of int of shape (n_samples,)
             ``>= 0`` for rows of a source domain, ``< 0`` for rows of a target domain.
 

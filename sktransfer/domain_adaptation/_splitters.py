@@ -55,7 +55,7 @@ class BaseDomainSplitter(Parametrized):
         ----------
         X : array-like of shape (n_samples, n_features), or anything with rows
         y : array-like of shape (n_samples,), default=None
-            That of target rows is never read.
+            Targets. Those of target rows are ignored.
         groups : None
             Not taken: the domains are the groups.
         sample_domain : array-like of int of shape (n_samples,)
