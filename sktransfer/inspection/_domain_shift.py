@@ -92,7 +92,7 @@ class DomainShiftDisplay:
             Fitted. For a regressor give `from_features` what its `adapt` returns.
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,), default=None
-            Targets. Those of target rows are ignored: they show what the model predicts.
+            Targets. Those of target rows are ignored; their predictions are shown.
         sample_domain : array-like of int of shape (n_samples,)
         projection : transformer, default=None
             Its ``fit_transform`` makes two columns; None is ``PCA(2)``. Each column of
