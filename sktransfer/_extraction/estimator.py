@@ -232,7 +232,7 @@ class ColumnEstimator(CallbackSupport, BaseEstimator):
         if failed and warns:
             self._warn_unreadable(column, failed, parts)
         if getattr(reader, "n_cut", 0):
-            self._warn_cut(reader, len(cells))
+            self._warn_cut(reader.n_cut, len(cells), runner.request)
         deepest = max(getattr(reader, "deepest", ()), default=DEEP)
         if deepest < DEEP:
             warnings.warn(
@@ -363,15 +363,10 @@ class TextColumn(WithOptions):
     def _reader(self, request):
         return TextReader(self._prompt(request.backbone), request)
 
-    def _warn_cut(self, reader, n_texts):
+    def _warn_cut(self, n_cut, n_texts, request):
         """Say how many texts have more tokens than the network is given."""
-        most, limit = reader.preprocess.max_length, reader.limit
-        longer = f"max_length to up to {limit} tokens, or " if limit > most else ""
         warnings.warn(
-            f"{type(self).__name__}: {reader.n_cut} of {n_texts} texts have more than "
-            f"{most} tokens, and what is behind them was left out. To use the whole of "
-            f"each, set {longer}max_length={AS_PIECES!r}, which averages the features "
-            "of overlapping pieces.",
+            f"{type(self).__name__}: {cut_message(n_cut, n_texts, request)}",
             stacklevel=5,
         )
 
@@ -383,3 +378,14 @@ class TextColumn(WithOptions):
         pieces = self._options("max_length")
         max_length = self.max_length if pieces is None else pieces.max_length
         return backbone.preprocess.shortened(max_length, backbone.name)
+
+
+def cut_message(n_cut, n_texts, request):
+    """Say how many texts were cut, and what uses the whole of each."""
+    most, limit = request.preprocess.max_length, request.backbone.preprocess.limit
+    longer = f"max_length to up to {limit} tokens, or " if limit > most else ""
+    return (
+        f"{n_cut:,} of {n_texts:,} texts have more than {most} tokens, and what is "
+        f"behind them was left out. To use the whole of each, set {longer}"
+        f"max_length={AS_PIECES!r}, which averages the features of overlapping pieces."
+    )

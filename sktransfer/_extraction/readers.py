@@ -169,7 +169,6 @@ class TextReader(_Reader):
     def __init__(self, prompt, request):
         super().__init__()
         self.prompt, self.preprocess = prompt, request.preprocess
-        self.limit = request.backbone.preprocess.limit
         self.cut_before = _cut_texts[
             request.backbone.fingerprint, self.preprocess.max_length
         ]

@@ -3,6 +3,7 @@
 import contextlib
 import os
 
+from .._cells.parts import is_list
 from .._utils.optional import import_optional
 from ..backbones import Backbone, load_backbone
 from ..exceptions import BulkError, WeightsMismatchError
@@ -59,7 +60,7 @@ def check_travels(backbone):
 
 
 def on_cluster(client, encoder, missing, chunks):
-    """Yield ``(number, chunk, vectors, bad)`` for each part, as parts are finished.
+    """Yield ``(number, chunk, *computed)`` for each part, as parts are finished.
 
     The encoder travels as its parameters: each worker loads the network by name, once,
     and compares its cache identity. A few parts for each thread are under way at once.
@@ -101,7 +102,7 @@ def on_cluster(client, encoder, missing, chunks):
         for future in done:
             number, chunk, _ = waiting.pop(future.key)
             try:
-                vectors, bad = future.result()
+                vectors, bad, n_cut = future.result()
             except KilledWorker as err:
                 raise BulkError(
                     f"Part {number} has ended several workers, the last at "
@@ -109,7 +110,7 @@ def on_cluster(client, encoder, missing, chunks):
                     "small: give fewer rows_per_part. Finished parts are kept."
                 ) from err
             _check_seen(chunk.cells, bad)
-            yield number, chunk, vectors, bad
+            yield number, chunk, vectors, bad, n_cut
             submit()
         # A worker that cannot be reached has none left to let go.
         client.run(forget_job, on_error="ignore")
@@ -119,13 +120,18 @@ def on_cluster(client, encoder, missing, chunks):
 
 
 def _check_seen(cells, bad):
+    """Refuse to go on where workers miss files that are here."""
     for row, reason in bad.items():
-        cell = cells[row]
-        path = cell["path"] if isinstance(cell, dict) else cell
-        if reason.startswith(NOT_THERE) and os.path.exists(path):
+        if not reason.startswith(NOT_THERE):
+            continue
+        parts = cells[row] if is_list(cells[row]) else [cells[row]]
+        paths = [part["path"] if isinstance(part, dict) else part for part in parts]
+        paths = [path for path in paths if isinstance(path, (str, os.PathLike))]
+        if all(map(os.path.exists, paths)):
+            names = " or ".join(map(str, paths))
             raise BulkError(
-                f"The workers do not see {path}, which is here: put the files "
-                "where every worker finds them under the same path."
+                f"The workers do not see {names}, which is here: put the files where "
+                "every worker finds them under the same path."
             )
 
 

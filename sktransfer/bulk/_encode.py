@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from .._cells.guess import holds_images, is_url
+from .._extraction.estimator import cut_message
 from .._utils.names import set_module
 from .._utils.optional import import_optional
 from .._utils.validation import is_integer, is_null, shorten
@@ -306,6 +307,7 @@ def _refuse_options_of_others(reads, only, cell, is_folder):
 
 
 def _run(data, out, encoder, missing, rows_per_part, verbose, scheduler):
+    n_cut = n_computed = 0
     counts = dict.fromkeys(("n_rows", "n_rejected", "n_parts", "n_found"), 0)
     reasons: Counter[str] = Counter()
 
@@ -334,10 +336,14 @@ def _run(data, out, encoder, missing, rows_per_part, verbose, scheduler):
                 stack.enter_context(connected(scheduler)), encoder, missing, to_do()
             )
         with contextlib.closing(parts):
-            for number, chunk, vectors, bad in parts:
+            for number, chunk, vectors, bad, n_cut_here in parts:
+                n_cut, n_computed = n_cut + n_cut_here, n_computed + chunk.n_rows
                 write_part(out, number, chunk, data.column, vectors, bad)
                 count(number, chunk)
                 bar.update(chunk.n_rows)
+    if n_cut:
+        message = cut_message(n_cut, n_computed, encoder._resolved())
+        warnings.warn(f"bulk.encode: {message}", stacklevel=3)
     told = dict(reasons.most_common(N_REASONS))
     return BulkResult(out, **counts, reasons=told, left_out={})
 

@@ -32,8 +32,11 @@ def compute(encoder, cells, missing):
     vectors : ndarray of shape (n_cells, n_features), float32
     bad : dict of int to str
         The reason for each row that cannot be encoded.
+    n_cut : int
+        Texts that are longer than the network takes.
     """
     bad: dict[int, str] = {}
+    cut = [0]
     if missing == "reject":
         bad = {row: NULL for row, cell in enumerate(cells) if is_missing(cell)}
     if isinstance(encoder, TextEncoder):
@@ -45,9 +48,12 @@ def compute(encoder, cells, missing):
         for unread in failed.values():
             bad.setdefault(unread.row, f"{unread.error}{unread.which}")
 
-    with _instead_of_warning(encoder, keep_reasons):
+    def count_cut(n_cut, n_texts, request):
+        cut[0] += n_cut
+
+    with _instead_of_warnings(encoder, unreadable=keep_reasons, cut=count_cut):
         vectors = dense(encoder.fit_transform(cells))
-    return vectors, bad
+    return vectors, bad, cut[0]
 
 
 def _no_texts(cells):
@@ -61,13 +67,15 @@ def _no_texts(cells):
 
 
 @contextlib.contextmanager
-def _instead_of_warning(encoder, function):
-    """Have the reasons of unreadable rows, which are written down, and no warning."""
-    encoder._warn_unreadable = function
+def _instead_of_warnings(encoder, **functions):
+    """Have functions called in place of warnings, which would come for each part."""
+    names = {f"_warn_{name}": function for name, function in functions.items()}
+    vars(encoder).update(names)
     try:
         yield
     finally:
-        del encoder._warn_unreadable
+        for name in names:
+            del vars(encoder)[name]
 
 
 def write_part(out, number, chunk, column, vectors, bad):

@@ -539,6 +539,23 @@ def test_a_worker_has_one_cache_for_all_parts_of_a_job():
 # -- options ---------------------------------------------------------------------------
 
 
+def test_one_warning_counts_the_long_texts_of_all_parts(tmp_path):
+    table = tmp_path / "long.csv"
+    texts = ["many words " * 50 + str(i) if i % 2 else str(i) for i in range(12)]
+    pd.DataFrame({"mail": texts}).to_csv(table, index=False)
+    with pytest.warns(UserWarning, match="6 of 12 texts have more") as caught:
+        bulk.encode(
+            table,
+            tmp_path / "o",
+            column="mail",
+            backbone="tiny-bert",
+            rows_per_part=3,
+            verbose=0,
+        )
+    assert len(caught) == 1
+    assert "bulk.encode" in str(caught[0].message)
+
+
 @pytest.mark.parametrize("max_length", ["pieces", Pieces(12, stride=3)], ids=str)
 def test_long_texts_are_encoded_in_pieces_and_the_job_goes_on(max_length, tmp_path):
     table = tmp_path / "long.csv"
