@@ -22,7 +22,7 @@ def data_ops_search(steps, grid, X, y, cv, *, folder=None):
     y : ndarray
     cv : int or splitter
     folder : str, default=None
-        Where skrub keeps its cache; None leaves it off, as it is by default.
+        Folder of skrub's cache; None leaves the cache off, which is skrub's default.
 
     Returns
     -------

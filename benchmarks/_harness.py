@@ -105,7 +105,7 @@ def alternate(functions, repeats):
     -------
     seconds : dict of str to list of float
     results : dict of str to object
-        What the last call of each returned.
+        Result of the last call of each.
     """
     names = list(functions)
     seconds, results = {name: [] for name in names}, {}

@@ -62,7 +62,7 @@ def alone(function, *arguments, timeout_s=TIMEOUT_S):
     Returns
     -------
     result : object
-        What it returned.
+        Value that it returned.
     peak_mib : int
         The most memory that the process held.
 

@@ -164,7 +164,7 @@ def _predict(model):
         answer = model.predict(TEXTS)
     except Exception as err:  # any error will do, a crash or a hang will not
         return type(err).__name__
-    return "as before or not, one a row" if len(answer) == len(TEXTS) else "too few"
+    return "as before or not, one per row" if len(answer) == len(TEXTS) else "too few"
 
 
 def _check_parameters(model):
