@@ -231,8 +231,9 @@ class ColumnEstimator(CallbackSupport, BaseEstimator):
             bad |= {rows[i] for i in parts.bad_rows()}
         if failed and warns:
             self._warn_unreadable(column, failed, parts)
-        if getattr(reader, "n_cut", 0):
-            self._warn_cut(reader.n_cut, len(cells), runner.request)
+        n_cut = getattr(reader, "n_cut", 0)
+        if n_cut:
+            self._warn_cut(n_cut, len(cells), runner.request)
         deepest = max(getattr(reader, "deepest", ()), default=DEEP)
         if deepest < DEEP:
             warnings.warn(

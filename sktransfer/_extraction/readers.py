@@ -178,8 +178,11 @@ class TextReader(_Reader):
     @property
     def n_cut(self):
         """Rows whose text has more tokens than the network is given."""
-        cut = self.cut_before | self.cut_now if self.long_ones else ()
-        return sum(n for digest, n in self.long_ones.items() if digest in cut)
+        return sum(
+            n
+            for digest, n in self.long_ones.items()
+            if digest in self.cut_now or digest in self.cut_before
+        )
 
     def read(self, cells):
         """Return one ``(digest, content)`` or CellError for each cell."""
