@@ -91,9 +91,9 @@ def find(X, only):
         return Found(_arrow_cells(X.column(0)), name, is_frame=True)
     if is_hub_data(X):
         name = only(X.column_names)
-        return Found(_hub_cells(X[name]), name, is_frame=True)
+        return Found(hub_cells(X[name]), name, is_frame=True)
     if is_hub_column(X):
-        return Found(_hub_cells(X), X.column_name)
+        return Found(hub_cells(X), X.column_name)
     if is_tensor(X):
         return Found(_batch_of(X))
     paths = _paths_of(X)
@@ -154,16 +154,14 @@ def _has_rows(X):
     return hasattr(X, "__len__") and hasattr(X, "__getitem__")  # not a stream
 
 
-def _hub_cells(column):
+def hub_cells(column):
     """Return the stored cells of a column, images as their files' bytes.
 
     The library decodes an image each time that somebody looks at it; here its bytes
     name it in the cache, and it is decoded if it is not there.
     """
     data = column.source
-    is_stored = (
-        is_hub_data(data) and getattr(data, "format", {}).get("type") != "custom"
-    )
+    is_stored = is_hub_data(data) and data.format["type"] != "custom"
     # An image of a mode of its own is not what is stored.
     if not is_stored or getattr(column.features, "mode", None) is not None:
         return column

@@ -11,7 +11,7 @@ from .._utils.threads import readers
 from .._utils.validation import is_tensor
 from . import digests
 from .column import CellError
-from .containers import pixels_of
+from .containers import hub_cells, hub_table, is_hub_column, is_hub_data, pixels_of
 from .guess import is_image_name, is_image_struct
 from .images import hash_image, read_image
 from .parts import is_list, is_missing
@@ -69,6 +69,10 @@ def _columns_of(X):
         if X.dtype == object and X.ndim == 2:
             return list(X.T)
         return [X]
+    if is_hub_column(X):
+        return [hub_cells(X)]
+    if is_hub_data(X):
+        X = hub_table(X)
     if hasattr(X, "to_pylist"):  # pyarrow
         if hasattr(X, "column_names"):
             return [X.column(i).to_pylist() for i in range(X.num_columns)]

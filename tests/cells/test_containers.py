@@ -13,6 +13,7 @@ from PIL import Image
 
 from sktransfer import ImageEncoder, TextClassifier, TextEncoder
 from sktransfer._cells.column import as_column
+from sktransfer._cells.copies import number_by_content
 
 datasets = pytest.importorskip("datasets", reason="needs the hub's datasets")
 
@@ -84,6 +85,18 @@ def test_a_hub_column_is_not_decoded_where_the_cache_has_its_rows(hub, monkeypat
     monkeypatch.setattr(datasets.Image, "decode_example", refuse)
     monkeypatch.setattr("sktransfer._extraction.readers.decode_image", refuse)
     ImageEncoder("tiny-cnn").fit_transform(hub["image"])
+
+
+def test_copies_in_a_hub_column_are_found_without_decoding(hub, monkeypatch):
+    twice = datasets.concatenate_datasets([hub, hub])
+
+    def refuse(self, value, **kwargs):
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(datasets.Image, "decode_example", refuse)
+    want = [0, 1, 2, 3, 4, 5] * 2
+    assert number_by_content(twice["image"], source="path").tolist() == want
+    assert number_by_content(twice).tolist() == want
 
 
 def test_an_image_column_with_a_mode_is_read_in_that_mode(hub, pixels):
