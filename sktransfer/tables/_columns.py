@@ -1,7 +1,6 @@
 """Encoders of one column of a table each, into a few named columns of numbers."""
 
 import warnings
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ from .._utils.callbacks import Task
 from .._utils.names import on_disk
 from .._utils.optional import import_optional
 from .._utils.pca import fit_pca
-from .._utils.validation import dense, is_null, shorten
+from .._utils.validation import dense, is_integer, is_null, shorten
 from ._dates import DATE_PARTS, date_parts, find_formats, read_date
 from ._numbers import as_numbers, find_decimal, is_null_word
 from ._report import Report
@@ -271,8 +270,7 @@ def components_of(n_components, kinds):
                 f"TableEncoder: n_components names {name!r}, {found}; the columns of "
                 f"images and texts are {shorten(networks)}."
             )
-        is_number = isinstance(size, Integral) and not isinstance(size, bool)
-        if size is not None and not (is_number and size >= 1):
+        if size is not None and not (is_integer(size) and size >= 1):
             raise ValueError(
                 f"TableEncoder: n_components={{{name!r}: {size!r}}} must be an int of "
                 "at least 1, or None to keep the vectors."
@@ -392,9 +390,9 @@ def check_files(series, name, encoder):
     """
     params = encoder.get_params() if hasattr(encoder, "get_params") else {}
     sources = {v for key, v in params.items() if key.split("__")[-1] == "source"}
-    absent = None
-    if sources == {"path"}:
-        absent = missing_file(sample_of(series.to_list()))
+    if sources != {"path"}:
+        return
+    absent = missing_file(sample_of(series.to_list()))
     if absent is not None:
         raise ValueError(
             f"TableEncoder: column {name!r} holds names of images, but there is no "
