@@ -18,6 +18,10 @@ COLUMNS = (
     "pooling",
     "score",
     "rank",
+    "difference",
+    "low",
+    "high",
+    "not_worse",
     "embed_seconds",
     "score_seconds",
     "rows_per_second",
@@ -45,6 +49,8 @@ class BackboneRanking(RowTable):
     ----------
     best_ : dict
         The row of rank 1.
+    not_worse_ : list of dict
+        Rows of candidates that the data cannot tell from rank 1, with that one.
 
     Notes
     -----
@@ -54,6 +60,13 @@ class BackboneRanking(RowTable):
         As an encoder takes them. ``depth`` is the name of the last block that runs.
     ``score`` (float), ``rank`` (int)
         Greater is better; rank 1 is best.
+    ``difference``, ``low``, ``high`` (float)
+        Score minus that of rank 1, and the ends of its 95 % interval: by the folds of
+        "probe", and else by leaving out a fifth of the rows at a time. Infinite where
+        there are too few rows for it.
+    ``not_worse`` (bool)
+        True where the interval reaches 0: so many rows cannot tell it from rank 1. Of
+        these take the cheapest, or the one that you know.
     ``embed_seconds``, ``score_seconds`` (float)
         Spent in this call. Candidates that differ in depth only share one pass, whose
         seconds stand at the first of them; what the cache had costs next to nothing.
@@ -87,13 +100,20 @@ class BackboneRanking(RowTable):
         """The row of rank 1."""
         return min(self._rows, key=lambda row: row["rank"])
 
+    @property
+    def not_worse_(self) -> list[dict[str, Any]]:
+        """Rows of candidates that the data cannot tell from rank 1, with that one."""
+        return [row for row in self._rows if row["not_worse"]]
+
     def __repr__(self) -> str:
-        """Show a table."""
+        """Show a table; "=" stands beside ranks that are not worse than 1."""
         head = ("rank", "score", "rows/s", "features", "MB", "candidate")
-        lines = ["{:>4} {:>9} {:>8} {:>8} {:>7}  {}".format(*head)]
+        lines = ["{:>5} {:>9} {:>8} {:>8} {:>7}  {}".format(*head)]
         for row in self._rows:
+            same = "=" if row["not_worse"] else " "
             lines.append(
-                f"{row['rank']:4d} {row['score']:9.4f} {row['rows_per_second']:8.1f} "
+                f"{same}{row['rank']:4d} {row['score']:9.4f} "
+                f"{row['rows_per_second']:8.1f} "
                 f"{row['n_features']:8d} {row['megabytes']:7.1f}  {self.label(row)}"
             )
         return "\n".join(lines)

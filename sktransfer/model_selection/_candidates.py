@@ -4,9 +4,9 @@ from numbers import Integral
 from typing import Any
 
 from .._cells.guess import guess_modality
-from ..backbones import Backbone, BackboneSpec, list_backbones, load_backbone
+from ..backbones import Backbone, BackboneSpec, list_backbones
+from ..backbones._installed import installed
 from ..encoders import ImageEncoder, TextEncoder
-from ..exceptions import MissingDependencyError, WeightsNotFoundError
 from ._transferability import GROUP_METHODS, METHODS
 
 ENCODERS: dict[Any, Any] = {"image": ImageEncoder, "text": TextEncoder}
@@ -72,7 +72,7 @@ def modality_of(candidates, column):
 def triples_of(candidates, modality):
     """Return the candidates as triples."""
     if isinstance(candidates, str) and candidates == "installed":
-        candidates = _installed(modality)
+        candidates = installed(modality)
         if not candidates:
             raise ValueError(
                 f"rank_backbones: no backbone for {modality}s is installed; run: pip "
@@ -96,17 +96,3 @@ def triples_of(candidates, modality):
     if not triples:
         raise ValueError("rank_backbones: candidates is empty; name at least one.")
     return triples
-
-
-def _installed(modality):
-    """Names of the trained networks of that modality whose weights are at hand."""
-    names = []
-    for name in list_backbones(modality):
-        if name.startswith("tiny-"):  # without training, for tests
-            continue
-        try:
-            load_backbone(name, modality=modality)
-        except (WeightsNotFoundError, MissingDependencyError):
-            continue
-        names.append(name)
-    return names

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,7 +17,6 @@ import numpy as np
 from .._cells.column import as_column, pick
 from .._cells.copies import TEXT, number_by_content
 from .._cells.parts import is_missing
-from .._utils.folds import among, apart, make_folds, together
 from .._utils.labels import check_groups, read_labels
 from .._utils.names import set_module
 from .._utils.types import ArrayLike, Cells, RandomStateLike, Splitter
@@ -27,15 +26,13 @@ from ..cache import FeatureCache
 from ..exceptions import UnreadableRowError
 from ._backbone_ranking import COLUMNS, BackboneRanking
 from ._candidates import ENCODERS, check_options, modality_of, triples_of
+from ._row_scores import AllRows, NearestRows, Probe, compare_with_best
+from ._target import as_target
 from ._transferability import (
     GROUP_METHODS,
     SCORE_NAMES,
-    Target,
-    as_target,
     h_score,
-    knn,
     logme,
-    probe,
 )
 
 if TYPE_CHECKING:
@@ -113,7 +110,8 @@ def rank_backbones(
     Returns
     -------
     BackboneRanking
-        Best first; candidates of equal scores have the same rank.
+        Best first; candidates of equal scores have the same rank. ``not_worse`` says of
+        each whether so many rows can tell it from the first.
 
     Raises
     ------
@@ -161,13 +159,14 @@ def rank_backbones(
     cells = column.cells
     if len(kept) < len(cells):
         cells = pick(cells, kept)
-    scorer: Callable[..., float] = _AllRows(logme if method == "logme" else h_score)
+    seed = seed_of(random_state)
+    scorer: Any = AllRows(logme if method == "logme" else h_score, seed)
     if method in GROUP_METHODS:
         source = params.get("source", "path") if modality == "image" else TEXT
         copies = number_by_content(cells, source=source)
-        scorer = _NearestRows(n_neighbors, groups, copies)
+        scorer = NearestRows(n_neighbors, groups, copies, seed)
         if method == "probe":
-            scorer = _Probe(cv, target, groups, copies, kept, column, random_state)
+            scorer = Probe(cv, target, groups, copies, kept, column, seed)
     rows = []
     for backbone, depth, pooling in triples:
         encoder = ENCODERS[modality](backbone, depth=depth, pooling=pooling, **params)
@@ -186,6 +185,7 @@ def rank_backbones(
     scores = np.array([row["score"] for row in rows])
     for row in rows:
         row["rank"] = 1 + int((scores > row["score"]).sum())
+    compare_with_best(rows, scorer)
     rows = [{name: row[name] for name in COLUMNS} for row in rows]
     rows.sort(key=lambda row: row["rank"])
     name = {"logme": "LogME (nats per row)", "hscore": "H-score"}.get(method)
@@ -295,59 +295,6 @@ def _read(X, y, groups, task, missing):
     return column, kept, target, None if groups is None else groups[kept]
 
 
-# -- scoring ---------------------------------------------------------------------------
-
-
-class _AllRows:
-    """Scores features of rows that are taken to be independent."""
-
-    def __init__(self, formula):
-        self.formula = formula
-
-    def __call__(self, features, target, rows):
-        """Return the score of features of some rows."""
-        return self.formula(features, target)
-
-
-class _NearestRows:
-    """Scores features by the nearest rows of other groups and other content."""
-
-    def __init__(self, n_neighbors, groups, copies):
-        self.n_neighbors = n_neighbors
-        self.apart = [copies] if groups is None else [copies, groups]
-
-    def __call__(self, features, target, rows):
-        """Return the score of features of some rows."""
-        apart = [codes[rows] for codes in self.apart]
-        return knn(features, target, n_neighbors=self.n_neighbors, apart=apart)
-
-
-class _Probe:
-    """Scores features by a linear model, on the same folds for all candidates."""
-
-    def __init__(self, cv, target, groups, copies, kept, column, random_state):
-        self.units, self.n_rows = together(groups, copies), len(kept)
-        self.seed = seed_of(random_state)
-        folds = make_folds(
-            cv,
-            target.values,
-            is_classes=target.task == "classes",
-            groups=groups,
-            random_state=self.seed,
-            caller="rank_backbones",
-            units=self.units,
-        )
-        if isinstance(cv, Iterable) and not hasattr(cv, "split"):  # counts rows of X
-            folds = among(folds, kept, len(column.cells))
-        self.folds = apart(folds, self.units, "rank_backbones")
-
-    def __call__(self, features, target, rows):
-        """Return the score of features of some rows."""
-        units = None if self.units is None else self.units[rows]
-        folds = among(self.folds, rows, self.n_rows)
-        return probe(features, target, folds=folds, units=units, random_state=self.seed)
-
-
 def _row(encoder, cells, target, scorer, modality, n_timed):
     start = time.perf_counter()
     with warnings.catch_warnings():
@@ -362,13 +309,9 @@ def _row(encoder, cells, target, scorer, modality, n_timed):
             "not be read and take no part.",
             stacklevel=3,
         )
-        if target.task == "classes":
-            _, values = np.unique(target.values[rows], return_inverse=True)
-            target = Target(target.task, values)
-        else:
-            target = Target(target.task, target.values[rows])
+        target = target.of(rows)
     features = vectors[rows].astype(np.float64)
-    score = scorer(features, target, rows)
+    score, parts = scorer(features, target, rows)
     scored = time.perf_counter()
     backbone = load_backbone(encoder.backbone, modality=modality)
     depth = backbone.resolve_depth(encoder.depth)
@@ -377,6 +320,7 @@ def _row(encoder, cells, target, scorer, modality, n_timed):
         "depth": backbone.block_names[depth - 1],
         "pooling": encoder.pooling_,
         "score": score,
+        "parts": parts,
         "embed_seconds": embedded - start,
         "score_seconds": scored - embedded,
         "rows_per_second": _speed(encoder, cells, rows[:n_timed]),

