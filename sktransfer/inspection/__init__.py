@@ -1,6 +1,7 @@
 """Looking at what was fitted and what was ranked: displays."""
 
 from ._backbone_ranking import BackboneRankingDisplay
+from ._column_choices import ColumnChoicesDisplay
 from ._domain_shift import DomainShiftDisplay
 from ._freeze_depth import FreezeDepthDisplay
 from ._label_efficiency import LabelEfficiencyDisplay
@@ -8,6 +9,7 @@ from ._training_curve import TrainingCurveDisplay
 
 __all__ = [
     "BackboneRankingDisplay",
+    "ColumnChoicesDisplay",
     "DomainShiftDisplay",
     "FreezeDepthDisplay",
     "LabelEfficiencyDisplay",

@@ -59,6 +59,8 @@ OWN_TYPES = (
     "sktransfer.finetuning.Optimizer",
     "sktransfer.finetuning.QuantileLoss",
     "sktransfer.finetuning.SquaredErrorLoss",
+    "sktransfer.tables.Choose",
+    "sktransfer.tables.ColumnChoices",
     "sktransfer.persistence.CategoricalColumn",
     "sktransfer.persistence.ClassCodec",
     "sktransfer.persistence.DateColumn",

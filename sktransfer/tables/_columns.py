@@ -6,22 +6,24 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+from sklearn.utils.validation import has_fit_parameter
 
 from .._cells.guess import missing_file, sample_of
 from .._cells.parts import is_missing
 from .._extraction.estimator import ColumnEstimator
 from .._utils.callbacks import Task
 from .._utils.names import on_disk
-from .._utils.optional import import_optional
 from .._utils.pca import fit_pca
 from .._utils.validation import dense, is_integer, is_null, shorten
+from ..encoders import ImageEncoder, TextEncoder
+from ..target_encoding import TargetAwareEncoder
 from ._dates import DATE_PARTS, date_parts, find_formats, read_date
 from ._numbers import as_numbers, find_decimal, is_null_word
 from ._report import Report
+from ._side_by_side import pandas_of
+from ._ways import N_COMPONENTS, ROWS_A_COMPONENT
 
 CATEGORICAL = ("onehot", "ordinal", "passthrough")
-N_COMPONENTS = 30
-ROWS_A_COMPONENT = 4
 POLICIES = ("mean", "prior")  # for null cells, of encoders and of fine-tuners
 
 
@@ -65,6 +67,8 @@ class NetworkColumn:
 
     def __init__(self, encoder, n_components, random_state):
         self.encoder = _allow_nulls(clone(encoder))
+        if isinstance(encoder, TargetAwareEncoder):
+            n_components = None  # it has components of its own beside its outputs
         self.n_components, self.random_state = n_components, random_state
 
     def fit_transform(self, series, name, fit):
@@ -100,6 +104,10 @@ class NetworkColumn:
         if self.pca is not None:
             vectors = self.pca.transform(vectors)
         return self._beside(vectors, _nulls(series.to_list()))
+
+    def asked(self, groups):
+        """Return the groups, by name, if the encoder's fit has a use for them."""
+        return {"groups": groups} if has_fit_parameter(self.encoder, "groups") else {}
 
     def _beside(self, vectors, nulls):
         return np.column_stack([vectors, nulls]) if self.has_nulls else vectors
@@ -167,7 +175,7 @@ class CategoricalColumn:
                 -1 if is_null(cell) else number.get(_category(cell), -1)
                 for cell in series.to_list()
             ]
-            return _pandas().Categorical.from_codes(codes, self.categories)
+            return pandas_of().Categorical.from_codes(codes, self.categories)
         with warnings.catch_warnings():
             # A category that fit did not see is zeros in all columns, and no news.
             warnings.filterwarnings("ignore", message="Found unknown categories")
@@ -239,6 +247,29 @@ class DateColumn:
         return np.column_stack([parts[part] for part in self.kept])
 
 
+def column_encoder(owner, series, name, kind, n_components):
+    """Return the encoder of a column, as the parameters of a table encoder say."""
+    if kind == "categorical":
+        return CategoricalColumn(owner.categorical, owner.max_categories)
+    if kind == "numeric":
+        return NumericColumn(owner.numeric)
+    if kind == "date":
+        return DateColumn()
+    encoder = owner._own().get(name, network_encoders(owner)[kind])
+    if kind == "image":
+        check_files(series, name, encoder)
+    return NetworkColumn(encoder, n_components, owner.random_state)
+
+
+def network_encoders(owner):
+    """Return the encoders of columns of images, and of texts."""
+    images, texts = owner.image_encoder, owner.text_encoder
+    return {
+        "image": ImageEncoder() if images is None else images,
+        "text": TextEncoder() if texts is None else texts,
+    }
+
+
 # -- principal components by column ----------------------------------------------------
 
 
@@ -276,38 +307,6 @@ def components_of(n_components, kinds):
                 "at least 1, or None to keep the vectors."
             )
     return {name: n_components.get(name, N_COMPONENTS) for name in networks}
-
-
-# -- columns side by side --------------------------------------------------------------
-
-
-def side_by_side(parts, names, X):
-    """Return the columns of all parts together.
-
-    Parameters
-    ----------
-    parts : list of ndarray or pandas.Categorical
-    names : sequence of str
-    X : pandas or polars DataFrame
-        Its index, where it has one, is that of a frame.
-
-    Returns
-    -------
-    ndarray or pandas DataFrame
-        A frame where a part is a column of categories.
-    """
-    if all(isinstance(part, np.ndarray) for part in parts):
-        return np.column_stack(parts)
-    pandas = _pandas()
-    frame = pandas.concat([pandas.DataFrame(part) for part in parts], axis=1)
-    frame.columns, frame.index = list(names), getattr(X, "index", frame.index)
-    return frame
-
-
-def _pandas():
-    return import_optional(
-        "pandas", extra="tables", purpose="categorical='passthrough'"
-    )
 
 
 # -- cells -----------------------------------------------------------------------------
@@ -366,16 +365,6 @@ def _example(cells, formats):
         and read_date(cell) is None
         and read_date(cell, formats) is not None
     )
-
-
-def unique(names):
-    """Put underscores behind names that were there."""
-    seen = []
-    for name in names:
-        while name in seen:
-            name += "_"
-        seen.append(name)
-    return seen
 
 
 def check_files(series, name, encoder):

@@ -56,6 +56,32 @@ def as_frame(X):
     return X
 
 
+def check_some(X):
+    """Return the names of the columns of a frame, and refuse one without cells."""
+    names = list(X.columns)
+    if not names:
+        raise ValueError(
+            f"TableEncoder: Found array with 0 feature(s) (shape={X.shape}) while "
+            "a minimum of 1 is required."
+        )
+    if len(X) == 0:
+        raise ValueError(
+            "TableEncoder got an input with 0 sample(s); at least 1 is required."
+        )
+    return names
+
+
+def check_columns(X, names):
+    """Refuse a frame that lacks one of some columns."""
+    there = set(X.columns)
+    gone = [name for name in names if name not in there]
+    if gone:
+        raise ValueError(
+            f"TableEncoder: columns that fit saw are missing: {shorten(gone)}; "
+            f"got {shorten(sorted(there))}."
+        )
+
+
 def _check_names(names):
     wrong = [name for name in names if not isinstance(name, str)]
     if wrong or len(set(names)) < len(names):

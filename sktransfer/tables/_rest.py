@@ -5,6 +5,23 @@ from sklearn import config_context
 
 from .._utils.optional import import_optional
 from .._utils.validation import draw_seed
+from ._kinds import needs_cleaning
+
+
+def parts_of(X, owner):
+    """Return the columns that are encoded here and their kinds, and skrub's.
+
+    skrub makes guesses of its own, so it has no column that was named.
+    """
+    kept = {name: kind for name, kind in owner.kinds_.items() if kind != "drop"}
+    left = [
+        name
+        for name, kind in kept.items()
+        if owner.rest == "skrub" and name not in (owner.kinds or {})
+        if kind == "categorical"
+        or (kind in ("date", "numeric") and not needs_cleaning(X[name]))
+    ]
+    return {name: kind for name, kind in kept.items() if name not in left}, left
 
 
 def fit_rest(X, y, random_state):

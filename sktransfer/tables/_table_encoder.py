@@ -6,34 +6,33 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.callbacks import CallbackSupport, with_callbacks
+from .._utils.labels import check_groups
 from .._utils.names import set_module
-from .._utils.routing import AS_TRANSFORMER, route, router_of
+from .._utils.options import WithOptions
+from .._utils.routing import AS_TRANSFORMER, is_routing, route, router_of
 from .._utils.routing import given as given_to
 from .._utils.torch_output import as_output
 from .._utils.types import ArrayLike, Transformer
-from .._utils.validation import HasMethods, Interval, StrOptions, shorten
-from ..encoders import ImageEncoder, TextEncoder
+from .._utils.validation import HasMethods, Interval, StrOptions
+from ._choose import Choose, choose_of
 from ._columns import (
     CATEGORICAL,
     N_COMPONENTS,
-    CategoricalColumn,
-    DateColumn,
     Fit,
     NetworkColumn,
-    NumericColumn,
-    check_files,
+    column_encoder,
     components_of,
-    side_by_side,
-    unique,
 )
-from ._frame import as_frame
-from ._kinds import FEW, needs_cleaning, resolve_kinds
+from ._frame import as_frame, check_columns, check_some
+from ._kinds import FEW, resolve_kinds
 from ._report import Report
-from ._rest import fit_rest, rest_of
+from ._rest import fit_rest, parts_of, rest_of
+from ._search import chosen_for
+from ._side_by_side import side_by_side, unique
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -49,7 +48,7 @@ TRANSFORMERS = {
 
 
 @set_module("sktransfer")
-class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
+class TableEncoder(CallbackSupport, TransformerMixin, WithOptions):
     """A table with images and texts, as numbers with names.
 
     Finds out what each column holds; runs images and texts through a pretrained
@@ -91,11 +90,20 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         ``TableVectorizer``, but for those that `kinds` names and for strings such as
         "$5" and "n/a" that are numbers or dates; `categorical`, `max_categories` and
         `numeric` are for these alone then.
+    choose : None, "auto" or Choose, default=None
+        Choice of the encoder of each image and text column, by cross-validation in
+        `fit`, among none, n-grams, networks of several depths and sizes, and tuned
+        ones. "auto" is ``sktransfer.tables.Choose()``, which takes minutes. Columns
+        with a transformer in `kinds` keep it.
     random_state : int or RandomState, default=0
         Seed of the principal components, and of skrub's encoder of strings.
 
     Attributes
     ----------
+    choices_ : dict of str to (transformer or "drop")
+        What was chosen, by column: ``kinds=choices_`` does the same without a search.
+    choosing_ : ColumnChoices
+        Scores, intervals and seconds of all candidates, where there was a choice.
     kinds_ : dict of str to str
         Kind that each column was taken for.
     columns_ : dict of str to object
@@ -153,8 +161,12 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         "max_categories": [Interval(Integral, 2, None, closed="left")],
         "numeric": [StrOptions({"passthrough"}), HasMethods(["fit_transform"])],
         "rest": [StrOptions({"sklearn", "skrub"})],
+        "choose": [StrOptions({"auto"}), Choose, None],
         "random_state": ["random_state"],
     }
+    _shortcuts = {"choose": choose_of}
+    # Groups only keep rows apart that must not be mixed, so passing them is right.
+    __metadata_request__fit = {"groups": True}
 
     def __init__(
         self,
@@ -168,6 +180,7 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         max_categories: int = FEW,
         numeric: Literal["passthrough"] | Transformer = "passthrough",
         rest: Literal["sklearn", "skrub"] = "sklearn",
+        choose: Literal["auto"] | Choose | None = None,
         random_state: int | np.random.RandomState = 0,
     ) -> None:
         self.image_encoder = image_encoder
@@ -178,19 +191,30 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         self.max_categories = max_categories
         self.numeric = numeric
         self.rest = rest
+        self.choose = choose
         self.random_state = random_state
 
     @with_callbacks
-    def fit(self, X: Any, y: ArrayLike | None = None, **params: Any) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        groups: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
         """Guess the kinds, and fit each column's encoder.
 
         Parameters
         ----------
         X : DataFrame, pyarrow Table or data set of the hub, of n_samples rows
         y : array-like of shape (n_samples,), default=None
-            For encoders that use it.
+            For encoders that use it, and for `choose`.
+        groups : array-like of shape (n_samples,), default=None
+            Rows of a group are never on both sides of a fold, of `choose` and of each
+            `TargetAwareEncoder`.
         **params : dict
-            Metadata, such as ``groups``, for the given transformers that ask for it by
+            Metadata for the given transformers that ask for it by
             ``set_fit_request``. Needs scikit-learn's metadata routing.
 
         Returns
@@ -202,18 +226,27 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         ValueError
             As `fit_transform`, and if there is metadata though routing is off.
         """
-        self._fit(X, y, route(self, "fit", params))
+        self._fit(X, y, groups, params, "fit")
         return self
 
     @with_callbacks
-    def fit_transform(self, X: Any, y: ArrayLike | None = None, **params: Any) -> Any:
+    def fit_transform(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        groups: ArrayLike | None = None,
+        **params: Any,
+    ) -> Any:
         """Fit, and return the numbers of the same rows.
 
         Parameters
         ----------
         X : DataFrame, pyarrow Table or data set of the hub, of n_samples rows
         y : array-like of shape (n_samples,), default=None
-            For encoders that use it.
+            For encoders that use it, and for `choose`.
+        groups : array-like of shape (n_samples,), default=None
+            As in `fit`.
         **params : dict
             Metadata for the given transformers, as in `fit`.
 
@@ -228,9 +261,10 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         TypeError
             If `X` is no frame, or a column's cells are of a type without a kind.
         ValueError
-            If `kinds` names a column that is not there, or no column is left.
+            If `kinds` names a column that is not there, or no column is left; with
+            `choose`, if there is no `y`, or it does not vary.
         """
-        return self._fit(X, y, route(self, "fit_transform", params))
+        return self._fit(X, y, groups, params, "fit_transform")
 
     def transform(self, X: Any, **params: Any) -> Any:
         """Return the numbers of new rows.
@@ -251,14 +285,7 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         check_is_fitted(self, "columns_")
         routed = route(self, "transform", params)
         X = as_frame(X)
-        there = set(X.columns)
-        used = [name for name, kind in self.kinds_.items() if kind != "drop"]
-        gone = [name for name in used if name not in there]
-        if gone:
-            raise ValueError(
-                f"TableEncoder: columns that fit saw are missing: {shorten(gone)}; "
-                f"got {shorten(sorted(there))}."
-            )
+        check_columns(X, [n for n, kind in self.kinds_.items() if kind != "drop"])
         report = Report(len(X))
         parts = [
             encoder.transform(
@@ -268,7 +295,7 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         ]
         report.warn(with_formats=False)
         if self._vectorizer is not None:
-            parts.append(rest_of(self._vectorizer, self._left(X)))
+            parts.append(rest_of(self._vectorizer, X[self._left]))
         return self._output(side_by_side(parts, self._names_out, X))
 
     def get_feature_names_out(
@@ -303,7 +330,7 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         names = TRANSFORMERS.values()
         inner = {name: (getattr(self, name), AS_TRANSFORMER) for name in names}
         own = {f"kinds[{name}]": (e, AS_TRANSFORMER) for name, e in self._own().items()}
-        return router_of(self, inner | own)
+        return router_of(self, inner | own, takes_some=True)
 
     def __sklearn_tags__(self) -> Tags:
         """Describe the input to scikit-learn: a frame of anything."""
@@ -325,22 +352,18 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
 
     def _own(self):
         """Return the transformers that are for one column each."""
-        given = (self.kinds or {}).items()
-        return {name: kind for name, kind in given if not isinstance(kind, str)}
+        given = (self.kinds or {}) | getattr(self, "choices_", {})
+        return {n: kind for n, kind in given.items() if not isinstance(kind, str)}
 
-    def _fit(self, X, y, routed):
+    def _fit(self, X, y, groups, params, method):
         self._validate_params()
+        self.__dict__.pop("choices_", None)
         X = as_frame(X)
-        names = list(X.columns)
-        if not names:
-            raise ValueError(
-                f"TableEncoder: Found array with 0 feature(s) (shape={X.shape}) while "
-                "a minimum of 1 is required."
-            )
-        if len(X) == 0:
-            raise ValueError(
-                "TableEncoder got an input with 0 sample(s); at least 1 is required."
-            )
+        groups = check_groups(groups, len(X), type(self).__name__)
+        if groups is not None and is_routing():
+            params = params | {"groups": groups}
+        routed = route(self, method, params)
+        names = check_some(X)
         self.kinds_ = resolve_kinds(X, names, self.kinds or {})
         if set(self.kinds_.values()) <= {"drop"}:
             raise ValueError(
@@ -351,25 +374,32 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         self.n_features_in_ = len(names)
         self.feature_names_in_ = np.asarray(names, dtype=object)
         self.columns_, self._vectorizer = {}, None
-        own = {
-            name: kind
-            for name, kind in self.kinds_.items()
-            if kind != "drop" and not self._is_left(X[name], kind)
-        }
-        left = [n for n, kind in self.kinds_.items() if kind != "drop" and n not in own]
-        with self._fit_task(X, y, len(own) + bool(left)) as task:
+        chosen = [n for n in sizes if self.choose is not None and n not in self._own()]
+        own, self._left = parts_of(X, self)
+        n_tasks = len(chosen) + len(own) + bool(self._left)
+        with self._fit_task(X, y, n_tasks, groups=groups) as task:
+            ready = {} if self.choose is None else self._choose(X, y, groups, task)
+            own, _ = parts_of(X, self)
             parts, names_out, report = [], [], Report(len(X))
             for name, kind in own.items():
-                encoder = self._encoder(X[name], name, kind, sizes.get(name))
-                params = self._given(routed, name, "fit_transform")
-                fit = Fit(y, report, task.subtask(f"column-{name}"), params)
-                parts.append(encoder.fit_transform(X[name], name, fit))
+                own_task = task.subtask(f"column-{name}")
+                if name in ready:
+                    with own_task:
+                        encoder, numbers = ready[name]
+                else:
+                    encoder = column_encoder(self, X[name], name, kind, sizes.get(name))
+                    params = self._given(routed, name, "fit_transform")
+                    if name in sizes and groups is not None and not is_routing():
+                        params = params | encoder.asked(groups)
+                    fit = Fit(y, report, own_task, params)
+                    numbers = encoder.fit_transform(X[name], name, fit)
+                parts.append(numbers)
                 names_out += encoder.names
                 self.columns_[name] = encoder
             report.warn(with_formats=True)
-            if left:
+            if self._left:
                 with task.subtask("skrub"):
-                    fitted = fit_rest(X[left], y, self.random_state)
+                    fitted = fit_rest(X[self._left], y, self.random_state)
                 self._vectorizer, numbers, names = fitted
                 parts.append(numbers)
                 names_out += names
@@ -378,40 +408,13 @@ class TableEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
             self.n_features_out_ = out.shape[1]
         return self._output(out)
 
+    def _choose(self, X, y, groups, task):
+        """Choose encoders; return columns that have been fitted, and their numbers."""
+        self.choices_, self.choosing_, ready = chosen_for(self, X, y, groups, task)
+        dropped = [n for n, c in self.choices_.items() if isinstance(c, str)]
+        self.kinds_ |= dict.fromkeys(dropped, "drop")
+        return ready
+
     def _output(self, out):
         networks = [c for c in self.columns_.values() if isinstance(c, NetworkColumn)]
         return as_output(self, out, *[column.encoder for column in networks])
-
-    def _encoder(self, series, name, kind, n_components):
-        if kind == "categorical":
-            return CategoricalColumn(self.categorical, self.max_categories)
-        if kind == "numeric":
-            return NumericColumn(self.numeric)
-        if kind == "date":
-            return DateColumn()
-        if kind == "text":
-            given = self._own().get(name, self.text_encoder)
-            encoder = TextEncoder() if given is None else given
-        else:
-            given = self._own().get(name, self.image_encoder)
-            encoder = ImageEncoder() if given is None else given
-            check_files(series, name, encoder)
-        return NetworkColumn(encoder, n_components, self.random_state)
-
-    def _left(self, X):
-        """Return the columns that are skrub's."""
-        return X[
-            [
-                name
-                for name, kind in self.kinds_.items()
-                if kind != "drop" and name not in self.columns_
-            ]
-        ]
-
-    def _is_left(self, series, kind):
-        """Whether a column is skrub's, which makes guesses of its own."""
-        if self.rest != "skrub" or series.name in (self.kinds or {}):
-            return False
-        return kind == "categorical" or (
-            kind in ("date", "numeric") and not needs_cleaning(series)
-        )
