@@ -183,7 +183,7 @@ def knn(features, target, *, n_neighbors, apart=()):
     Returns
     -------
     ndarray
-        What the neighbours of each row say, for `accuracy_of`.
+        Guess of the neighbours of each row, for `accuracy_of`.
 
     Raises
     ------
