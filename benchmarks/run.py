@@ -5,18 +5,19 @@ import importlib
 import json
 import os
 import pkgutil
-import re
 import subprocess
 import sys
 
 from threadpoolctl import threadpool_limits
 
 from . import cases
+from ._figures import draw_few_labels
 from ._harness import ROOT, MissingDataError, record
 
 FOLDER = ROOT / "benchmarks"
 RESULTS = FOLDER / "results"
-README = FOLDER / "README.md"
+PAGES = ROOT / "docs" / "benchmarks"
+CLAIMS = ["to show", "wanted", "found", "holds"]
 NAMES = [module.name for module in pkgutil.iter_modules(cases.__path__)]
 
 
@@ -28,7 +29,7 @@ def main(arguments=None):
         "--full", action="store_true", help="run rivals whole, however long it takes"
     )
     parser.add_argument(
-        "--tables", action="store_true", help="only write README.md's tables again"
+        "--tables", action="store_true", help="write tables and figure again, no more"
     )
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.cases) - set(NAMES))
@@ -114,19 +115,58 @@ def markdown(table):
     return "\n".join(lines)
 
 
-def write_tables(names):
-    """Replace what stands between README.md's markers by tables of the results."""
+def write_tables(names, folder=PAGES):
+    """Write what the records say into the pages, between their markers.
 
-    def fill(match):
-        path = RESULTS / f"{match['name']}.json"
-        if match["name"] not in names or not path.exists():
-            return match[0]
-        result = json.loads(path.read_text())
-        body = [markdown(load(match["name"]).table(result)), footer(result)]
-        return "\n\n".join([match["start"], *body, match["end"]])
+    Parameters
+    ----------
+    names : list of str
+        Cases whose record was made anew.
+    folder : Path
+        Folder of the pages.
+    """
+    records = _records()
+    for name in set(names) & set(records):
+        result = records[name]
+        body = [markdown(load(name).table(result)), footer(result)]
+        if result["claims"]:
+            body.append(markdown([CLAIMS, *map(_claim_row, result["claims"])]))
+        _fill(folder / f"{name}.md", f"table: {name}", body)
+    rows = [
+        [f"[{name}]({name}.md)", *_claim_row(one)]
+        for name, result in records.items()
+        for one in result["claims"]
+    ]
+    _fill(folder / "claims.md", "claims", [markdown([["case", *CLAIMS], *rows])])
+    if "label_efficiency" in names:
+        draw_few_labels(records["label_efficiency"]["figures"])
 
-    pattern = r"(?P<start><!-- table: (?P<name>\w+) -->).*?(?P<end><!-- end -->)"
-    README.write_text(re.sub(pattern, fill, README.read_text(), flags=re.DOTALL))
+
+def _records():
+    paths = [RESULTS / f"{name}.json" for name in NAMES]
+    return {path.stem: json.loads(path.read_text()) for path in paths if path.exists()}
+
+
+def _claim_row(one):
+    holds = {True: "yes", False: "**no**", None: one.get("why")}[one["holds"]]
+    return [
+        cell.replace("|", r"\|")
+        for cell in (one["claim"], str(one["target"]), _number(one["value"]), holds)
+    ]
+
+
+def _number(value):
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _fill(page, marker, parts):
+    """Replace what stands between a page's markers."""
+    start, end = f"<!-- {marker} -->", "<!-- end -->"
+    before, rest = page.read_text().split(start)
+    after = rest.partition(end)[2]
+    page.write_text(before + "\n\n".join([start, *parts, end]) + after)
 
 
 def footer(result):

@@ -24,7 +24,6 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "public_api",
-    "benchmarks_page",
 ]
 exclude_patterns = ["_build", "_extensions", "examples"]
 templates_path = ["_templates"]
@@ -81,7 +80,7 @@ html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 html_copy_source = False
 html_show_sourcelink = False
-html_sidebars = {"changelog": [], "benchmarks": [], "search": []}
+html_sidebars = {"changelog": [], "search": []}
 html_theme_options = {
     "logo": {"text": "sktransfer"},
     "navbar_align": "left",

@@ -1,8 +1,10 @@
 """Every example in a docstring and every snippet in a page runs."""
 
+import contextlib
 import doctest
 import importlib
 import inspect
+import io
 import pkgutil
 import re
 
@@ -59,9 +61,16 @@ def test_the_examples_of_every_public_name_are_found():
     assert set(sktransfer.__all__) <= found
 
 
-def snippets(path):
-    """Python blocks of a page, in order."""
-    return re.findall(r"```python\n(.*?)```", path.read_text(), flags=re.DOTALL)
+# A snippet, and what the page says that it prints.
+SNIPPET = re.compile(r"```python\n(.*?)```(?:\n+```text\n(.*?)```)?", re.DOTALL)
+
+
+def printed(code, path, namespace):
+    """Run a snippet; return what it prints."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(compile(code, str(path), "exec"), namespace)
+    return out.getvalue()
 
 
 @pytest.mark.slow
@@ -72,23 +81,7 @@ def test_page_snippets_run_in_order(path, tmp_path, monkeypatch, bundled_weights
     monkeypatch.setenv("SCIPY_ARRAY_API", "0")
     namespace = {"__name__": "__main__"}
     with torch.random.fork_rng():
-        for code in snippets(path):
-            exec(compile(code, str(path), "exec"), namespace)
-
-
-def test_the_readme_claims_only_what_the_benchmarks_show():
-    readme = (REPOSITORY / "README.md").read_text()
-    shown = (REPOSITORY / "benchmarks" / "README.md").read_text()
-    table = re.search(r"<!-- peers -->(.*?)<!-- /peers -->", readme, re.DOTALL)[1]
-    results = [row.split("|")[2:4] for row in table.strip().splitlines()[2:]]
-    figures = re.findall(r"\d[\d,.]*\d|\d", " ".join(sum(results, [])))
-    assert len(figures) > 20
-    lost = [f for f in figures if not re.search(rf"(?<![\d.]){f}(?![\d])", shown)]
-    assert not lost, f"not in benchmarks/README.md any more: {lost}"
-
-
-def test_every_benchmark_has_its_table():
-    shown = (REPOSITORY / "benchmarks" / "README.md").read_text()
-    cases = (REPOSITORY / "benchmarks" / "cases").glob("[!_]*.py")
-    tables = re.findall(r"<!-- table: (\w+) -->", shown)
-    assert sorted(tables) == sorted(path.stem for path in cases)
+        for code, want in SNIPPET.findall(path.read_text()):
+            got = printed(code, path, namespace)
+            if want and not doctest.OutputChecker().check_output(want, got, FLAGS):
+                pytest.fail(f"{path.name} shows\n{want}\nand the snippet prints\n{got}")
