@@ -76,13 +76,18 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "sktransfer"
+html_favicon = "_static/logo.svg"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_sidebars = {"changelog": [], "search": []}
 html_theme_options = {
-    "logo": {"text": "sktransfer"},
+    "logo": {
+        "text": "sktransfer",
+        "image_light": "_static/logo.svg",
+        "image_dark": "_static/logo.svg",
+    },
     "navbar_align": "left",
     "header_links_before_dropdown": 5,
     "navbar_end": ["theme-switcher"],

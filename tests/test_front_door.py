@@ -110,10 +110,10 @@ def test_the_first_code_is_on_the_first_screen():
 
 
 def test_every_link_of_readme_is_absolute_and_leads_to_a_file():
-    assert not re.search(r"\]\((?!https://)", README)
+    assert not re.search(r"\]\((?!https://)|src=\"(?!https://)", README)
     urls = PROJECT["urls"]
     site, repository = urls["Documentation"], urls["Source"]
-    links = re.findall(r"https://[^\s)]+", README)
+    links = re.findall(r"https://[^\s)\">]+", README)
     pages = [link.removeprefix(site) for link in links if link.startswith(site)]
     assert len(pages) > 10
     for page in pages:
