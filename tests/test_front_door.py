@@ -18,6 +18,7 @@ sys.path.remove(str(REPOSITORY))
 README = (REPOSITORY / "README.md").read_text()
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 PAGES = REPOSITORY / "docs" / "benchmarks"
+GUIDE = sorted((REPOSITORY / "docs" / "guide").glob("*.md"))
 # Made by Sphinx, from folders and docstrings.
 GENERATED = {"gallery/index", "api/index"}
 
@@ -29,9 +30,14 @@ def numbers(text):
         yield float(plain), len(plain.partition(".")[2])
 
 
+def text_of(page):
+    """What a benchmark page says behind its command, where there is one."""
+    return (PAGES / page).read_text().partition("```bash")[2]
+
+
 def not_shown(text, pages):
     """Numbers of a text that no number of some pages rounds to."""
-    shown = [n for page in pages for n, _ in numbers((PAGES / page).read_text())]
+    shown = [n for n, _ in numbers(" ".join(map(text_of, pages)))]
     return [
         n
         for n, decimals in numbers(text)
@@ -74,6 +80,23 @@ def test_the_summary_claims_only_what_the_linked_page_shows():
         pages = linked_pages(row[-2] + row[-1])
         others = ["domain_shift.md"] if pages == {"domain_shift_deep.md"} else []
         assert not_shown(row[1], [*pages, *others]) == []
+
+
+@pytest.mark.parametrize("case", run.NAMES)
+def test_benchmark_pages_open_with_an_answer_that_they_show(case):
+    answer = (PAGES / f"{case}.md").read_text().partition("```bash")[0]
+    assert len(answer.splitlines()) > 3
+    pages = {f"{case}.md", *linked_pages(answer)}
+    assert not_shown(without_links(answer), pages) == []
+
+
+@pytest.mark.parametrize("path", GUIDE, ids=lambda path: path.name)
+def test_guide_pages_claim_only_what_the_linked_benchmark_shows(path):
+    for part in re.split(r"\n\n|(?<=\|)\n(?=\|)", path.read_text()):
+        pages = set(re.findall(r"\.\./benchmarks/(\w+\.md)", part)) - {"index.md"}
+        figures = " ".join(re.findall(r"\d+\.\d{3}|\d+\.\d (?:points|s\b)", part))
+        if pages:
+            assert not_shown(figures, pages) == []
 
 
 def test_a_figure_that_no_page_shows_is_found():
