@@ -30,6 +30,12 @@ PCA_SHARES = (0.95, 0.99)  # of the variance; a share suits every width and row 
 SMALLEST_LABELLED = 25
 N_REPEATS = 8
 SCORES = ("balanced accuracy", "ROC AUC")
+# First steps with rows of one's own, by the noun of a task.
+NEXT = {
+    "photo": ("images", "image_folder"),
+    "text": ("texts", "features"),
+}
+GUIDE = "https://sktransfer.github.io/sktransfer/guide"
 
 
 class Task(NamedTuple):
@@ -289,7 +295,10 @@ def _report(task, run, best, chosen, files):
     )
     for file in files:
         run.say(f"Figure: {file}")
-    run.say(f"In all: {time.perf_counter() - run.start:.0f} s")
+    run.say(f"In all: {time.perf_counter() - run.start:.0f} s\n")
+    rows, page = NEXT[task.noun]
+    run.say(f"Next, with your own {rows}: {GUIDE}/{page}.html")
+    run.say(f"Everything else, by what you have and want: {GUIDE}/index.html")
 
 
 def draw_rows(y, n_rows, at_least, rng):

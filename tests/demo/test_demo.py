@@ -1,12 +1,14 @@
 import importlib.util
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 
 from sktransfer import demo
-from sktransfer.demo._steps import _label_counts, draw_rows
+from sktransfer.demo._steps import GUIDE, NEXT, _label_counts, draw_rows
 from sktransfer.exceptions import MissingDependencyError, UnknownBackboneError
 
 needs_elpv = pytest.mark.skipif(
@@ -53,6 +55,13 @@ def sentences():
     return texts, labels
 
 
+def test_the_pages_that_the_demo_ends_with_are_there():
+    for page in ("index", *(page for _, page in NEXT.values())):
+        assert (REPOSITORY / "docs" / "guide" / f"{page}.md").is_file()
+    urls = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["urls"]
+    assert GUIDE.startswith(urls["Documentation"])
+
+
 @needs_elpv
 def test_image_demo_sends_each_photo_once_and_a_second_run_none(tmp_path, capsys):
     options = {
@@ -70,6 +79,7 @@ def test_image_demo_sends_each_photo_once_and_a_second_run_none(tmp_path, capsys
     assert str(tmp_path / "cache") in printed.out
     assert "knew 0 of 60 different photos; 60 went" in printed.out
     assert "60/60" in printed.err  # the progress bar
+    assert f"your own images: {GUIDE}/image_folder.html" in printed.out
 
     again = demo.run_images(**options)
     assert again["forward passes"].sum() == 0
