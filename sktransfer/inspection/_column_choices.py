@@ -146,7 +146,7 @@ class ColumnChoicesDisplay:
         style: dict[str, Any] = {"fmt": "o", "capsize": 3} | options
         ax.errorbar(self.differences, places, xerr=reaches, **style)
         taken = self.candidates.index(self.taken)
-        ax.plot([0], places[taken], "o", markersize=10, color="tab:orange")
+        ax.plot([0], places[taken], "o", color="tab:orange", zorder=3)
         ax.axvline(0, color="0.7", linewidth=1, zorder=0)
         ax.set_yticks(places, self.candidates)
         ax.set_xlabel(f"{self.score_name}, difference to {self.taken!r} (95 %)")

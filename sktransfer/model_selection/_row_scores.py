@@ -7,10 +7,12 @@ from scipy import stats
 
 from .._utils.folds import among, apart, make_folds, together
 from .._utils.paired import LEVEL, reach
+from .._utils.pca import fit_pca
 from ._transferability import accuracy_of, knn, probe
 
 CALLER = "rank_backbones"
 N_PARTS = 5  # of the rows, each left out once
+N_COMPONENTS = 200
 
 
 class AllRows:
@@ -28,11 +30,14 @@ class AllRows:
 
     def __call__(self, features, target, rows):
         """Return the score of features of some rows, and those without each part."""
+        score = self.formula(features, target)
         kept = [train for train, _ in parts_of(target, None, self.seed)]
-        if not all(target.of(some).varies() for some in kept):
-            kept = []
+        if not kept or not all(target.of(some).varies() for some in kept):
+            return score, np.array([])
+        if min(features.shape) > N_COMPONENTS:  # enough to see how a score varies
+            _, features = fit_pca(N_COMPONENTS, features, self.seed)
         parts = [self.formula(features[some], target.of(some)) for some in kept]
-        return self.formula(features, target), np.array(parts)
+        return score, np.array(parts)
 
     def reach(self, differences):
         """Return how far the 95 % interval reaches, by the jackknife."""
