@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
@@ -160,9 +159,6 @@ def search(table, name, taken, choose, target, folds):
         model = HEADS[model](target.task, n_outputs=values[0].size)
     steps = [("encoded", Encoded(table, taken)), ("model", clone(model))]
     grid = {"encoded__ways": [taken | {name: label} for label in table.ways[name]]}
-    for train, _ in folds:  # so that no candidate pays for the other columns
-        for other in taken.keys() - {name}:
-            table.part(other, taken[other], train, train)
     found = GridSearchCV(
         Pipeline(steps),
         grid,
@@ -172,9 +168,11 @@ def search(table, name, taken, choose, target, folds):
         error_score="raise",
     )
     with warnings.catch_warnings():
-        # In a part of the rows; of all rows the model that follows would say it.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings("ignore", message="Label .* is (not )?present in all")
+        # What is to be said of the rows, the fit to all of them says.
+        warnings.simplefilter("ignore", UserWarning)
+        for train, _ in folds:  # so that no candidate pays for the other columns
+            for other in taken.keys() - {name}:
+                table.part(other, taken[other], train, train)
         results = found.fit(np.arange(len(values))[:, None], values).cv_results_
     scores = [results[f"split{i}_test_score"] for i in range(len(folds))]
     seconds = results["mean_fit_time"] + results["mean_score_time"]

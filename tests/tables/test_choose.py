@@ -278,6 +278,14 @@ def test_models_of_the_target_are_trained_once_for_the_same_rows(monkeypatch):
     np.testing.assert_allclose(again, first, atol=1e-5)
 
 
+def test_a_warning_about_cells_comes_once(recwarn):
+    price = ["n/a" if i % 9 == 0 else str(i) for i in range(N)]
+    encoder(["words", "frozen"]).fit(table(price=price), Y)
+    said = [str(w.message) for w in recwarn]
+    assert len(said) == 1
+    assert "5 of 40" in said[0] or "price" in said[0]
+
+
 # -- as a parameter --------------------------------------------------------------------
 
 
