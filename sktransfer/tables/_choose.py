@@ -18,10 +18,10 @@ from ._ways import WAYS
 class Choose(Options):
     """How `TableEncoder` chooses the encoder of each image and text column.
 
-    Columns are taken in turn. For each, a model of the whole table is cross-validated
-    with each candidate, the other columns being encoded as was chosen for them, or by
-    the table's own encoders where their turn is to come. The cheapest candidate is
-    taken from which the best does not stand out.
+    Columns are taken in turn, and several columns twice. For each, a model of the whole
+    table is cross-validated with each candidate, the other columns being encoded as was
+    chosen for them, or by the table's own encoders where their turn is to come. The
+    cheapest candidate is taken from which the best does not stand out.
 
     Parameters
     ----------

@@ -23,6 +23,7 @@ from ._ways import OUT_OF_FOLD, base_label, ways_of
 
 CALLER = "TableEncoder"
 TOLERANCE = 0.2  # share of the interval's reach within which scores are equal
+N_PASSES = 2  # over several columns: the first judges beside undecided ones
 REST = None  # in place of a name: the columns that are neither images nor texts
 
 
@@ -70,6 +71,7 @@ class WaysOfTable:
     def __init__(self, X, y, groups, make, rest):
         self.X, self.y, self.groups, self.make = X, y, groups, make
         self.rest = rest
+        self.numbers: dict = {}
         self.fitted: dict = {}
         self.ways: dict = {}  # by column, by label
         self.folds: dict = {}  # by column
@@ -82,10 +84,14 @@ class WaysOfTable:
         """Return the numbers of some rows, by what others taught."""
         if isinstance(self.ways[name][label], str):  # "drop"
             return np.empty((len(rows), 0))
-        encoder, out = self.fit(name, label, learned)
-        if rows is not learned and not np.array_equal(rows, learned):
-            out = encoder.transform(take_rows(self._column(name), rows))
-        return np.asarray(out, dtype=np.float64)
+        key = name, label, learned.tobytes(), rows.tobytes()
+        if key not in self.numbers:
+            encoder, out = self.fit(name, label, learned)
+            if not np.array_equal(rows, learned):
+                out = encoder.transform(take_rows(self._column(name), rows))
+                del self.fitted[key[:3]]  # there is one test part to a training part
+            self.numbers[key] = np.asarray(out, dtype=np.float64)
+        return self.numbers[key]
 
     def fit(self, name, label, rows):
         """Return an encoder of some rows, and their numbers."""
@@ -118,34 +124,35 @@ class WaysOfTable:
             column.encoder.estimator_ = column.encoder.estimator_.fitted_
         return column, np.asarray(out, dtype=np.float64)
 
-    def forget(self, taken):
-        """Keep what the taken ways made, and no other."""
-        keep = set(taken.items())
-        for found in (self.fitted, self.models):
-            for key in [key for key in found if key[:2] not in keep]:
-                del found[key]
+    def forget(self, name, taken):
+        """Forget models of a column, but for those of the way that was taken."""
+        for key in [key for key in self.models if key[0] == name and key[1] != taken]:
+            del self.models[key]
 
     def _column(self, name):
         return self.X[self.rest] if name is REST else self.X[[name]]
 
 
-def folds_of(choose, target, column, source, groups, seed):
+def folds_of(choose, target, table, name, kind, encoder):
     """Return folds that keep copies of a cell and rows of a group together."""
-    units = together(groups, number_by_content(column, source=source))
+    source = TEXT if kind == "text" else getattr(encoder, "source", None)
+    copies = number_by_content(table.X[name], source=source)
+    units = together(table.groups, copies)
     folds = make_folds(
         choose.cv,
         target.values,
         is_classes=target.task == "classes",
-        groups=groups,
-        random_state=draw_seed(seed),  # as a `TargetAwareEncoder` of that seed
+        groups=table.groups,
+        # As those of a `TargetAwareEncoder` with the same seed.
+        random_state=draw_seed(seed_of(choose.random_state)),
         caller=CALLER,
         units=units,
     )
     return apart(folds, units, CALLER)
 
 
-def search(table, name, taken, choose, target, folds):
-    """Score the ways of one column.
+def search(table, name, labels, taken, choose, target, folds):
+    """Score ways of one column.
 
     Returns
     -------
@@ -158,7 +165,7 @@ def search(table, name, taken, choose, target, folds):
     if isinstance(model, str):
         model = HEADS[model](target.task, n_outputs=values[0].size)
     steps = [("encoded", Encoded(table, taken)), ("model", clone(model))]
-    grid = {"encoded__ways": [taken | {name: label} for label in table.ways[name]]}
+    grid = {"encoded__ways": [taken | {name: label} for label in labels]}
     found = GridSearchCV(
         Pipeline(steps),
         grid,
@@ -226,7 +233,6 @@ def choose_columns(choose, table, encoders, given, kinds, task):
     Chosen
     """
     target = as_target(table.y, task=choose.task, caller=CALLER)
-    seed = seed_of(choose.random_state)
     networks = {name: kind for name, kind in kinds.items() if kind in encoders}
     taken = {}
     for name, kind in networks.items():
@@ -235,41 +241,60 @@ def choose_columns(choose, table, encoders, given, kinds, task):
         table.ways[name] = {taken[name]: encoder}
     if table.rest:
         table.ways[REST], taken[REST] = {"": None}, ""
-    chosen, ready, rows = {}, {}, []
-    for name in [name for name in networks if name not in given]:
-        with task.subtask(f"choose-{name}"):
-            kind, encoder = networks[name], encoders[networks[name]]
-            source = TEXT if kind == "text" else getattr(encoder, "source", None)
-            folds = folds_of(choose, target, table.X[name], source, table.groups, seed)
-            table.folds[name] = folds
-            ways = ways_of(
-                choose._names(name),
-                encoder,
-                kind,
-                is_classes=target.task != "numbers",
-                n_rows=min(len(train) for train, _ in folds),
-                cv=choose.cv,
-                seed=seed,
-            )
-            if all(way == "drop" for n, way in taken.items() if n != name):
-                ways.pop("drop", None)  # the last column stays
-            if not ways:
-                raise ValueError(
-                    f"Choose: no candidate of {choose._names(name)} is for column "
-                    f"{name!r}, of {kind}s, as the last one that is left; add 'frozen'."
+    columns = [name for name in networks if name not in given]
+    folds, found, spent = {}, {}, {}
+    for number in range(N_PASSES if len(columns) > 1 else 1):
+        before = dict(taken)
+        for name in columns:
+            with task.subtask(f"choose-{name}"):
+                kind, encoder = networks[name], encoders[networks[name]]
+                if number == 0:
+                    folds[name] = folds_of(choose, target, table, name, kind, encoder)
+                    table.folds[name] = folds[name]
+                    table.ways[name] = ways_of(
+                        choose._names(name),
+                        encoder,
+                        kind,
+                        is_classes=target.task != "numbers",
+                        n_rows=min(len(train) for train, _ in folds[name]),
+                        cv=choose.cv,
+                        seed=seed_of(choose.random_state),
+                    )
+                labels = labels_of(table, name, taken, choose)
+                scores, seconds = search(
+                    table, name, labels, taken, choose, target, folds[name]
                 )
-            table.ways[name] = ways
-            scores, seconds = search(table, name, taken, choose, target, folds)
-            number = take(scores, folds)
-            label = list(ways)[number]
-            taken[name] = label
-            rows += rows_of(name, list(ways), scores, seconds, number, folds)
-            chosen[name] = ways[label]
-            if ways[label] is not encoder and label != "drop":
-                ready[name] = table.with_all_rows(name, label)
-        table.forget(taken)
+                for label, more in zip(labels, seconds, strict=True):
+                    spent[name, label] = spent.get((name, label), 0.0) + float(more)
+                seconds = [spent[name, label] for label in labels]
+                best = take(scores, folds[name])
+                taken[name] = labels[best]
+                found[name] = rows_of(name, labels, scores, seconds, best, folds[name])
+                table.forget(name, taken[name])
+        if taken == before:
+            break
+    chosen = {name: table.ways[name][taken[name]] for name in columns}
+    ready = {
+        name: table.with_all_rows(name, taken[name])
+        for name, way in chosen.items()
+        if way is not encoders[networks[name]] and taken[name] != "drop"
+    }
+    rows = [row for name in columns for row in found[name]]
     name = score_name(choose.scoring, target)
     return Chosen(chosen, ColumnChoices(rows, score_name=name), ready)
+
+
+def labels_of(table, name, taken, choose):
+    """Return the ways of a column that can be taken; the last column stays."""
+    labels = list(table.ways[name])
+    if all(taken[n] == "drop" for n in taken.keys() - {name}):
+        labels = [label for label in labels if label != "drop"]
+    if not labels:
+        raise ValueError(
+            f"Choose: no candidate of {choose._names(name)} is for column {name!r}, "
+            "as the last one that is left; add 'frozen'."
+        )
+    return labels
 
 
 def rows_of(name, labels, scores, seconds, taken, folds):
@@ -287,7 +312,7 @@ def rows_of(name, labels, scores, seconds, taken, folds):
                 "difference": mean,
                 "low": mean - error,
                 "high": mean + error,
-                "seconds": float(seconds[number]),
+                "seconds": seconds[number],
                 "taken": number == taken,
             }
         )

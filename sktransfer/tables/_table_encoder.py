@@ -31,7 +31,7 @@ from ._frame import as_frame, check_columns, check_some
 from ._kinds import FEW, resolve_kinds
 from ._report import Report
 from ._rest import fit_rest, parts_of, rest_of
-from ._search import chosen_for
+from ._search import N_PASSES, chosen_for
 from ._side_by_side import side_by_side, unique
 
 if TYPE_CHECKING:
@@ -376,7 +376,7 @@ class TableEncoder(CallbackSupport, TransformerMixin, WithOptions):
         self.columns_, self._vectorizer = {}, None
         chosen = [n for n in sizes if self.choose is not None and n not in self._own()]
         own, self._left = parts_of(X, self)
-        n_tasks = len(chosen) + len(own) + bool(self._left)
+        n_tasks = N_PASSES * len(chosen) + len(own) + bool(self._left)
         with self._fit_task(X, y, n_tasks, groups=groups) as task:
             ready = {} if self.choose is None else self._choose(X, y, groups, task)
             own, _ = parts_of(X, self)
