@@ -50,8 +50,8 @@ class Choose(Options):
         Folds. An int makes shuffled ones, stratified for classes. Copies of a cell, and
         rows of a group, are never on both sides.
     scoring : str or callable, default=None
-        Score, as scikit-learn takes it. None is the log loss of classes and of labels,
-        and the root of the mean squared error of numbers.
+        Score, as scikit-learn takes it. None is the Brier score of classes and of
+        labels, and the root of the mean squared error of numbers.
     task : {"auto", "classes", "labels", "numbers"}, default="auto"
         Task that `y` is. "auto" reads whole numbers as classes, as scikit-learn does.
     random_state : int, RandomState or None, default=0

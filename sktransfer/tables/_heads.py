@@ -14,8 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 ALPHAS = np.logspace(-1, 4, 6)
-LOG_LOSS = "neg_log_loss"
-LEAST = 1e-3  # probability of a class, so that no single row decides
+BRIER = "neg_brier_score"
 
 
 def linear(task, n_outputs=1):
@@ -47,26 +46,28 @@ def scorer_of(scoring, target):
     if callable(scoring):
         return scoring
     name = score_name(scoring, target)
-    return neg_log_loss if scoring is None and name == LOG_LOSS else get_scorer(name)
+    return neg_brier_score if scoring is None and name == BRIER else get_scorer(name)
 
 
 def score_name(scoring, target):
     """Return the name of that score."""
     if scoring is not None:
         return scoring if isinstance(scoring, str) else str(scoring)
-    return "neg_root_mean_squared_error" if target.task == "numbers" else LOG_LOSS
+    return "neg_root_mean_squared_error" if target.task == "numbers" else BRIER
 
 
-def neg_log_loss(estimator, X, y):
-    """Return the mean logarithm of the probability of what is so, per row.
+def neg_brier_score(estimator, X, y):
+    """Return the mean squared error of the probabilities of all classes, negative.
 
     Unlike scikit-learn's, it is defined for classes that the estimator has not seen.
+    Unlike the log loss, it has a bound, so that no few rows decide of which a model is
+    too sure.
     """
     proba = np.asarray(estimator.predict_proba(X))
+    truth = y
     if y.ndim == 1:
-        whole = np.zeros((len(y), int(max(y.max(), estimator.classes_.max())) + 1))
-        whole[:, estimator.classes_.astype(int)] = proba
-        right = whole[np.arange(len(y)), y.astype(int)]
-    else:
-        right = np.where(y == 1, proba, 1 - proba)
-    return float(np.log(np.clip(right, LEAST, None)).mean())
+        seen, n_classes = estimator.classes_.astype(int), int(y.max()) + 1
+        whole = np.zeros((len(y), max(n_classes, seen.max() + 1)))
+        whole[:, seen] = proba
+        proba, truth = whole, np.eye(whole.shape[1])[y.astype(int)]
+    return -float(((proba - truth) ** 2).sum(axis=1).mean())
