@@ -25,14 +25,20 @@ from ..cache._default import resolve_cache
 from . import _fit_rows as fit_rows
 from . import _splits as splits
 from ._activations import Forward
-from ._checks import check_can_go_on, check_recipe, last_frozen, why_target_rows
+from ._checks import (
+    check_can_go_on,
+    check_recipe,
+    last_frozen,
+    takes_later_classes,
+    why_target_rows,
+)
 from ._fit_rows import Part, Reading
 from ._heads import starts_at
-from ._losses import ContrastiveLoss, OwnLoss
+from ._later_classes import with_later_classes
+from ._losses import ContrastiveLoss
 from ._parameters import CONSTRAINTS, SHORTCUTS
 from ._passes import behind_prefix, head_of_means, predict_batch
-from ._plan import Plan, Recipe
-from ._scored import scorers_of
+from ._plan import Plan, recipe_of
 from ._settings import AUTO, PARAMETERS, Case, auto_freeze_depth, settle
 from ._state import TrainingState
 from ._training import train
@@ -157,17 +163,23 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
         # First everything that can be refused without looking at a cell.
         weight = fit_rows.row_weights(sample_weight, n_rows, caller)
         groups = check_groups(groups, n_rows, caller)
-        recipe = self._recipe(is_partial)
+        recipe = recipe_of(self, is_partial)
         used, target_rows = fit_rows.rows_by_domain(
             weight, sample_domain, why_target_rows(recipe), caller
         )
         request = self._resolved()
         names = label_names(y)
         y = fit_rows.labelled(y, used, n_rows, caller, warns=self._warns_of_columns)
+        places = None
         if is_resumed:
             check_can_go_on(self, request, recipe)
             codec, state = self._codec, self._state.copy()
-            codec.check_classes(classes, caller)
+            if is_partial and takes_later_classes(recipe, request):
+                codec, places = with_later_classes(codec, classes, y, caller)
+                if places is not None:
+                    state.make_room(places, codec.n_outputs)
+            else:
+                codec.check_classes(classes, caller)
         else:
             codec = self._learn_codec(y, weight[used], classes)
             if names is not None and classes is None and codec.task == "labels":
@@ -202,7 +214,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
         if not is_resumed and classes is None:
             splits.check_classes_left(codec, encoded, used, "can be read", caller)
         # Balanced classes and the scale of weights are those of all calls together.
-        given = weight[used].copy()
+        given = weight.copy()
         counts = state.count(codec.counts_of(encoded[used]))
         weight[used] *= codec.row_weights(encoded[used], counts, self.class_weight)
         if not is_resumed and not weight[used].any():
@@ -246,6 +258,9 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
             start=case.start,
             codec=codec,
             label_weights=codec.label_weights(counts, state.n_rows, self.class_weight),
+            class_weights=codec.weights_of_classes(counts, self.class_weight),
+            given=given,
+            places=places,
             train=train_part,
             valid=valid,
             target_rows=target_rows,
@@ -265,37 +280,13 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
             net, n_epochs, history = train(plan, training)
         # The prior of `missing="prior"` is that of all calls of partial_fit together.
         prior = state.prior_of(
-            codec.mean_of(encoded[used], given), given.sum(), is_new=not is_partial
+            codec.mean_of(encoded[used], given[used]),
+            given[used].sum(),
+            is_new=not is_partial,
         )
         self._prior = codec.outputs_of(prior)
         self._set_fitted(column, plan, net, n_epochs, history)
         return self
-
-    def _recipe(self, is_partial):
-        """Return the parameters that training reads, as objects."""
-        loss = self._options("loss")
-        stopping = self._options("early_stopping")
-        monitor = "loss" if stopping is None else stopping.monitor
-        return Recipe(
-            caller=type(self).__name__,
-            freeze_depth=self.freeze_depth,
-            loss_name=repr(self.loss),
-            head=self._options("head"),
-            loss=OwnLoss(self.loss) if loss is None else loss,
-            lr=self.lr,
-            optimizer=self._options("optimizer"),
-            max_epochs=1 if is_partial else self.max_epochs,  # a call is an epoch
-            batch_size=self.batch_size,
-            domain_loss=self._options("domain_loss"),
-            stopping=stopping,
-            augmentation=None if self.augment is None else self._options("augment"),
-            batch_norm=self.batch_norm,
-            scoring=scorers_of(self.scoring, monitor, type(self).__name__),
-            callbacks=list(self.callbacks or []),
-            precision=self.precision,
-            verbose=self.verbose,
-            is_kept=self.warm_start or is_partial,
-        )
 
     def _reading(self, request, augmentation=None, task=UNWATCHED):
         return Reading(

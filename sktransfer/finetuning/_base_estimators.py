@@ -77,14 +77,19 @@ class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
         order of the rows, random changes of images, the scale of weights and balanced
         classes go on over calls. No rows are set aside.
 
+        With ``head="prototype"`` and ``freeze_depth="all"`` nothing is trained: the
+        rows are added to the means of their classes, and the model is the one that
+        `fit` makes of the rows of all calls, but for the scale of its outputs.
+
         Parameters
         ----------
         X : list, 1-D array, Series, one-column frame or Arrow array of n_samples cells
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
         classes : array-like, default=None
             All classes that will come, at the first call; None takes those of `y`, and
-            others that come later are an error. For several labels per row, their
-            names.
+            others that come later are an error. Prototypes of frozen features take
+            more of them in a later call: ``[*model.classes_, "new"]``. For several
+            labels per row, their names.
         sample_weight : array-like of shape (n_samples,), default=None
         sample_domain : array-like of shape (n_samples,), default=None
             As for `fit`; `domain_loss` has its whole weight from the start.

@@ -43,16 +43,26 @@ def check_recipe(recipe, request, codec, settings, *, is_partial):
             f"{recipe.caller}: {chosen} needs one class per row, and y has "
             f"{_what(codec)}. Use another loss and another head."
         )
-    if is_partial:
+    if is_partial and not takes_later_classes(recipe, request):
+        advice = "" if is_contrastive else ", or freeze_depth='all'"
         raise ValueError(
             f"{recipe.caller}: {chosen} fits the head to all rows at once, and "
             "partial_fit sees some of them. Use fit, with warm_start=True to go on "
-            "training."
+            f"training{advice}."
         )
     if is_contrastive:
         _check_contrastive(recipe, settings, request.n_behind)
     elif not request.n_behind:
         _check_untrained(recipe, chosen)
+
+
+def takes_later_classes(recipe, request):
+    """Return True if nothing is trained, so that means of classes can go on."""
+    return (
+        not HEADS[recipe.head.kind].is_trained
+        and not isinstance(recipe.loss, ContrastiveLoss)
+        and not request.n_behind
+    )
 
 
 def _check_untrained(recipe, chosen):

@@ -179,13 +179,19 @@ class ClassCodec:
             Rows of each class, also of earlier calls.
         class_weight : dict, "balanced" or None
         """
-        if class_weight is None or self.is_multilabel:
+        if self.is_multilabel:
             return np.ones(len(encoded))
+        return self.weights_of_classes(counts, class_weight)[encoded]
+
+    def weights_of_classes(self, counts, class_weight):
+        """Return the weight of each class; None for labels, which have two each."""
+        if self.is_multilabel:
+            return None
+        if class_weight is None:
+            return np.ones(self.n_outputs)
         if isinstance(class_weight, str):
-            of_class = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
-        else:
-            of_class = self._by_class(class_weight)
-        return of_class[encoded]
+            return counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        return self._by_class(class_weight)
 
     def label_weights(self, counts, n_rows, class_weight):
         """Return the weights of rows without each label and with it; None for one.
@@ -321,6 +327,9 @@ class NumberCodec:
     def row_weights(self, encoded, counts, class_weight):
         """Return a weight of 1 for each row."""
         return np.ones(len(encoded))
+
+    def weights_of_classes(self, counts, class_weight):
+        """Return None: there are no classes."""
 
     def label_weights(self, counts, n_rows, class_weight):
         """Return None: there are no labels."""

@@ -126,6 +126,8 @@ def _set_head(plan, head, found, **options):
         "label_weights": plan.label_weights,
         "best_constants": plan.recipe.loss._best_constants,
         "is_start": plan.request.n_behind > 0,
+        "given": plan.given[plan.train.rows],
+        "class_weights": plan.class_weights,
     } | options
     fit = HEADS[plan.recipe.head.kind].fit
     assert fit is not None  # the start of the head was chosen by that

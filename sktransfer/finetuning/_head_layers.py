@@ -41,12 +41,22 @@ class Cosine(nn.Module):
 
 @on_disk
 class Prototypes(nn.Module):
-    """Cosines between a row and the mean of each class, times a scale; not trained."""
+    """Cosines between a row and the mean of each class, times a scale; not trained.
+
+    Beside the directions it keeps the means and weights of the classes, so that rows
+    and classes can be added without the rows so far.
+    """
 
     def __init__(self, n_features, n_outputs):
         super().__init__()
         self.directions: torch.Tensor
+        self.means: torch.Tensor
+        self.totals: torch.Tensor
+        self.n_scaled: torch.Tensor
         self.register_buffer("directions", torch.zeros(n_outputs, n_features))
+        self.register_buffer("means", torch.zeros(n_outputs, n_features))
+        self.register_buffer("totals", torch.zeros(n_outputs))
+        self.register_buffer("n_scaled", torch.zeros(()))  # rows behind the scale
         self.scale = nn.Parameter(torch.tensor(10.0), requires_grad=False)
 
     def forward(self, features):
@@ -54,3 +64,11 @@ class Prototypes(nn.Module):
         unit = nn.functional.normalize(features, dim=1)
         is_absent = ~self.directions.any(dim=1)
         return self.scale * (unit @ self.directions.T - 2.0 * is_absent)
+
+    def make_room(self, places, n_outputs):
+        """Add classes without rows, in place; `places` are those of the old classes."""
+        for name in ("directions", "means", "totals"):
+            old = getattr(self, name)
+            new = old.new_zeros((n_outputs, *old.shape[1:]))
+            new[torch.from_numpy(places).to(old.device)] = old
+            setattr(self, name, new)

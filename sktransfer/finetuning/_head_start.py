@@ -23,6 +23,7 @@ def start_from_probe(
     best_constants=None,
     is_again=False,
     is_start=False,
+    **means,
 ):
     """Set a linear head to what a linear model learns on the features.
 
@@ -50,6 +51,8 @@ def start_from_probe(
     is_again, is_start : bool, default=False
         Ignored: a linear model is fitted alike before and after a training, and `C`
         holds it back before.
+    **means
+        Options of class means; a linear model needs none.
 
     References
     ----------
@@ -119,24 +122,43 @@ def _standardize_there(head, features, weights):
     return features
 
 
-def set_prototypes(head, features, targets, weights, *, is_again=False, **probe):
+def set_prototypes(
+    head,
+    features,
+    targets,
+    weights,
+    *,
+    given=None,
+    class_weights=None,
+    is_again=False,
+    goes_on=False,
+    **probe,
+):
     """Set a head to the means of the classes.
 
-    Features are centred and brought to length 1, and the means too. The scale of the
-    cosines is the one at which the softmax suits rows best that take no part in the
-    mean of their own class. After a training it stays: the rows were trained to stand
-    on the means, and would all ask for the greatest.
+    Means are centred and brought to length 1, as rows are. The scale of the cosines
+    is the one at which the softmax suits rows best that take no part in the mean of
+    their own class. After a training it stays: the rows were trained to stand on the
+    means, and would all ask for the greatest.
 
     Parameters
     ----------
     head : torch.nn.Sequential
         From ``make_head("prototype", ...)``; changed in place.
     features : ndarray of float, shape (n_samples, n_features)
-        Changed in place.
     targets : ndarray of int, shape (n_samples,)
     weights : ndarray of shape (n_samples,)
+        Weights of the rows for the scale.
+    given : ndarray of shape (n_samples,), default=None
+        Weights of the rows in the mean of their class, on one scale in all calls; None
+        is `weights`.
+    class_weights : ndarray of shape (n_classes,), default=None
+        Weights of the classes in the common mean, beside those of their rows.
     is_again : bool, default=False
         Keep the scale: the features were trained against the means of before.
+    goes_on : bool, default=False
+        Add the rows to those that the head was set by before, as if all had come
+        together; 1 / scale is the mean over the rows of all calls.
     **probe
         Options of a linear model; means need none.
 
@@ -145,16 +167,29 @@ def set_prototypes(head, features, targets, weights, *, is_again=False, **probe)
     Y. Wang et al., "SimpleShot: Revisiting Nearest-Neighbor Classification for Few-Shot
     Learning", 2019, https://arxiv.org/abs/1911.04623
     """
-    directions, scale = class_means(
-        standardize(head, features, weights),
-        targets,
-        weights,
-        len(head[-1].directions),
-        is_scaled=not is_again,
-    )
-    _copy(head[-1].directions, directions)
-    if scale is not None:
-        head[-1].scale.fill_(scale)
+    last = head[-1]
+    before = None
+    if goes_on:
+        before = [part.double().cpu().numpy() for part in (last.means, last.totals)]
+    given = weights if given is None else given
+    found = ClassMeans(features, targets, given, len(last.totals), before)
+    centre, directions = found.centred(class_weights)
+    for name, array in (
+        ("directions", directions),
+        ("means", found.means),
+        ("totals", found.totals),
+    ):
+        _copy(getattr(last, name), array)
+    _copy(head[0].mean, centre)
+    if is_again and not goes_on:
+        return
+    scale, n_scaled = found.scale(centre, directions, weights)
+    if n_scaled:
+        # The mean of temperatures, as a few rows that are all right ask for any scale.
+        n_before = float(last.n_scaled) if goes_on else 0.0
+        total = n_before + n_scaled
+        last.scale.fill_(total / (n_before / float(last.scale) + n_scaled / scale))
+        last.n_scaled.fill_(total)
 
 
 def set_cosines(
@@ -175,7 +210,7 @@ def set_cosines(
     is_start : bool, default=False
         True where blocks are trained next.
     **probe
-        Options of a linear model; means need none.
+        Options of a linear model and of means that go on; these need none.
 
     References
     ----------
@@ -183,11 +218,12 @@ def set_cosines(
        Recognition", CVPR 2018, https://arxiv.org/abs/1801.09414
     """
     n_classes = len(head[-1].weight)
-    directions, scale = class_means(
-        standardize(head, features, weights), targets, weights, n_classes
-    )
+    found = ClassMeans(features, targets, weights, n_classes)
+    centre, directions = found.centred()
+    _copy(head[0].mean, centre)
     _copy(head[-1].weight, directions)
-    if scale is None:
+    scale, n_scaled = found.scale(centre, directions, weights)
+    if not n_scaled:
         return
     if is_start and n_classes > 1:
         odds = (n_classes - 1) * START_SHARE / (1 - START_SHARE)
@@ -202,35 +238,74 @@ def _copy(tensor, array):
         tensor.copy_(torch.from_numpy(array))
 
 
-def class_means(features, targets, weights, n_classes, *, is_scaled=True):
-    """Return the directions of class means, and the best scale of cosines to them.
+class ClassMeans:
+    """Means of classes, and what cosines with them need.
 
-    Returns
-    -------
-    directions : ndarray of shape (n_classes, n_features)
-        Vectors of length 1; 0 for a class without rows.
-    scale : float or None
-        None where every row is the only one of its class, or without `is_scaled`.
+    Parameters
+    ----------
+    features : ndarray of shape (n_samples, n_features)
+    targets : ndarray of int, shape (n_samples,)
+    weights : ndarray of shape (n_samples,)
+    n_classes : int
+    before : (ndarray, ndarray), default=None
+        Means and summed weights of the classes, of rows that are no longer there.
+
+    Attributes
+    ----------
+    means : ndarray of shape (n_classes, n_features)
+    totals : ndarray of shape (n_classes,)
+        Summed weights of the classes.
     """
-    unit = _unit(features)
-    sums = np.zeros((n_classes, features.shape[1]))
-    np.add.at(sums, targets, unit * weights[:, None])
-    directions = _unit(sums)
-    is_alone = np.bincount(targets, minlength=len(sums))[targets] == 1
-    if not is_scaled or is_alone.all():
-        return directions, None
-    rows, own = unit[~is_alone], targets[~is_alone]
-    cosines = rows @ directions.T
-    without = _unit(sums[own] - rows * weights[~is_alone, None])
-    cosines[np.arange(len(own)), own] = (rows * without).sum(1)
-    cosines[:, ~directions.any(1)] = -2.0
 
-    def loss(scale):
-        wrong = -log_softmax(scale * cosines, axis=1)[np.arange(len(own)), own]
-        return np.average(wrong, weights=weights[~is_alone])
+    def __init__(self, features, targets, weights, n_classes, before=None):
+        self.features, self.targets, self.weights = features, targets, weights
+        self.totals = np.bincount(targets, weights, minlength=n_classes)
+        sums = np.zeros((n_classes, features.shape[1]))
+        np.add.at(sums, targets, features * weights[:, None])
+        if before is not None:
+            sums += before[0] * before[1][:, None]
+            self.totals += before[1]
+        self.means = sums / np.where(self.totals > 0, self.totals, 1.0)[:, None]
 
-    best = minimize_scalar(loss, bounds=SCALES, method="bounded")
-    return directions, float(best.x)
+    def centred(self, class_weights=None):
+        """Return the mean of all rows, and the directions of the classes from it.
+
+        Directions have length 1, or 0 for a class without rows. With rows of one class
+        only there is nothing to centre by, and the first is 0.
+        """
+        shares = self.totals if class_weights is None else self.totals * class_weights
+        is_there = shares > 0
+        centre = np.zeros(self.means.shape[1])
+        if is_there.sum() > 1:
+            centre = np.average(self.means, axis=0, weights=shares)
+        return centre, _unit(self.means - centre) * is_there[:, None]
+
+    def scale(self, centre, directions, weights):
+        """Return the best scale of cosines, and the number of rows that say so.
+
+        They are the rows that are not the only ones of their class; where there are
+        none, or rows of one class only, the scale is None.
+        """
+        left = self.totals[self.targets] - self.weights
+        is_used = (left > 1e-6 * self.totals[self.targets]) & (weights > 0)
+        there = directions.any(1)
+        if not is_used.any() or there.sum() < 2:
+            return None, 0
+        rows, own = self.features[is_used], self.targets[is_used]
+        share, weights = self.weights[is_used] / left[is_used], weights[is_used]
+        unit = _unit(rows - centre)
+        cosines = unit @ directions.T
+        # Without the row its class mean moves away from it.
+        without = self.means[own] + (self.means[own] - rows) * share[:, None]
+        cosines[np.arange(len(own)), own] = (unit * _unit(without - centre)).sum(1)
+        cosines[:, ~there] = -2.0
+
+        def loss(scale):
+            wrong = -log_softmax(scale * cosines, axis=1)[np.arange(len(own)), own]
+            return np.average(wrong, weights=weights)
+
+        best = minimize_scalar(loss, bounds=SCALES, method="bounded")
+        return float(best.x), len(own)
 
 
 def _unit(vectors):

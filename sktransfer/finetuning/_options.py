@@ -29,7 +29,8 @@ class Head(Options):
     ----------
     kind : {"linear", "mlp", "cosine", "prototype"}, default="linear"
         Layers. "prototype" is the nearest class mean by the cosine of centred features
-        [1]_, set before the blocks are trained and after; it is for classes.
+        [1]_, set before the blocks are trained and after; it is for classes. Where no
+        block is trained, `partial_fit` adds rows and classes.
     init : {"auto", "probe", "random"}, default="auto"
         "probe" fits the head to the frozen features before training [2]_: a linear
         head as a logistic or ridge regression, a cosine head by the means of the

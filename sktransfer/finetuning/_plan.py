@@ -9,8 +9,9 @@ import numpy as np
 from .._extraction.runners import Request
 from ._codec import ClassCodec, NumberCodec
 from ._fit_rows import Part
-from ._losses import LossOptions
+from ._losses import LossOptions, OwnLoss
 from ._options import Augmentation, DomainLoss, EarlyStopping, Head, Optimizer
+from ._scored import scorers_of
 from ._settings import Settings
 from ._splits import SetAside
 from ._state import TrainingState
@@ -78,6 +79,34 @@ class Recipe(NamedTuple):
         }
 
 
+def recipe_of(estimator: Any, is_partial: bool) -> Recipe:
+    """Return the parameters of an estimator that training reads, as objects."""
+    caller, loss = type(estimator).__name__, estimator._options("loss")
+    stopping = estimator._options("early_stopping")
+    monitor = "loss" if stopping is None else stopping.monitor
+    has_changes = estimator.augment is not None
+    return Recipe(
+        caller=caller,
+        freeze_depth=estimator.freeze_depth,
+        loss_name=repr(estimator.loss),
+        head=estimator._options("head"),
+        loss=OwnLoss(estimator.loss) if loss is None else loss,
+        lr=estimator.lr,
+        optimizer=estimator._options("optimizer"),
+        max_epochs=1 if is_partial else estimator.max_epochs,  # a call is an epoch
+        batch_size=estimator.batch_size,
+        domain_loss=estimator._options("domain_loss"),
+        stopping=stopping,
+        augmentation=estimator._options("augment") if has_changes else None,
+        batch_norm=estimator.batch_norm,
+        scoring=scorers_of(estimator.scoring, monitor, caller),
+        callbacks=list(estimator.callbacks or []),
+        precision=estimator.precision,
+        verbose=estimator.verbose,
+        is_kept=estimator.warm_start or is_partial,
+    )
+
+
 class Plan(NamedTuple):
     """Everything that one training needs.
 
@@ -92,6 +121,12 @@ class Plan(NamedTuple):
         Start of the head.
     codec : ClassCodec or NumberCodec
     label_weights : ndarray of shape (2, n_labels) or None
+    class_weights : ndarray of shape (n_classes,) or None
+        Weights of the classes beside those of their rows; None for labels and numbers.
+    given : ndarray
+        Weights of the rows before they were multiplied by those of the classes.
+    places : ndarray of int or None
+        Places of the classes of `net` among all, where some were added.
     train : Part
         Rows to train on.
     valid : Part or None
@@ -114,6 +149,9 @@ class Plan(NamedTuple):
     start: str
     codec: ClassCodec | NumberCodec
     label_weights: np.ndarray | None
+    class_weights: np.ndarray | None
+    given: np.ndarray
+    places: np.ndarray | None
     train: Part
     valid: Part | None
     target_rows: np.ndarray | None

@@ -83,6 +83,14 @@ class TrainingState:
         self.counts = counts if self.counts is None else self.counts + counts
         return self.counts
 
+    def make_room(self, places: np.ndarray, n_classes: int) -> None:
+        """Add classes without rows; `places` are those of the classes so far."""
+        for name in ("counts", "prior_sum"):
+            old = getattr(self, name)
+            new = np.zeros(n_classes, old.dtype)
+            new[places] = old
+            setattr(self, name, new)
+
     def prior_of(self, mean: np.ndarray, weight: float, *, is_new: bool) -> np.ndarray:
         """Take a mean of targets in, and return the mean since the last fit."""
         if is_new:

@@ -44,7 +44,8 @@ class TextClassifier(TextColumn, BaseClassifier):
         Layers on top of the pooled vector, and their start: a linear head starts at a
         logistic regression of the frozen features [1]_. A `Head` has more choices:
         ``head__init``, ``head__C``, ``head__dropout``. "prototype" is the nearest class
-        mean by the cosine of centred features [3]_.
+        mean by the cosine of centred features [3]_; with ``freeze_depth="all"``,
+        `partial_fit` adds rows and classes to it.
     loss : {"log_loss", "focal", "contrastive"}, object or callable, default="log_loss"
         Loss of labelled rows. Objects are `LogLoss`, `FocalLoss` and `ContrastiveLoss`,
         whose parameters are ``loss__label_smoothing``, ``loss__gamma`` and so on.

@@ -40,6 +40,8 @@ def train(plan, task):
         module.load_state_dict(plan.state.weights)
     elif plan.net is not None:
         module.load_state_dict(plan.net.module_.state_dict())
+    if plan.places is not None:
+        module.head[-1].make_room(plan.places, plan.codec.n_outputs)
     augmentation = recipe.augmentation
     is_on_the_fly = augmentation is not None and augmentation.views is None
     if is_on_the_fly or plan.request.depth == 0:
@@ -80,7 +82,9 @@ def _by_outputs(plan, module, dataset, valid, task):
     if is_probe and valid is not None and recipe.stopping and plan.request.n_behind:
         probe = fit_probe(plan, module, dataset)
     elif is_probe or is_fitted:
-        fit_head(plan, module, dataset, is_again=plan.net is not None)
+        is_again = plan.net is not None
+        goes_on = is_again and plan.is_partial
+        fit_head(plan, module, dataset, is_again=is_again, goes_on=goes_on)
     if plan.settings.average and is_probe and not plan.is_partial:
         start = copy.deepcopy(module.state_dict())
     domain = _between_domains(plan)
@@ -281,11 +285,12 @@ def _new_module(plan):
     from ._trained import Trained
 
     backbone, head = plan.request.backbone, plan.recipe.head
+    n_outputs = plan.codec.n_outputs if plan.places is None else len(plan.places)
     blocks = list(backbone.blocks.values())[plan.request.depth :]
     return Trained(
         blocks,
         backbone.post_pool if blocks else None,
-        make_head(head.kind, backbone.widths[-1], plan.codec.n_outputs, head.dropout),
+        make_head(head.kind, backbone.widths[-1], n_outputs, head.dropout),
         pooling=plan.request.pooling,
         n_prefix_tokens=backbone.n_prefix_tokens,
         batch_norm=plan.recipe.batch_norm,

@@ -231,8 +231,8 @@ def test_texts_of_many_lengths_keep_their_own_features(monkeypatch):
     features = TextEncoder(model.backbone_).fit_transform(texts)
     np.testing.assert_allclose(head[0].mean, features.mean(0), atol=1e-5)
     model.set_params(head="prototype").fit(texts, labels)
-    unit = normalize(features.astype(float) - features.mean(0, dtype=float))
-    means = np.stack([unit[labels == label].mean(0) for label in (0, 1)])
+    centred = features.astype(float) - features.mean(0, dtype=float)
+    means = np.stack([centred[labels == label].mean(0) for label in (0, 1)])
     directions = model.net_.module_.head[-1].directions
     np.testing.assert_allclose(directions, normalize(means), atol=1e-4)
 
@@ -308,9 +308,16 @@ def test_domains_are_refused():
             contrastive(**options).fit(TEXTS, LABELS, sample_domain=domain)
 
 
-@pytest.mark.parametrize("options", [{"loss": "contrastive"}, {"head": "prototype"}])
-def test_part_of_the_rows_is_refused(options):
-    with pytest.raises(ValueError, match="fits the head to all rows at once"):
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({"loss": "contrastive"}, "training.$"),
+        ({"loss": "contrastive", "head": "prototype"}, "training.$"),
+        ({"head": "prototype"}, "training, or freeze_depth='all'.$"),
+    ],
+)
+def test_part_of_the_rows_is_refused_where_blocks_are_trained(options, advice):
+    with pytest.raises(ValueError, match=f"fits the head to all rows.*{advice}"):
         texts_model(**options).partial_fit(TEXTS, LABELS)
 
 
@@ -380,9 +387,9 @@ def test_frozen_prototypes_are_nearest_class_means_without_training(kind):
         model = ImageClassifier("tiny-cnn", head="prototype", random_state=0)
         features = ImageEncoder("tiny-cnn").fit_transform(X)
     model.set_params(freeze_depth="all").fit(X, y)
-    unit = normalize(features.astype(float) - features.mean(0, dtype=float))
-    means = np.stack([unit[y == label].mean(0) for label in np.unique(y)])
-    cosines = unit @ normalize(means).T
+    centred = features.astype(float) - features.mean(0, dtype=float)
+    means = np.stack([centred[y == label].mean(0) for label in np.unique(y)])
+    cosines = normalize(centred) @ normalize(means).T
     assert (model.predict(X) == model.classes_[cosines.argmax(1)]).all()
     outputs = model.decision_function(X)
     if kind == "pictures":
@@ -397,8 +404,8 @@ def test_frozen_prototypes_are_nearest_class_means_without_training(kind):
 def test_prototypes_are_those_of_the_trained_features():
     model = texts_model(head="prototype", lr=1e-2).fit(TEXTS, LABELS)
     features = TextEncoder(model.backbone_).fit_transform(TEXTS)
-    unit = normalize(features.astype(float) - features.mean(0, dtype=float))
-    means = np.stack([unit[model.classes_[i] == LABELS].mean(0) for i in range(3)])
+    centred = features.astype(float) - features.mean(0, dtype=float)
+    means = np.stack([centred[model.classes_[i] == LABELS].mean(0) for i in range(3)])
     head = model.net_.module_.head[-1]
     np.testing.assert_allclose(head.directions, normalize(means), atol=1e-4)
     frozen = TextEncoder("tiny-bert").fit_transform(TEXTS)
