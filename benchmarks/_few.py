@@ -44,7 +44,11 @@ def images(name):
     if name == "elpv":
         return _elpv()
     folder = data_folder("emoji_vendors" if name.startswith("emoji ") else name)
-    frame = pd.read_csv(folder / "index.csv")
+    if name == "clothing_kids":
+        parts = [pd.read_csv(folder / f"{s}.csv").assign(split=s) for s in SPLITS]
+        frame = pd.concat(parts).rename(columns={"image": "path", "kids": "label"})
+    else:
+        frame = pd.read_csv(folder / "index.csv")
     if name.startswith("emoji "):
         frame = frame[frame["domain"] == name.removeprefix("emoji ")]
     frame["path"] = [str(folder / path) for path in frame["path"]]
