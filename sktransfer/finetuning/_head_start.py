@@ -170,7 +170,7 @@ def set_prototypes(
     last = head[-1]
     before = None
     if goes_on:
-        before = [part.double().cpu().numpy() for part in (last.means, last.totals)]
+        before = [part.cpu().double().numpy() for part in (last.means, last.totals)]
     given = weights if given is None else given
     found = ClassMeans(features, targets, given, len(last.totals), before)
     centre, directions = found.centred(class_weights)
