@@ -242,7 +242,8 @@ def choose_columns(choose, table, encoders, given, kinds, task):
     if table.rest:
         table.ways[REST], taken[REST] = {"": None}, ""
     columns = [name for name in networks if name not in given]
-    folds, found, spent = {}, {}, {}
+    folds, found = {}, {}
+    spent: dict = {}
     for number in range(N_PASSES if len(columns) > 1 else 1):
         before = dict(taken)
         for name in columns:

@@ -101,7 +101,7 @@ class TableEncoder(CallbackSupport, TransformerMixin, WithOptions):
     Attributes
     ----------
     choices_ : dict of str to (transformer or "drop")
-        What was chosen, by column: ``kinds=choices_`` does the same without a search.
+        Encoder of each column: ``kinds=choices_`` does the same without a search.
     choosing_ : ColumnChoices
         Scores, intervals and seconds of all candidates, where there was a choice.
     kinds_ : dict of str to str
