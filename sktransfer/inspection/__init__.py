@@ -1,5 +1,6 @@
 """Looking at what was fitted and what was ranked: displays."""
 
+from ._attribution import AttributionDisplay
 from ._backbone_ranking import BackboneRankingDisplay
 from ._column_choices import ColumnChoicesDisplay
 from ._domain_shift import DomainShiftDisplay
@@ -8,6 +9,7 @@ from ._label_efficiency import LabelEfficiencyDisplay
 from ._training_curve import TrainingCurveDisplay
 
 __all__ = [
+    "AttributionDisplay",
     "BackboneRankingDisplay",
     "ColumnChoicesDisplay",
     "DomainShiftDisplay",

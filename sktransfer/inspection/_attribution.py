@@ -1,0 +1,300 @@
+"""What an image or a text was judged by."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from .._utils.labels import read_labels
+from .._utils.names import set_module
+from .._utils.optional import import_optional
+from .._utils.types import ArrayLike, Cells
+from .._utils.validation import is_integer
+from ._attribution_axes import draw_image, draw_words, image_axes, text_axes
+from ._explained import explained
+from ._explained_rows import rows_of
+from ._gradients import NoGradientError, gradient_maps
+from ._occlusion import covered_images, left_out_words, words_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+METHODS = ("auto", "gradient", "occlusion")
+LEAST_EVALS = 4
+LONGEST_NAME = 28  # of a class
+
+
+@set_module("sktransfer.inspection")
+class AttributionDisplay:
+    """Parts of images, or words of texts, that speak for a class or a number.
+
+    Made by `from_estimator`; the parameters are what it draws.
+
+    Parameters
+    ----------
+    inputs : list
+        Pixels of each image, uint8 of shape (height, width, 3), as the estimator was
+        shown it; or the words of each text, a list of str.
+    values : list of ndarray
+        Influence of each pixel, of shape (height, width), or of each word, of shape
+        (n_words,). What is above 0 speaks for the target.
+    targets : list
+        Class that is explained, of each row; of several numbers the place of one; None
+        for a model of one number.
+    scores : ndarray of shape (n_samples,)
+        Number that the estimator gives each row, such as the probability of its target.
+    unit : str, default="probability"
+        Name of such a number: "probability", "score" or "prediction".
+    method : {"gradient", "occlusion"}, default="occlusion"
+        Method that made the values, which decides their unit.
+    labels : list, default=None
+        True class or number of each row, for the titles.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    axes_ : list of matplotlib Axes
+        Axes of each row.
+
+    See Also
+    --------
+    sklearn.inspection.permutation_importance : Importance of each column of a table.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sktransfer import TextEncoder
+    >>> from sktransfer.inspection import AttributionDisplay
+    >>> texts = [f"a {word} film {i}" for i in range(9) for word in ("fine", "dull")]
+    >>> model = make_pipeline(TextEncoder("tiny-bert"), LogisticRegression())
+    >>> model = model.fit(texts, ["+", "-"] * 9)
+    >>> display = AttributionDisplay.from_estimator(
+    ...     model, ["a fine day"], target="+", plot=False
+    ... )
+    >>> display.inputs[0][display.values[0].argmax()]
+    'fine'
+    """
+
+    def __init__(
+        self,
+        inputs: list[Any],
+        values: list[np.ndarray],
+        *,
+        targets: list[Any],
+        scores: np.ndarray,
+        unit: str = "probability",
+        method: Literal["gradient", "occlusion"] = "occlusion",
+        labels: list[Any] | None = None,
+    ) -> None:
+        self.inputs, self.values = inputs, values
+        self.targets, self.scores = targets, scores
+        self.unit, self.method, self.labels = unit, method, labels
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Cells,
+        y: ArrayLike | None = None,
+        *,
+        target: Any = None,
+        column: str | None = None,
+        method: Literal["auto", "gradient", "occlusion"] = "auto",
+        max_evals: int = 64,
+        axes: Sequence[Axes] | None = None,
+        plot: bool = True,
+        **options: Any,
+    ) -> AttributionDisplay:
+        """Find out what some rows are judged by, and draw it.
+
+        Parameters
+        ----------
+        estimator : classifier, regressor or outlier detector
+            Fitted, and taking a column of images or texts: a fine-tuned model, a
+            pipeline that begins with an encoder, a search over one of these, or any
+            other estimator of such rows.
+        X : list, 1-D array, Series, frame or Arrow array of n_samples cells
+            Rows to explain. Of a pandas or polars frame of several columns, `column`
+            says which one to look at; the others stay as they are.
+        y : array-like of shape (n_samples,), default=None
+            True classes or numbers, for the titles.
+        target : label, or array-like of n_samples labels, default=None
+            Class to explain. None explains the predicted class of each row; of several
+            labels per row, the most probable one. Of an estimator that predicts several
+            numbers it is the place of one of them, and has to be given.
+        column : str, default=None
+            Name of the column to look at, of a frame that has several.
+        method : {"auto", "gradient", "occlusion"}, default="auto"
+            "occlusion" covers one part after the other, and takes what the number loses
+            by it. "gradient" multiplies the activations of a block by their gradients
+            (as Grad-CAM [1]_ and LayerCAM [2]_ do), which takes one pass and works for
+            images, in fine-tuned models and in pipelines of an `ImageEncoder` and steps
+            that are linear together. "auto" is "gradient" where it works, else
+            "occlusion".
+        max_evals : int, default=64
+            Most changed copies per row that "occlusion" makes, at least 4. Each is a
+            pass through the network, unless the cache has it. Images get a window at
+            each place of a square grid, by default 8 x 8. In a text of more words,
+            neighbours are left out together.
+        axes : sequence of n_samples matplotlib Axes, default=None
+            Axes to draw on; None makes a figure.
+        plot : bool, default=True
+            False draws nothing yet; call `plot`.
+        **options
+            As for `plot`.
+
+        Returns
+        -------
+        AttributionDisplay
+
+        Raises
+        ------
+        TypeError
+            If the estimator gives rows neither a class nor a number, or predicts
+            several targets of several classes.
+        ValueError
+            If `target` is unknown, `column` is needed, a text has no word, or
+            ``method="gradient"`` cannot be done; the message says why.
+        MissingRowError, UnreadableRowError
+            If a cell is null or cannot be read, whatever the estimator's policies for
+            such rows are.
+
+        References
+        ----------
+        .. [1] R. R. Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks
+           via Gradient-based Localization", ICCV 2017,
+           https://arxiv.org/abs/1610.02391
+        .. [2] P.-T. Jiang et al., "LayerCAM: Exploring Hierarchical Class Activation
+           Maps for Localization", IEEE TIP 30, 2021,
+           https://doi.org/10.1109/TIP.2021.3089943
+        """
+        caller = cls.__name__
+        if method not in METHODS:
+            raise ValueError(f"{caller}: method={method!r} must be one of {METHODS}.")
+        if not is_integer(max_evals) or max_evals < LEAST_EVALS:
+            raise ValueError(
+                f"{caller}: max_evals={max_evals!r} must be an int of at least "
+                f"{LEAST_EVALS}."
+            )
+        check_is_fitted(estimator)
+        rows = rows_of(estimator, X, column, caller)
+        if rows.modality == "text" and method == "gradient":
+            raise ValueError(
+                f"{caller}: method='gradient' is for images; words of texts are left "
+                "out one after the other, with method='occlusion' or 'auto'."
+            )
+        cells = rows.images() if rows.modality == "image" else rows.texts()
+        labels = None
+        if y is not None:
+            labels = read_labels(y, len(cells), caller).tolist()
+        chosen = explained(estimator, X, target, caller)
+        values, found = None, "occlusion"
+        if rows.modality == "image" and method != "occlusion":
+            try:
+                values, found = gradient_maps(estimator, cells, chosen), "gradient"
+            except NoGradientError as error:
+                if method == "gradient":
+                    raise ValueError(
+                        f"{caller}: method='gradient' cannot be used: {error}. "
+                        "method='occlusion' can."
+                    ) from error
+        if values is None:
+            cover = covered_images if rows.modality == "image" else left_out_words
+            values = cover(rows, cells, chosen, max_evals)
+        _warn_of_nothing(values, rows, chosen)
+        if rows.modality == "text":
+            cells = [[text[place] for place in words_of(text)] for text in cells]
+        display = cls(
+            cells,
+            values,
+            targets=chosen.targets,
+            scores=chosen.scores,
+            unit=chosen.unit,
+            method=found,  # type: ignore[arg-type]
+            labels=labels,
+        )
+        return display.plot(axes=axes, **options) if plot else display
+
+    def plot(
+        self, *, axes: Sequence[Axes] | None = None, **options: Any
+    ) -> AttributionDisplay:
+        """Draw.
+
+        An image is the darker the less a place speaks for the target, relative to the
+        greatest value in it, and a line surrounds the places that have at least half of
+        that. What speaks against the target is as dark as what does nothing. Words that
+        speak for the target are orange, and those that speak against it are blue and
+        have a dashed edge.
+
+        Parameters
+        ----------
+        axes : sequence of n_samples matplotlib Axes, default=None
+            None makes a figure.
+        **options
+            Options of images, as matplotlib's ``imshow`` takes them, or of words, as
+            its ``text`` does.
+
+        Returns
+        -------
+        AttributionDisplay
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many axes as rows.
+        """
+        caller = type(self).__name__
+        import_optional("matplotlib.pyplot", extra="demo", purpose=caller)
+        is_text = isinstance(self.inputs[0], list)
+        if axes is None:
+            axes = (
+                text_axes(self.inputs, **options)
+                if is_text
+                else image_axes(len(self.inputs))
+            )
+        axes = list(np.asarray(axes, dtype=object).ravel())
+        if len(axes) != len(self.inputs):
+            raise ValueError(
+                f"{caller}: got {len(axes)} axes for {len(self.inputs)} rows; expected "
+                "one for each."
+            )
+        draw, between = (draw_words, ", ") if is_text else (draw_image, "\n")
+        for row, ax in enumerate(axes):
+            title = between.join(self._title(row))
+            draw(ax, self.inputs[row], self.values[row], title, **options)
+        self.figure_, self.axes_ = axes[0].figure, axes
+        return self
+
+    def _title(self, row):
+        """Return what stands above a row: its target, its number and its label."""
+        target = self.targets[row]
+        parts = [] if target is None else [_cut(str(target))]
+        form = ".3f" if self.unit == "probability" else ".3g"
+        parts.append(f"{self.unit} {self.scores[row]:{form}}")
+        if self.labels is not None:
+            parts.append(f"label {_cut(str(self.labels[row]))}")
+        return parts
+
+
+def _cut(name):
+    """Return a name that a title has room for."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+
+
+def _warn_of_nothing(values, rows, chosen):
+    """Say which rows have no influence to show."""
+    empty = [row for row, of_row in enumerate(values) if not np.any(of_row)]
+    if empty:
+        warnings.warn(
+            f"{rows.caller}: no part of {len(empty)} of the {len(values)} rows has an "
+            f"influence on the {chosen.unit}, and their values are 0. The first is "
+            f"{rows.column.describe(empty[0])}, with a {chosen.unit} of "
+            f"{chosen.scores[empty[0]]:.3g}.",
+            stacklevel=3,
+        )
