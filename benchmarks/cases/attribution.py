@@ -89,8 +89,7 @@ def claims(shares):
         low, high = interval(gains)
         found.append(
             claim(
-                f"{way}: greatest influence on the object, points over random weights, "
-                f"95 % {low:.0f} to {high:.0f}",
+                f"{way}: points over random weights, 95 % {low:.0f} to {high:.0f}",
                 round(statistics.fmean(gains), 1),
                 f">= {LEAST_POINTS}",
                 low >= LEAST_POINTS,
