@@ -23,6 +23,7 @@ _HOME = {
     "ImportanceWeightedScorer": ".domain_adaptation",
     "InformationMaximizationScorer": ".domain_adaptation",
     "KMMWeights": ".domain_adaptation",
+    "LabelShiftCorrection": ".domain_adaptation",
     "LeaveOneDomainOut": ".domain_adaptation",
     "OptimalTransport": ".domain_adaptation",
     "PredictionEntropyScorer": ".domain_adaptation",

@@ -84,6 +84,9 @@ from .domain_adaptation import (
     KMMWeights as KMMWeights,
 )
 from .domain_adaptation import (
+    LabelShiftCorrection as LabelShiftCorrection,
+)
+from .domain_adaptation import (
     LeaveOneDomainOut as LeaveOneDomainOut,
 )
 from .domain_adaptation import (

@@ -2,6 +2,7 @@
 
 from ._coral import CORALAdapter
 from ._estimators import DomainAdaptationClassifier, DomainAdaptationRegressor
+from ._label_shift import LabelShiftCorrection
 from ._optimal_transport import OptimalTransport
 from ._pseudo_labels import PseudoLabels
 from ._scorers import (
@@ -31,6 +32,7 @@ __all__ = [
     "ImportanceWeightedScorer",
     "InformationMaximizationScorer",
     "KMMWeights",
+    "LabelShiftCorrection",
     "LeaveOneDomainOut",
     "OptimalTransport",
     "PredictionEntropyScorer",

@@ -29,6 +29,7 @@ from ._domains import (
     source_targets,
     spread_over_rows,
 )
+from ._label_shift import LabelShiftCorrection
 from ._optimal_transport import OptimalTransport
 from ._pseudo_labels import PseudoLabels
 from ._standardize import DomainNormalizer, DomainStandardScaler
@@ -49,11 +50,20 @@ ADAPTERS = {
     "density_ratio": DensityRatioWeights,
     "kmm": KMMWeights,
     "pseudo_labels": PseudoLabels,
+    "label_shift": LabelShiftCorrection,
 }
+LAST = (PseudoLabels, LabelShiftCorrection)  # they fit or correct the estimator
+OF_FIT = (
+    "pseudo_labels_",
+    "shift_",
+    "target_shares_",
+    "temperature_",
+    "class_factors_",
+)
 
 
 # What `adapter=` takes, and a list of.
-AdapterLike: TypeAlias = str | Transformer | PseudoLabels
+AdapterLike: TypeAlias = str | Transformer | PseudoLabels | LabelShiftCorrection
 
 
 def _estimator_has(method):
@@ -69,7 +79,8 @@ class BaseDomainAdaptation(CallbackSupport, MetaEstimatorMixin, BaseEstimator):
     """What the classifier and the regressor share.
 
     A subclass has `_DEFAULT`, the names behind ``adapter="auto"``, `_inner()`, an
-    estimator that is not fitted, and `_check_targets(y)`.
+    estimator that is not fitted, and `_check_targets(y)`. It may have `_chosen`, for
+    ``adapter="auto"``. One that takes a `LabelShiftCorrection` has `_correct`.
     """
 
     __metadata_request__fit = {"sample_domain": True}
@@ -143,23 +154,31 @@ class BaseDomainAdaptation(CallbackSupport, MetaEstimatorMixin, BaseEstimator):
         # Source rows first, then target rows, as PseudoLabels has them.
         order = np.argsort(~source, kind="stable")
         of_fit = of_rows(of_fit, order, len(X))
+        of_source = of_rows(of_fit, np.arange(len(known)), len(X))
         weights = _source_weights(sample_weight, X, source)
-        pseudo_labels = steps.pop() if _is_last_pseudo(steps) else None
-        self.__dict__.pop("pseudo_labels_", None)
-        n_subtasks = len(steps) + 1 + (pseudo_labels is not None)
+        for one in OF_FIT:
+            self.__dict__.pop(one, None)
+        shares = None
+        if steps and self._is_auto():
+            parts = X[source], known, X[~source]
+            steps, shares = self._chosen(steps, *parts, weights, of_source)
+        last = steps.pop() if _ends(steps) else None
+        n_subtasks = len(steps) + 1 + isinstance(last, PseudoLabels)
         with self._fit_task(X, y, n_subtasks) as task:
             passed = {"sample_domain": domain, "sample_weight": sample_weight}
             X, factors = self._fit_adapters(steps, X, known, passed, routed, task)
             if factors is not None:
                 weights = factors if weights is None else weights * factors
-            of_source = of_rows(of_fit, np.arange(len(known)), len(X))
             self.estimator_ = self._fit_source(
                 X[source], known, weights, of_source, task.subtask("fit-source-rows")
             )
-            if pseudo_labels is not None:
-                rounds = task.subtask("pseudo-labels", pseudo_labels.n_rounds)
+            if isinstance(last, LabelShiftCorrection):
+                parts = X[source], known, X[~source]
+                self._correct(last, shares, *parts, weights, of_source)
+            elif last is not None:
+                rounds = task.subtask("pseudo-labels", last.n_rounds)
                 with rounds:
-                    self.estimator_, self.pseudo_labels_ = pseudo_labels._fit_rounds(
+                    self.estimator_, self.pseudo_labels_ = last._fit_rounds(
                         self.estimator_,
                         X[source],
                         known,
@@ -224,7 +243,7 @@ class BaseDomainAdaptation(CallbackSupport, MetaEstimatorMixin, BaseEstimator):
         inner = {
             f"adapter_{i}": (one, to_adapter)
             for i, one in enumerate(self._adapters())
-            if not isinstance(one, PseudoLabels)
+            if not isinstance(one, LAST)
         }
         inner["estimator"] = (self.estimator, to_estimator)
         return router_of(self, inner, takes_some=True)
@@ -246,11 +265,16 @@ class BaseDomainAdaptation(CallbackSupport, MetaEstimatorMixin, BaseEstimator):
             features = dense(_transform(adapter, features, domain, params))
         return features
 
+    def _is_auto(self):
+        return isinstance(self.adapter, str) and self.adapter == "auto"
+
+    def _chosen(self, steps, X, y, X_target, weights, params):
+        """Return the steps of "auto" for these rows, and class shares or None."""
+        return steps, None
+
     def _adapters(self):
         """Return what `adapter` stands for, as a list."""
-        adapters: Any = self.adapter
-        if isinstance(adapters, str) and adapters == "auto":
-            adapters = self._DEFAULT
+        adapters: Any = self._DEFAULT if self._is_auto() else self.adapter
         if adapters is None:
             return []
         return adapters if isinstance(adapters, (list, tuple)) else [adapters]
@@ -258,18 +282,20 @@ class BaseDomainAdaptation(CallbackSupport, MetaEstimatorMixin, BaseEstimator):
     def _steps(self):
         """Return new adapters, in order."""
         steps = [self._step(one) for one in self._adapters()]
-        if any(isinstance(step, PseudoLabels) for step in steps[:-1]):
-            raise ValueError(
-                f"{type(self).__name__} got PseudoLabels before other adapters; it is "
-                "what fits the estimator, so put it last."
-            )
+        for step in steps[:-1]:
+            if isinstance(step, LAST):
+                raise ValueError(
+                    f"{type(self).__name__} got {type(step).__name__} before other "
+                    "adapters; it works on the estimator, not on features, so put it "
+                    "last, and take one of its kind only."
+                )
         return steps
 
     def _step(self, one):
         if isinstance(one, str) and one in ADAPTERS:
             return ADAPTERS[one]()
         is_adapter = hasattr(one, "fit") and hasattr(one, "transform")
-        is_usable = is_adapter or isinstance(one, PseudoLabels)
+        is_usable = is_adapter or isinstance(one, LAST)
         if isinstance(one, (str, type)) or not is_usable:
             raise ValueError(
                 f"{type(self).__name__} got adapter={one!r}; expected 'auto', None, "
@@ -331,8 +357,9 @@ def _transform(step, X, domain, params):
     return step.transform(X, **params)
 
 
-def _is_last_pseudo(steps):
-    return bool(steps) and isinstance(steps[-1], PseudoLabels)
+def _ends(steps):
+    """Whether the last step works on the estimator."""
+    return bool(steps) and isinstance(steps[-1], LAST)
 
 
 def _source_weights(sample_weight, X, rows):

@@ -17,6 +17,7 @@ from .._utils.routing import of_rows
 from .._utils.types import Estimator
 from .._utils.validation import Interval
 from ._base import unit_rows
+from ._beliefs import class_beliefs
 
 
 @set_module("sktransfer")
@@ -33,7 +34,7 @@ class PseudoLabels(Parametrized):
     n_rounds : int, default=5
     start : float in [0, 1), default=0.2
         Share of the target rows before the first round; it grows to 1 in even steps.
-    balance : float in [0, 1], default=0.5
+    balance : float in [0, 1], default=0.25
         How far the probabilities are moved towards the class shares of the source:
         0 leaves them, 1 makes their mean over the target rows equal to these shares.
         Where the target has the same shares, 1 gains; where it has others, use 0.
@@ -74,7 +75,7 @@ class PseudoLabels(Parametrized):
         self,
         n_rounds: int = 5,
         start: float = 0.2,
-        balance: float = 0.5,
+        balance: float = 0.25,
         n_neighbors: int = 10,
         smoothing: float = 0.8,
         weight: float = 1.0,
@@ -167,50 +168,6 @@ class PseudoLabels(Parametrized):
                     **options,
                 )
         return estimator, labels
-
-
-def class_beliefs(estimator, X):
-    """Return probabilities, or what they would be if decisions were log-odds.
-
-    Raises
-    ------
-    TypeError
-        If the estimator has neither.
-    ValueError
-        If its decisions are not one value for each class.
-    """
-    if hasattr(estimator, "predict_proba"):
-        return np.asarray(estimator.predict_proba(X), dtype=float)
-    if not hasattr(estimator, "decision_function"):
-        raise TypeError(
-            "PseudoLabels needs an estimator with predict_proba or decision_function; "
-            f"got {type(estimator).__name__}. Use another, or leave PseudoLabels out "
-            "of adapter."
-        )
-    decisions = np.asarray(estimator.decision_function(X), dtype=float)
-    if decisions.ndim == 1:
-        decisions = np.column_stack([-decisions / 2, decisions / 2])
-    elif not _is_by_class(estimator, decisions, X):
-        raise ValueError(
-            f"PseudoLabels needs one decision value for each of the "
-            f"{len(estimator.classes_)} classes, the greatest for the class that is "
-            f"predicted; {type(estimator).__name__} gives others, such as one for each "
-            'pair of classes. Use decision_function_shape="ovr" or an estimator with '
-            "predict_proba."
-        )
-    decisions = np.exp(decisions - decisions.max(axis=1, keepdims=True))
-    return decisions / decisions.sum(axis=1, keepdims=True)
-
-
-def _is_by_class(estimator, decisions, X):
-    """Whether there is one decision for each class."""
-    if decisions.shape[1] != len(estimator.classes_):
-        return False
-    if decisions.shape[1] != 3:
-        return True
-    # Three classes have three pairs. The greatest is the prediction, but for ties.
-    named = estimator.classes_[decisions.argmax(axis=1)]
-    return np.mean(named == estimator.predict(X)) > 0.8
 
 
 def neighbour_graph(X, n_neighbors):

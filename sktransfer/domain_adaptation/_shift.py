@@ -7,18 +7,19 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import ks_2samp
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
+from sklearn.utils.multiclass import check_classification_targets
 
 from .._utils.names import set_module
 from .._utils.row_table import RowTable
-from .._utils.types import ArrayLike, RandomStateLike
+from .._utils.types import ArrayLike, Estimator, RandomStateLike
 from .._utils.validation import on_host, shorten
 from ._base import is_varying
-from ._domains import check_both_domains
+from ._class_shares import estimate_shares, told_apart_by_class, what_moved
+from ._distance import a_distance, told_apart, two_of_each
+from ._domains import check_both_domains, source_targets
 
 COLUMNS = ("feature", "difference", "spread_ratio", "ks")
 
@@ -36,6 +37,9 @@ class DomainShift(RowTable):
     proxy_a_distance : float
     domain_accuracy : float
     n_source, n_target : int
+    class_shares : list of dict, default=None
+    shares_p_value, weighted_a_distance, n_effective, class_skill : float, default=None
+    moved : str, default=None
 
     Attributes
     ----------
@@ -47,6 +51,25 @@ class DomainShift(RowTable):
         One minus that error: the mean of the shares of source rows and of target rows
         that were told right.
     n_source, n_target : int
+    class_shares : list of dict
+        Share of each class in the source, and as estimated in the target, with the keys
+        ``class``, ``source`` and ``target``. This and what follows are None where `y`
+        was not given.
+    shares_p_value : float
+        Of the likelihood ratio test that the target has the source's shares.
+    weighted_a_distance : float
+        Proxy A-distance once source rows are weighed so that each class has the
+        target's share.
+    n_effective : float
+        Number of source rows that would be as good as these with those weights.
+    class_skill : float
+        Balanced accuracy of the classifier on source rows set aside, from 0 for
+        guessing to 1.
+    moved : {"nothing", "class shares", "features"}
+        "features" if domains are told apart in more than 55 % by two standard errors
+        although classes have the same shares: rows of a class have moved, and the
+        estimated shares are not to be relied on. Else "class shares" if the test says
+        so at 5 %.
 
     Notes
     -----
@@ -86,11 +109,20 @@ class DomainShift(RowTable):
         domain_accuracy: float,
         n_source: int,
         n_target: int,
+        class_shares: list[dict[str, Any]] | None = None,
+        shares_p_value: float | None = None,
+        weighted_a_distance: float | None = None,
+        n_effective: float | None = None,
+        class_skill: float | None = None,
+        moved: str | None = None,
     ) -> None:
         super().__init__(rows)
         self.proxy_a_distance = proxy_a_distance
         self.domain_accuracy = domain_accuracy
         self.n_source, self.n_target = n_source, n_target
+        self.class_shares, self.shares_p_value = class_shares, shares_p_value
+        self.weighted_a_distance, self.n_effective = weighted_a_distance, n_effective
+        self.class_skill, self.moved = class_skill, moved
 
     def __repr__(self) -> str:
         """Show the distance, and the ten features that moved most."""
@@ -98,6 +130,7 @@ class DomainShift(RowTable):
             f"{self.n_source} source rows, {self.n_target} target rows",
             f"proxy A-distance {self.proxy_a_distance:.2f} of 2 (domains told apart: "
             f"{100 * self.domain_accuracy:.0f} %)",
+            *self._about_shares(),
             f"{'ks':>6} {'difference':>10} {'spread ratio':>12}  feature",
         ]
         for row in self._rows[:10]:
@@ -109,29 +142,55 @@ class DomainShift(RowTable):
             lines.append(f"... and {len(self) - 10} more features")
         return "\n".join(lines)
 
+    def _about_shares(self):
+        if self.class_shares is None:
+            return []
+        by_gap = sorted(
+            self.class_shares, key=lambda row: -abs(row["target"] - row["source"])
+        )
+        lines = [
+            f"with the same class shares: {self.weighted_a_distance:.2f}, with "
+            f"{self.n_effective:.0f} effective source rows",
+            f"moved: {self.moved}",
+            f"{'source':>6} {'target':>6}  class shares",
+        ]
+        for row in by_gap[:10]:
+            lines.append(f"{row['source']:6.2f} {row['target']:6.2f}  {row['class']}")
+        if len(by_gap) > 10:
+            lines.append(f"... and {len(by_gap) - 10} more classes")
+        return lines
+
 
 @set_module("sktransfer")
 def domain_shift(
     X: ArrayLike,
+    y: ArrayLike | None = None,
     *,
     sample_domain: ArrayLike,
     feature_names: Sequence[str] | None = None,
+    estimator: Estimator | None = None,
     cv: int = 5,
     random_state: RandomStateLike = 0,
 ) -> DomainShift:
     """Measure how far target rows are from source rows, feature by feature and in all.
 
-    Labels are not asked for. Call it on the features of an encoder before choosing an
-    adapter, and on what an adapter makes of them after.
+    With the classes of the source rows it also estimates class shares of the target,
+    and says whether they are all that moved. Call it on the features of an encoder
+    before choosing an adapter, and on what an adapter makes of them after.
 
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,), default=None
+        Classes. Those of target rows are ignored.
     sample_domain : array-like of int of shape (n_samples,)
         ``>= 0`` for rows of a source domain, ``< 0`` for rows of a target domain. All
         domains of a kind count as one.
     feature_names : sequence of str of length n_features, default=None
         None takes the columns of a frame, else x0, x1, ...
+    estimator : classifier, default=None
+        Estimates the class shares; copies are fitted. None is
+        ``LogisticRegression(max_iter=1000)``.
     cv : int, default=5
         Folds of the domain classifier; fewer where a kind has fewer rows.
     random_state : int, RandomState or None, default=0
@@ -144,12 +203,14 @@ def domain_shift(
     Raises
     ------
     ValueError
-        If `X` has holes, a kind of domain has fewer than 2 rows, or there is not one
-        name for each feature.
+        If `X` has holes, a kind of domain has fewer than 2 rows, there is not one
+        name for each feature, or the source has fewer than 2 classes.
 
     References
     ----------
-    Ben-David et al. (2007), Analysis of Representations for Domain Adaptation.
+    Ben-David et al. (2007), Analysis of Representations for Domain Adaptation. Saerens,
+    Latinne and Decaestecker (2002), Adjusting the Outputs of a Classifier to New a
+    Priori Probabilities.
 
     Examples
     --------
@@ -161,6 +222,16 @@ def domain_shift(
     >>> shift = domain_shift(X, sample_domain=domain, feature_names=["width", "hue"])
     >>> shift[0]["feature"], shift.proxy_a_distance > 1.5
     ('hue', True)
+
+    With classes: the target has fewer of the second one, and nothing else moved.
+
+    >>> y = np.random.default_rng(1).permutation(np.tile([0, 1], 100))
+    >>> X = np.random.default_rng(0).normal(size=(200, 3)) + 2 * y[:, None]
+    >>> domain = np.where((y == 0) | (np.arange(200) % 4 == 0), -1, 0)
+    >>> domain[:100] = 0
+    >>> shift = domain_shift(X, y, sample_domain=domain)
+    >>> shift.moved, [round(row["target"], 1) for row in shift.class_shares]
+    ('class shares', [0.8, 0.2])
     """
     names = getattr(X, "columns", None) if feature_names is None else feature_names
     table: np.ndarray = check_array(on_host(X), dtype=np.float64)
@@ -171,53 +242,53 @@ def domain_shift(
             f"domain_shift got {len(names)} feature_names for {table.shape[1]} "
             f"features: {shorten(names)}."
         )
-    is_target = _two_of_each(domain, "domain_shift")
-    accuracy = _told_apart(table, is_target, cv, random_state)
+    is_target = two_of_each(domain, "domain_shift")
+    accuracy = told_apart(table, is_target, cv, random_state)
     rows = [
         _feature(str(name), table[~is_target, i], table[is_target, i])
         for i, name in enumerate(names)
     ]
     return DomainShift(
         sorted(rows, key=lambda row: -row["ks"]),
-        proxy_a_distance=max(0.0, 4 * accuracy - 2),
+        proxy_a_distance=a_distance(accuracy),
         domain_accuracy=accuracy,
         n_source=int((~is_target).sum()),
         n_target=int(is_target.sum()),
+        **_by_class(table, y, domain, estimator, cv, random_state),
     )
 
 
-def proxy_a_distance(X, *, sample_domain, cv=5, random_state=0):
-    """Return the proxy A-distance of `domain_shift` alone; its parameters are those."""
-    X = check_array(on_host(X), dtype=np.float64)
-    domain = check_both_domains(sample_domain, len(X), "proxy_a_distance")
-    is_target = _two_of_each(domain, "proxy_a_distance")
-    return max(0.0, 4 * _told_apart(X, is_target, cv, random_state) - 2)
-
-
-def _two_of_each(domain, name):
-    is_target = domain < 0
-    n_source, n_target = (~is_target).sum(), is_target.sum()
-    if min(n_source, n_target) < 2:
+def _by_class(X, y, domain, estimator, cv, random_state):
+    """Return what `DomainShift` says of the classes, if they are known."""
+    if y is None:
+        return {}
+    name = "domain_shift"
+    known = source_targets(y, domain, name)
+    check_classification_targets(known)
+    classes = np.unique(known)
+    if known.ndim != 1 or len(classes) < 2:
         raise ValueError(
-            f"{name} needs at least 2 rows of each kind of domain; got {n_source} "
-            f"source and {n_target} target rows."
+            f"{name} needs one class per source row, and at least 2 classes; got y "
+            f"of shape {known.shape} with the classes {shorten(classes.tolist())}. "
+            "Leave y out to compare features only."
         )
-    return is_target
-
-
-def _told_apart(X, is_target, cv, random_state):
-    """Return the mean share of each kind of rows that a classifier tells right."""
-    folds = StratifiedKFold(
-        min(cv, is_target.sum(), (~is_target).sum()),
-        shuffle=True,
-        random_state=random_state,
-    )
-    model = make_pipeline(
-        StandardScaler(),
-        LogisticRegression(C=0.1, max_iter=1000, class_weight="balanced"),
-    )
-    right = cross_val_predict(model, X, is_target, cv=folds) == is_target
-    return float((right[is_target].mean() + right[~is_target].mean()) / 2)
+    model = LogisticRegression(max_iter=1000) if estimator is None else clone(estimator)
+    source, target = X[domain >= 0], X[domain < 0]
+    shares = estimate_shares(model, source, known, target, name=name)
+    apart = told_apart_by_class(source, known, target, shares, cv, random_state)
+    return {
+        "class_shares": [
+            {"class": label, "source": float(before), "target": float(after)}
+            for label, before, after in zip(
+                shares.classes.tolist(), shares.source, shares.target, strict=True
+            )
+        ],
+        "shares_p_value": shares.p_value,
+        "weighted_a_distance": a_distance(apart[0]),
+        "n_effective": shares.n_effective,
+        "class_skill": shares.skill,
+        "moved": what_moved(shares, *apart),
+    }
 
 
 def _feature(name, source, target):

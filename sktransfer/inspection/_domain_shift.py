@@ -13,8 +13,8 @@ from .._utils.names import set_module
 from .._utils.optional import import_optional
 from .._utils.types import ArrayLike, Transformer
 from .._utils.validation import n_rows_of, take_rows
+from ..domain_adaptation._distance import proxy_a_distance
 from ..domain_adaptation._domains import check_both_domains, source_targets
-from ..domain_adaptation._shift import proxy_a_distance
 
 if TYPE_CHECKING:
     from ..domain_adaptation import DomainAdaptationClassifier

@@ -33,6 +33,7 @@ OWN_TYPES = (
     "sktransfer.ImportanceWeightedScorer",
     "sktransfer.InformationMaximizationScorer",
     "sktransfer.KMMWeights",
+    "sktransfer.LabelShiftCorrection",
     "sktransfer.LeaveOneDomainOut",
     "sktransfer.OptimalTransport",
     "sktransfer.PredictionEntropyScorer",
