@@ -15,7 +15,7 @@ from sktransfer import (
     DomainAdaptationRegressor,
     domain_shift,
 )
-from sktransfer.inspection import DomainShiftDisplay
+from sktransfer.inspection import ClassSharesDisplay, DomainShiftDisplay
 
 mpl.use("Agg")
 
@@ -210,3 +210,36 @@ def test_a_model_that_has_no_adapters_or_no_classes_is_refused():
     for other in (PCA(), DomainAdaptationRegressor()):
         with pytest.raises(TypeError, match="needs a DomainAdaptationClassifier; got"):
             DomainShiftDisplay.from_estimator(other, made.X, sample_domain=made.domain)
+
+
+# -- the picture of class shares -----------------------------------------------------
+
+
+def test_shares_are_drawn_side_by_side():
+    import matplotlib.pyplot as plt
+
+    y = np.tile(["a", "b"], 40)
+    X = np.random.default_rng(0).normal(size=(80, 2)) + 4 * (y == "a")[:, None]
+    shift = domain_shift(X, y, sample_domain=np.repeat([0, -1], 40))
+    display = ClassSharesDisplay.from_shift(shift, alpha=0.5)
+    heights = [[bar.get_height() for bar in kind] for kind in display.ax_.containers]
+    np.testing.assert_allclose(
+        heights, [[row[k] for row in shift.class_shares] for k in ("source", "target")]
+    )
+    lefts = [kind[0].get_x() for kind in display.ax_.containers]
+    assert lefts[0] + display.ax_.containers[0][0].get_width() == pytest.approx(
+        lefts[1]
+    )
+    assert display.ax_.get_title() == "moved: nothing"
+    assert [t.get_text() for t in display.ax_.get_xticklabels()] == ["a", "b"]
+    assert display.ax_.containers[0][0].get_alpha() == 0.5
+    figure, ax = plt.subplots()
+    assert ClassSharesDisplay(display.shares).plot(ax=ax).figure_ is figure
+    plt.close("all")
+
+
+def test_a_report_without_classes_has_no_picture_of_them():
+    made = shifted(n=10)
+    shift = domain_shift(made.X, sample_domain=made.domain)
+    with pytest.raises(ValueError, match="needs class shares.*with the y of"):
+        ClassSharesDisplay.from_shift(shift)
