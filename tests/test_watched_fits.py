@@ -469,7 +469,9 @@ def test_a_fold_of_one_class_is_a_task_without_a_fit():
 
 def test_rounds_of_pseudo_labels_are_tasks():
     recorder = Recorder()
-    model = sktransfer.DomainAdaptationClassifier(LogisticRegression())
+    model = sktransfer.DomainAdaptationClassifier(
+        LogisticRegression(), ["coral", "pseudo_labels"]
+    )
     model.set_callbacks(recorder).fit(VECTORS, LABELS, **IN_DOMAINS)
     assert recorder.names()["LogisticRegression", "fit"] == 1 + 5
     assert recorder.names()["CORALAdapter", "fit"] == 1

@@ -126,6 +126,11 @@ def is_varying(X):
     return X.std(axis=0) > 10 * np.finfo(float).eps * level
 
 
+def effective_rows(weights):
+    """Return how many rows of one weight would be as good (Kish)."""
+    return float(weights.sum() ** 2 / (weights**2).sum())
+
+
 def unit_rows(X):
     """Return the rows at length 1; rows of zeros stay."""
     return X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)

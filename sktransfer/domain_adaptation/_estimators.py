@@ -73,7 +73,7 @@ class DomainAdaptationClassifier(LabelScore, ClassifierMixin, BaseDomainAdaptati
         Estimated class shares of the target, where they were estimated.
     temperature_ : float
     class_factors_ : ndarray of shape (n_classes,)
-        Where class shares have moved: probabilities of target rows are those of
+        There if probabilities of target rows are corrected: they are those of
         `estimator_` to the power of ``1 / temperature_``, times the factors, scaled to
         a sum of 1.
     classes_ : ndarray
@@ -94,10 +94,10 @@ class DomainAdaptationClassifier(LabelScore, ClassifierMixin, BaseDomainAdaptati
                                                       "normalize", "pseudo_labels"
     "weak classifier"  they have, but the source's    none
                        classes are hardly known: on
-                       rows set aside, less than 0.4
+                       rows set aside, less than 0.3
                        of the way from guessing to
                        perfect
-    "few rows"         fewer than 30 of a kind        as for "features"
+    "unclear"          there are too few rows to tell none
     =================  =============================  ================================
 
     Under "features" class shares are not used: where rows have moved as well, the

@@ -65,11 +65,12 @@ class DomainShift(RowTable):
     class_skill : float
         Balanced accuracy of the classifier on source rows set aside, from 0 for
         guessing to 1.
-    moved : {"nothing", "class shares", "features"}
+    moved : {"nothing", "class shares", "features", "unclear"}
         "features" if domains are told apart in more than 55 % by two standard errors
         although classes have the same shares: rows of a class have moved, and the
-        estimated shares are not to be relied on. Else "class shares" if the test says
-        so at 5 %.
+        estimated shares are not to be relied on. "unclear" if rows are too few to say
+        that this is less than 62 % by as much. Else "class shares" if the test says so
+        at 5 %.
 
     Notes
     -----

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from .._utils.names import set_module
 from .._utils.validation import Interval, StrOptions
-from ._base import BaseAdapter
+from ._base import BaseAdapter, effective_rows
 
 
 class BaseWeights(OneToOneFeatureMixin, BaseAdapter):
@@ -29,6 +29,7 @@ class BaseWeights(OneToOneFeatureMixin, BaseAdapter):
         weights = self._weigh(X[source], X[~source])
         self.weights_ = np.zeros(len(X))
         self.weights_[source] = weights / weights.mean()
+        self.n_effective_ = effective_rows(weights)
 
     def _map(self, X, domain):
         return X.copy()
@@ -50,6 +51,8 @@ class DensityRatioWeights(BaseWeights):
     ----------
     weights_ : ndarray of shape (n_samples,)
         Weights of the rows of fit: 1 on average over source rows and 0 for target rows.
+    n_effective_ : float
+        Number of source rows that would be as good as these with their weights.
     n_features_in_ : int
 
     Examples
@@ -100,6 +103,8 @@ class KMMWeights(BaseWeights):
     ----------
     weights_ : ndarray of shape (n_samples,)
         Weights of the rows of fit: 1 on average over source rows and 0 for target rows.
+    n_effective_ : float
+        Number of source rows that would be as good as these with their weights.
     n_iter_ : int
     n_features_in_ : int
 

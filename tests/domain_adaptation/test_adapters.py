@@ -335,6 +335,9 @@ def test_weights_turn_the_source_into_the_target(weigher):
     assert (weights >= 0).all()
     weighted = np.average(X[:200, 0], weights=weights[:200])
     assert abs(weighted - X[200:].mean()) < 0.3 * abs(X[:200].mean() - X[200:].mean())
+    in_all = weights.sum() ** 2 / (weights**2).sum()
+    assert fitted.n_effective_ == pytest.approx(in_all)
+    assert 1 < fitted.n_effective_ < 200
     np.testing.assert_array_equal(fitted.transform(X), X)
 
 

@@ -355,7 +355,8 @@ def test_one_target_row():
     rows = np.append(np.flatnonzero(~made.target), made.target.argmax())
     made.X, made.y, made.domain = made.X[rows], made.y[rows], made.domain[rows]
     with pytest.raises(ValueError, match="at least 2 rows of each kind"):
-        fit(made)
+        fit(made, "coral")
+    assert fit(made).shift_ == "unclear"
     for adapter in ("standardize", ["standardize", "pseudo_labels"], "kmm"):
         assert fit(made, adapter).predict(made.X[-1:])[0] in ("a", "b", "c")
 

@@ -18,10 +18,10 @@ from sktransfer import (
     PseudoLabels,
     domain_shift,
 )
+from sktransfer.domain_adaptation._base import effective_rows
 from sktransfer.domain_adaptation._class_shares import (
     _calibrate,
     _shares_by_em,
-    effective_rows,
     estimate_shares,
     told_apart_by_class,
 )
@@ -258,10 +258,32 @@ def test_where_nothing_moved_it_is_the_plain_estimator():
     )
 
 
-def test_few_rows_and_a_weak_classifier():
-    few = drawn((0.5, 0.5), n=29)
-    assert fitted(few).shift_ == "few rows"
+@pytest.mark.parametrize("n", [2, 5, 20])
+def test_too_few_rows_to_tell_are_left_as_they_are(n):
+    X, y, domain, _ = few = drawn((0.9, 0.1), n=n, seed=2, gap=1.0)
+    y[:2] = "no", "yes"
+    model, plain = fitted(few), fitted(few, None)
+    assert model.shift_ == "unclear"
+    np.testing.assert_array_equal(model.predict_proba(X), plain.predict_proba(X))
+    if n > 2:
+        assert domain_shift(X, y, sample_domain=domain).moved == "unclear"
+
+
+def test_few_rows_that_are_far_apart_are_adapted():
+    few = drawn((0.5, 0.5), n=12, offset=20.0)
+    assert fitted(few).shift_ == "features"
     assert hasattr(fitted(few), "pseudo_labels_")
+
+
+def test_rows_that_moved_a_little_are_never_corrected_for_shares():
+    found = {
+        fitted(drawn((0.5, 0.5), n=40, offset=0.4, seed=seed)).shift_
+        for seed in range(12)
+    }
+    assert found <= {"features", "unclear", "nothing"}
+
+
+def test_a_weak_classifier_leaves_the_features_alone():
     weak = drawn((0.5, 0.5), gap=0.3, offset=2.0)
     model = fitted(weak)
     assert model.shift_ == "weak classifier"
