@@ -173,6 +173,7 @@ __all__ = [
     "ImportanceWeightedScorer",
     "InformationMaximizationScorer",
     "KMMWeights",
+    "LabelShiftCorrection",
     "LeaveOneDomainOut",
     "OptimalTransport",
     "PredictionEntropyScorer",

@@ -17,6 +17,7 @@ from sklearn.metrics import recall_score
 from sktransfer import (
     DomainAdaptationClassifier,
     ImageEncoder,
+    KMMWeights,
     PseudoLabels,
     SubspaceAlignment,
     TextEncoder,
@@ -45,11 +46,14 @@ OURS = {
     "normalize, coral": ["normalize", "coral"],
     "normalize, pseudo_labels": ["normalize", "pseudo_labels"],
     "auto, balance=1": ["normalize", "coral", "normalize", PseudoLabels(balance=1.0)],
+    "subspace": "subspace",
     "subspace, 50": SubspaceAlignment(50),
-    "tca, 50": TransferComponentAnalysis(50),
+    "tca": "tca",
+    "tca, 50, as skada": TransferComponentAnalysis(50, gamma=None, mu=0.1),
     "ot": "ot",
     "density_ratio": "density_ratio",
     "kmm": "kmm",
+    "kmm, as skada": KMMWeights(gamma=None, max_weight=1000.0),
     "auto, the default": "auto",
 }
 DEFAULT = "auto, the default"
@@ -72,8 +76,8 @@ TARGET_TRAINED = "trained on the target's labels"
 TWINS = {
     "coral": "coral",
     "subspace, exact": "subspace, 50",
-    "tca, exact": "tca, 50",
-    "kmm, exact": "kmm",
+    "tca, exact": "tca, 50, as skada",
+    "kmm, exact": "kmm, as skada",
 }
 
 

@@ -15,6 +15,7 @@ from sktransfer import (
     FeatureCache,
     LabelShiftCorrection,
     TextEncoder,
+    domain_shift,
 )
 
 from .._few import interval
@@ -94,9 +95,14 @@ def on_draw(X, y, share, draw):
         if method == NONE:
             exact = proba * [1 - share, share]
             result[TRUE] = scores(y[target], exact / exact.sum(axis=1, keepdims=True))
-    error = abs(model.target_shares_[1] - share) if model.shift_ != "features" else 1.0
+    shift = domain_shift(
+        X[rows],
+        labels,
+        sample_domain=domain,
+        estimator=LogisticRegression(max_iter=3000),
+    )
     result[DEFAULT] |= {
-        "share error": float(error),
+        "share error": abs(shift.class_shares[1]["target"] - share),
         "right about what moved": model.shift_
         == ("nothing" if share == 0.5 else "class shares"),
     }

@@ -131,13 +131,20 @@ def effective_rows(weights):
     return float(weights.sum() ** 2 / (weights**2).sum())
 
 
+def kernel_width(gamma, X):
+    """Return the coefficient of a kernel; "scale" goes by the variance of the rows."""
+    if gamma == "scale":
+        return 1 / (X.shape[1] * (X.var() or 1.0))
+    return 1 / X.shape[1] if gamma is None else gamma
+
+
 def unit_rows(X):
     """Return the rows at length 1; rows of zeros stay."""
     return X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
 
 
-def check_n_components(n_components, most, name, what):
-    """Return a number of components that the rows allow.
+def check_n_components(n_components, most, name, what, few=None):
+    """Return a number of components that the rows allow; "auto" is `few` or fewer.
 
     Raises
     ------
@@ -146,6 +153,8 @@ def check_n_components(n_components, most, name, what):
     """
     if n_components is None:
         return most
+    if n_components == "auto":
+        return min(few, most)
     if n_components > most:
         raise ValueError(
             f"{name} got n_components={n_components}, but {what} allow at most {most}; "

@@ -91,7 +91,7 @@ def corrected_answer(method, estimator, X, temperature, factors, *, name, params
     Returns
     -------
     ndarray
-        Of decisions, the log odds of two classes, or the logarithms of probabilities.
+        Decisions are the log odds of two classes, or the logarithms of probabilities.
     """
     logs = log_beliefs(estimator, X, name, params)
     logs = log_softmax(logs / temperature + np.log(factors), axis=1)

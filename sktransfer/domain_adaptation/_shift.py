@@ -56,7 +56,7 @@ class DomainShift(RowTable):
         ``class``, ``source`` and ``target``. This and what follows are None where `y`
         was not given.
     shares_p_value : float
-        Of the likelihood ratio test that the target has the source's shares.
+        Probability of rows like these if the target had the source's shares.
     weighted_a_distance : float
         Proxy A-distance once source rows are weighed so that each class has the
         target's share.

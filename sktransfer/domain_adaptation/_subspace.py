@@ -13,7 +13,9 @@ from sklearn.metrics.pairwise import pairwise_kernels
 
 from .._utils.names import set_module
 from .._utils.validation import Interval, StrOptions
-from ._base import BaseAdapter, check_n_components, check_two_rows
+from ._base import BaseAdapter, check_n_components, check_two_rows, kernel_width
+
+ALIGNED, TRANSFERRED = 100, 50  # components, at most, of "auto"
 
 
 @set_module("sktransfer")
@@ -22,8 +24,9 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
 
     Parameters
     ----------
-    n_components : int, default=None
-        None is as many as both domains have: at most one less than rows.
+    n_components : int, "auto" or None, default="auto"
+        "auto" is 100, or as many as there are; None is as many as both domains have: at
+        most one less than rows.
 
     Attributes
     ----------
@@ -33,6 +36,11 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
 
     Notes
     -----
+    With as many components as features it does no more than centre each domain and turn
+    both alike: few components are what brings the domains closer. On embeddings 100 did
+    no harm on pairs of domains with the same class shares, where 20 lost 4 points on
+    drawings. Like all that centre it is wrong where class shares differ.
+
     Principal components are exact. Those of skada are scikit-learn's approximate ones
     where rows are wide, and differ by a little.
 
@@ -52,10 +60,14 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
     """
 
     _parameter_constraints = {
-        "n_components": [Interval(Integral, 1, None, closed="left"), None]
+        "n_components": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+            None,
+        ]
     }
 
-    def __init__(self, n_components: int | None = None) -> None:
+    def __init__(self, n_components: int | Literal["auto"] | None = "auto") -> None:
         self.n_components = n_components
 
     def _learn(self, X, y, domain):
@@ -63,7 +75,8 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
         name = type(self).__name__
         rows = check_two_rows(source, target, name)
         what = f"{rows} rows of the smaller kind and {X.shape[1]} features"
-        n = check_n_components(self.n_components, min(rows - 1, X.shape[1]), name, what)
+        most = min(rows - 1, X.shape[1])
+        n = check_n_components(self.n_components, most, name, what, ALIGNED)
         self.pca_source_ = PCA(n, svd_solver="full").fit(source)
         self.pca_target_ = PCA(n, svd_solver="full").fit(target)
         self.alignment_ = self.pca_source_.components_ @ self.pca_target_.components_.T
@@ -84,19 +97,23 @@ class TransferComponentAnalysis(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
 
     Parameters
     ----------
-    n_components : int, default=None
-        None is as many as features or rows, whichever is fewer.
+    n_components : int, "auto" or None, default="auto"
+        "auto" is 50, or as many as there are; None is as many as features or rows,
+        whichever is fewer.
     kernel : {"linear", "rbf", "poly", "cosine"}, default="rbf"
-    gamma : float, default=None
+    gamma : float, "scale" or None, default="scale"
         Coefficient of the kernels "rbf" and "poly"; None is one over the number of
-        features.
-    mu : float, default=0.1
+        features, which suits features of unit variance; "scale" divides it by the
+        variance of all rows.
+    mu : float, default=1.0
         How much the distance of the domains' means weighs, as in the paper of 2009; in
         that of 2011 the other term has the factor, so that theirs is ``1 / mu``.
 
     Attributes
     ----------
     X_fit_ : ndarray of shape (n_samples, n_features)
+    gamma_ : float
+        Coefficient of the kernel, as a number.
     components_ : ndarray of shape (n_samples, n_components)
         Matrix that a row's kernel with `X_fit_` is multiplied by.
     n_features_in_ : int
@@ -123,18 +140,26 @@ class TransferComponentAnalysis(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
     """
 
     _parameter_constraints = {
-        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "n_components": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+            None,
+        ],
         "kernel": [StrOptions({"linear", "rbf", "poly", "cosine"})],
-        "gamma": [Interval(Real, 0, None, closed="neither"), None],
+        "gamma": [
+            Interval(Real, 0, None, closed="neither"),
+            StrOptions({"scale"}),
+            None,
+        ],
         "mu": [Interval(Real, 0, None, closed="left")],
     }
 
     def __init__(
         self,
-        n_components: int | None = None,
+        n_components: int | Literal["auto"] | None = "auto",
         kernel: Literal["linear", "rbf", "poly", "cosine"] = "rbf",
-        gamma: float | None = None,
-        mu: float = 0.1,
+        gamma: float | Literal["scale"] | None = "scale",
+        mu: float = 1.0,
     ) -> None:
         self.n_components = n_components
         self.kernel = kernel
@@ -144,7 +169,8 @@ class TransferComponentAnalysis(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
     def _learn(self, X, y, domain):
         name = type(self).__name__
         what = f"{len(X)} rows and {X.shape[1]} features"
-        n = check_n_components(self.n_components, min(X.shape), name, what)
+        n = check_n_components(self.n_components, min(X.shape), name, what, TRANSFERRED)
+        self.gamma_ = kernel_width(self.gamma, X)
         kernel = self._kernel(X, X)
         source = domain >= 0
         gap = np.where(source, 1 / source.sum(), -1 / (~source).sum())
@@ -165,5 +191,5 @@ class TransferComponentAnalysis(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
         return self._kernel(X, self.X_fit_) @ self.components_
 
     def _kernel(self, X, Y):
-        options = {} if self.kernel in ("linear", "cosine") else {"gamma": self.gamma}
+        options = {} if self.kernel in ("linear", "cosine") else {"gamma": self.gamma_}
         return pairwise_kernels(X, Y, metric=self.kernel, **options)

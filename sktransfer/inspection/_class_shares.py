@@ -114,10 +114,11 @@ class ClassSharesDisplay:
         width = 0.8 / len(self.shares)
         middle = (len(self.shares) - 1) / 2
         for place, (kind, shares) in enumerate(self.shares.items()):
+            style: dict[str, Any] = {"width": width, "label": kind} | options
             ax.bar(
                 np.arange(len(classes)) + (place - middle) * width,
                 [shares.get(label, 0.0) for label in classes],
-                **{"width": width, "label": kind} | options,
+                **style,
             )
         is_long = len(classes) > 6
         ax.set_xticks(

@@ -26,7 +26,10 @@ from sktransfer.domain_adaptation._subspace import pairwise_kernels
 from sktransfer.domain_adaptation._weights import _project
 from sktransfer.exceptions import MissingDependencyError
 
-pytestmark = pytest.mark.filterwarnings("ignore:KMMWeights:UserWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:KMMWeights:UserWarning"),
+    pytest.mark.filterwarnings("ignore:DensityRatioWeights. with these:UserWarning"),
+]
 ADAPTERS = [
     CORALAdapter(),
     DensityRatioWeights(),
@@ -36,6 +39,8 @@ ADAPTERS = [
     OptimalTransport(),
     SubspaceAlignment(n_components=2),
     TransferComponentAnalysis(n_components=2),
+    SubspaceAlignment(),
+    TransferComponentAnalysis(),
 ]
 by_name = pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda a: type(a).__name__)
 
@@ -151,8 +156,8 @@ def test_a_kernel_that_sees_nothing_warns_and_scale_mends_it():
     X, domain = 100 * rng.normal(size=(80, 3)), np.repeat([0, -1], 40)
     X[40:, 0] += 50
     with pytest.warns(UserWarning, match='no source row is near.*gamma="scale"'):
-        KMMWeights().fit(X, sample_domain=domain)
-    scaled = KMMWeights(gamma="scale").fit(X, sample_domain=domain).weights_
+        KMMWeights(gamma=None).fit(X, sample_domain=domain)
+    scaled = KMMWeights().fit(X, sample_domain=domain).weights_
     assert scaled[:40].std() > 0.3
     again = KMMWeights(gamma="scale").fit(X / 100, sample_domain=domain).weights_
     np.testing.assert_allclose(scaled, again, rtol=1e-6)
@@ -388,3 +393,60 @@ def test_projection_is_the_nearest_point(band):
         other = np.clip(near + rng.normal(0, 0.1, 10), 0, 1)
         if band[0] <= other.sum() <= band[1]:
             assert np.linalg.norm(near - point) <= np.linalg.norm(other - point) + 1e-9
+
+
+# -- what the defaults do on many columns --------------------------------------------
+
+
+def alike(n=150, n_features=200, seed=0):
+    """Return rows of one distribution, half of them called target."""
+    X = np.random.default_rng(seed).normal(size=(2 * n, n_features))
+    return X, np.repeat([0, -1], n)
+
+
+def test_density_ratios_of_one_domain_are_hardly_weights():
+    X, domain = alike(n=300)
+    own = DensityRatioWeights().fit(X, sample_domain=domain)
+    every_column = DensityRatioWeights(n_components=None).fit(X, sample_domain=domain)
+    assert own.n_effective_ > 0.7 * 300
+    assert every_column.n_effective_ < 0.4 * 300
+
+
+def test_weights_that_leave_few_rows_are_warned_of():
+    X, domain = alike(n_features=3)
+    X[domain < 0] += 2
+    for weigher in (
+        DensityRatioWeights(C=100, max_weight=1e6),
+        KMMWeights(max_weight=1000),
+    ):
+        name = type(weigher).__name__
+        with pytest.warns(UserWarning, match=f"{name}: with these weights 150 source"):
+            weigher.fit(X, sample_domain=domain)
+        assert weigher.n_effective_ < 15
+    capped = KMMWeights().fit(X, sample_domain=domain)
+    assert capped.n_effective_ > 15
+
+
+@pytest.mark.parametrize(
+    ("adapter", "few", "every"),
+    [(SubspaceAlignment, 100, 149), (TransferComponentAnalysis, 50, 200)],
+)
+def test_few_components_are_the_default_of_wide_data(adapter, few, every):
+    X, domain = alike()
+    assert adapter().fit_transform(X, sample_domain=domain).shape[1] == few
+    narrow = adapter().fit_transform(X[:, :7], sample_domain=domain)
+    assert narrow.shape[1] == 7
+    assert adapter(None).fit_transform(X, sample_domain=domain).shape[1] == every
+
+
+def test_the_kernel_of_transfer_components_goes_by_the_scale():
+    X, domain = alike(n_features=4)
+    one, other = (
+        TransferComponentAnalysis(n_components=2).fit(k * X, sample_domain=domain)
+        for k in (1, 1000)
+    )
+    assert one.gamma_ == pytest.approx(1 / (4 * X.var()))
+    assert other.gamma_ == pytest.approx(one.gamma_ / 1e6)
+    np.testing.assert_allclose(one.transform(X), other.transform(1000 * X), atol=1e-6)
+    fixed = TransferComponentAnalysis(n_components=2, gamma=None)
+    assert fixed.fit(X, sample_domain=domain).gamma_ == 1 / 4

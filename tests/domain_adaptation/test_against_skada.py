@@ -90,7 +90,7 @@ def residual(left, right, vectors):
 def test_skadas_transfer_components_do_not_solve_the_problem_and_ours_do(skada, made):
     # It gives a matrix that is not symmetric to an eigensolver for symmetric ones.
     left, right, order = eigenproblem(made)
-    own = TransferComponentAnalysis(3, kernel="linear")
+    own = TransferComponentAnalysis(3, kernel="linear", mu=0.1)
     own.fit(made.X[order], sample_domain=made.domain[order])
     other = skada.TransferComponentAnalysisAdapter("linear", n_components=3)
     other.fit(made.X[order], sample_domain=made.theirs[order])
@@ -110,7 +110,7 @@ def test_transfer_components_are_equal_with_the_same_eigensolver(
     patched = SimpleNamespace(**vars(np) | {"linalg": linalg})
     monkeypatch.setattr("skada._subspace.np", patched)
     other = skada.TransferComponentAnalysisAdapter(kernel, n_components=3)
-    own = TransferComponentAnalysis(3, kernel=kernel)
+    own = TransferComponentAnalysis(3, kernel=kernel, gamma=None, mu=0.1)
     order = np.argsort(made.target, kind="stable")
     made.X, made.domain = made.X[order], made.domain[order]
     made.theirs = made.theirs[order]

@@ -27,7 +27,10 @@ from sktransfer import (
 from sktransfer.domain_adaptation._base_estimator import ADAPTERS
 from sktransfer.estimator_checks._watching import global_state_restored
 
-pytestmark = pytest.mark.filterwarnings("ignore:KMMWeights:UserWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:KMMWeights:UserWarning"),
+    pytest.mark.filterwarnings("ignore:DensityRatioWeights. with these:UserWarning"),
+]
 CHEAP = [None, "auto", *sorted(ADAPTERS)]
 
 
