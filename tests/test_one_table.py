@@ -160,5 +160,5 @@ def test_an_adapter_in_the_table_has_a_name(monkeypatch):
     model = DomainAdaptationClassifier(LogisticRegression(), adapter="mine")
     model.fit(X, LABELS, sample_domain=DOMAIN)
     assert isinstance(model.adapters_[0], DomainStandardScaler)
-    with pytest.raises(ValueError, match="'kmm', 'mine'"):
+    with pytest.raises(ValueError, match="'label_shift', 'mine'"):
         model.set_params(adapter="mien").fit(X, LABELS, sample_domain=DOMAIN)

@@ -153,4 +153,4 @@ class Choose(Options):
 
 def choose_of(value):
     """Return the object that a `choose` parameter stands for; None is not to choose."""
-    return Choose() if value == "auto" else None
+    return Choose() if isinstance(value, str) and value == "auto" else None
