@@ -198,6 +198,9 @@ FITTED = {
     "DomainStandardScaler": adapter("DomainStandardScaler"),
     "KMMWeights": adapter("KMMWeights"),
     "OptimalTransport": adapter("OptimalTransport"),
+    "LabelShiftCorrection": lambda: adapted(
+        [sktransfer.LabelShiftCorrection(alpha=1.0)]
+    ),
     "PseudoLabels": lambda: adapted([sktransfer.PseudoLabels()]),
     "SubspaceAlignment": adapter("SubspaceAlignment", n_components=2),
     "TransferComponentAnalysis": adapter("TransferComponentAnalysis", n_components=2),

@@ -26,6 +26,7 @@ from sktransfer.domain_adaptation import (
     EnsembleAgreementScorer,
     ImportanceWeightedScorer,
     InformationMaximizationScorer,
+    LabelShiftCorrection,
     LeaveOneDomainOut,
     PredictionEntropyScorer,
     SoftNeighborhoodDensityScorer,
@@ -66,6 +67,8 @@ ADAPTERS = [
     "density_ratio",
     "kmm",
     "pseudo_labels",
+    "label_shift",
+    LabelShiftCorrection(alpha=1.0),
     ["standardize", "coral"],
     None,
 ]
