@@ -64,11 +64,11 @@ class Choose(Options):
 
     Notes
     -----
-    Networks run once per row and depth through the cache. PCA, n-grams and models of the
-    target are fitted in the training part of each fold, those of the target in folds of
-    that part. Where `cv` tests each row once, those that have the same rows are trained
-    once: 16 networks for five folds. What `fit` would warn of in a part of the rows, it
-    says once, of all rows.
+    Networks run once per row and depth through the cache. PCA, n-grams and models of
+    the target are fitted in the training part of each fold, those of the target in
+    folds of that part. Where `cv` tests each row once, those that have the same rows
+    are trained once: 16 networks for five folds. What `fit` would warn of in a part of
+    the rows, it says once, of all rows.
 
     Examples
     --------
