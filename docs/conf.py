@@ -60,7 +60,8 @@ sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "gallery",
     "filename_pattern": "/plot_",
-    "ignore_pattern": r"serving\.py$",  # a server, shown in the guide
+    # A server and a model for another benchmark, shown in the guide.
+    "ignore_pattern": r"(serving|multabench_model)\.py$",
     "within_subsection_order": "FileNameSortKey",
     "backreferences_dir": "gallery/backreferences",
     "doc_module": ("sktransfer",),

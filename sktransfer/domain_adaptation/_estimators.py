@@ -97,7 +97,7 @@ class DomainAdaptationClassifier(LabelScore, ClassifierMixin, BaseDomainAdaptati
                        rows set aside, less than 0.3
                        of the way from guessing to
                        perfect
-    "unclear"          there are too few rows to tell none
+    "unclear"          rows are too few to tell       none
     =================  =============================  ================================
 
     Under "features" class shares are not used: where rows have moved as well, the
