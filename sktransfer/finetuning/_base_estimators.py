@@ -126,7 +126,7 @@ class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Columns are `classes_`. Of several labels each has its own probability.
+            Columns are `classes_`. Several labels per row have a probability each.
         """
         outputs = self._outputs(X)
         return self._codec.proba(outputs)

@@ -168,8 +168,8 @@ class EarlyStopping(Options):
     A training ends when the score has not become better for some epochs, and goes back
     to the best epoch. The start counts as an epoch: where the head starts fitted, it is
     the linear model of the frozen features. By its loss, an epoch is better than the
-    start only by more than one standard error of the difference of the rows. Of a
-    metric, it is better by more than 1 in 10,000.
+    start only by more than one standard error of the difference of the rows. By a
+    metric, it has to be better by more than 1 in 10,000.
 
     Parameters
     ----------

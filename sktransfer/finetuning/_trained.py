@@ -146,8 +146,8 @@ class Trained(nn.Module):
     ):
         """Map activations to outputs; without the head, to features.
 
-        Of a batch whose first `n_source` rows are of one domain and the others of
-        another, to outputs and features.
+        With `n_source`, the first rows are of one domain and the others of another, and
+        the result is a pair of outputs and features.
         """
         inputs = hidden, mask, lengths, n_parts
         if n_source is None:

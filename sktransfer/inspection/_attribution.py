@@ -119,16 +119,16 @@ class AttributionDisplay:
             pipeline that begins with an encoder, a search over one of these, or any
             other estimator of such rows.
         X : list, 1-D array, Series, frame or Arrow array of n_samples cells
-            Rows to explain. Of a pandas or polars frame of several columns, `column`
-            says which one to look at; the others stay as they are.
+            Rows to explain. In a pandas or polars frame of several columns, `column`
+            names the one to look at; the others stay as they are.
         y : array-like of shape (n_samples,), default=None
             True classes or numbers, for the titles.
         target : label, or array-like of n_samples labels, default=None
-            Class to explain. None explains the predicted class of each row; of several
-            labels per row, the most probable one. Of an estimator that predicts several
-            numbers it is the place of one of them, and has to be given.
+            Class to explain. None explains the predicted class of each row, or the most
+            probable label where a row has several. For an estimator that predicts
+            several numbers, give the position of one of them.
         column : str, default=None
-            Name of the column to look at, of a frame that has several.
+            Name of the column to look at, in a frame that has several.
         method : {"auto", "gradient", "occlusion"}, default="auto"
             "occlusion" covers one part after the other, and takes what the number loses
             by it. "gradient" multiplies the activations of a block by their gradients

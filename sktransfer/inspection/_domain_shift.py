@@ -116,9 +116,9 @@ class DomainShiftDisplay:
         if not (hasattr(estimator, "adapt") and is_classifier(estimator)):
             raise TypeError(
                 f"{cls.__name__} needs a DomainAdaptationClassifier; got "
-                f"{type(estimator).__name__}. Of a pipeline give the last step, with "
-                "the features that it gets; of others give from_features a dict of "
-                "features before and after."
+                f"{type(estimator).__name__}. For a pipeline, pass the last step "
+                "with the features that it gets; for other estimators, pass "
+                "from_features a dict of features before and after."
             )
         domain = check_both_domains(sample_domain, n_rows_of(X), cls.__name__)
         features = {

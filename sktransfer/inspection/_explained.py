@@ -149,8 +149,8 @@ def _numbers_of(estimator, caller):
         return "decision_function", None
     raise TypeError(
         f"{caller} needs a classifier, a regressor or an outlier detector; got {name}, "
-        "which gives a row neither a class nor a number. Of an encoder pass the "
-        "pipeline that it is a step of."
+        "which gives a row neither a class nor a number. For an encoder, pass "
+        "the pipeline that it is a step of."
     )
 
 

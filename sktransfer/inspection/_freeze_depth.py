@@ -26,12 +26,12 @@ class FreezeDepthDisplay:
     Parameters
     ----------
     depths : list of int or str
-        Values of ``freeze_depth``, those that freeze most first. Of several that freeze
-        the same blocks of the network, the one that comes first in the search.
+        Values of ``freeze_depth``, those that freeze most first. Where
+        several freeze the same blocks, the one that comes first in the search.
     scores, errors : ndarray of shape (n_depths,)
         Mean test score of the best candidate at each depth, and its standard deviation
-        over the folds. Of a halving search, candidates of the last iteration that the
-        depth has reached.
+        over the folds. In a halving search, candidates of the last iteration count that
+        the depth has reached.
     fit_times : ndarray of shape (n_depths,)
         Mean fit time of that candidate, in seconds.
     score_name : str, default="score"

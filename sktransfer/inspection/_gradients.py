@@ -48,8 +48,8 @@ def gradient_maps(estimator, images, explained):
     """Return what each place of an image adds to the number that is explained.
 
     Gradient times activation, summed over channels, as LayerCAM [1]_ does it, but with
-    the signs kept. Of classes that exclude each other it is the gradient of the score
-    above the mean of all scores, since what is added to all of them changes nothing.
+    the signs kept. For classes that exclude each other, the gradient is that of the
+    score minus the mean of all scores, since adding to all of them changes nothing.
 
     Parameters
     ----------

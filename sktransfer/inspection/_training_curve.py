@@ -90,8 +90,8 @@ class TrainingCurveDisplay:
         if history is None:
             raise ValueError(
                 f"TrainingCurveDisplay: {type(estimator).__name__} has no history_; "
-                "expected a fine-tuning estimator. Of a pipeline take the step, of a "
-                "search its best_estimator_."
+                "expected a fine-tuning estimator. Pass the step of a pipeline, and "
+                "the best_estimator_ of a search."
             )
         curves = {
             part: [float(row[f"{part}_{metric}"]) for row in history]

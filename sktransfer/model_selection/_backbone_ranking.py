@@ -65,8 +65,8 @@ class BackboneRanking(RowTable):
         "probe", and else by leaving out a fifth of the rows at a time. Infinite where
         there are too few rows for it.
     ``not_worse`` (bool)
-        True where the interval reaches 0: so many rows cannot tell it from rank 1. Of
-        these take the cheapest, or the one that you know.
+        True where the interval reaches 0: so many rows cannot tell it from rank 1. Take
+        the cheapest of these, or the one that you know.
     ``embed_seconds``, ``score_seconds`` (float)
         Spent in this call. Candidates that differ in depth only share one pass, whose
         seconds stand at the first of them; what the cache had costs next to nothing.

@@ -48,7 +48,7 @@ def to_onnx(
     ----------
     pipeline : Pipeline, encoder, fine-tuning estimator or search
         Fitted. An encoder, and behind it steps that skl2onnx knows: scalers, PCA,
-        linear models, MLPs, trees and more. Of a search the best estimator is taken.
+        linear models, MLPs, trees and more. A search gives its best estimator.
     path : str or Path
         The file. It is written beside and renamed.
     X : column of cells, default=None

@@ -6,7 +6,7 @@ A record in the manifest says what network it is and where its weights are:
 - ``tensors``: its weights are in a file, and its structure is built by name;
 - ``folder``: the files of a Hugging Face model, tokenizer included.
 
-Of a network that was tuned, ``changed`` names a file with the tensors that differ from
+Where a network was tuned, ``changed`` names a file with the tensors that differ from
 the network it comes from.
 """
 

@@ -40,9 +40,9 @@ class Choose(Options):
         - "tuned": outputs of a fine-tuned network beside frozen features, as by
           `TargetAwareEncoder`, which trains a network for each fold and one more.
 
-        Of an encoder that is not `ImageEncoder` or `TextEncoder` there is no "shallow",
-        "probe", "larger" or "tuned". "auto" is all names. A dict has a list for each
-        column by name; others have "auto".
+        "shallow", "probe", "larger" and "tuned" need an `ImageEncoder` or a
+        `TextEncoder`, and are left out for other encoders. "auto" tries every name. A
+        dict gives each column its own list; columns that it does not name have "auto".
     estimator : {"linear", "boosting"} or estimator, default="linear"
         The model. Should be of the kind that follows the table. "linear" is a logistic
         or ridge regression, "boosting" scikit-learn's histogram-based trees.

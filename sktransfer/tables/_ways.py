@@ -94,7 +94,8 @@ def base_label(encoder):
 def _strings(name, n_rows, seed):
     """Return words or n-grams, with no more components than the rows speak for.
 
-    Of fewer rows than components, skrub would keep the first words of the alphabet.
+    With fewer rows than components, skrub skips the decomposition and keeps the first
+    words of the alphabet.
     """
     skrub = import_optional(
         "skrub", extra="tables", purpose=f"TableEncoder(choose=...) with {name!r}"
