@@ -42,6 +42,7 @@ TABLES = {
     "seattle_airbnb": ("text", 600, False),
 }
 MODELS = tuple(HEADS)
+ENCODERS = {"image": ImageEncoder(missing="mean"), "text": TextEncoder()}
 FOLDER = os.environ.get("SKTRANSFER_BENCHMARK_MEMORY") or tempfile.mkdtemp()
 memory = joblib.Memory(FOLDER, verbose=0)
 
@@ -171,9 +172,6 @@ def cell(name, fold):
             taken = encoder_choices(row)
             print(name, fold, model, row["choice"], taken, row["fixed"], flush=True)
     return found
-
-
-ENCODERS = {"image": ImageEncoder(missing="mean"), "text": TextEncoder()}
 
 
 def encoder_choices(row):

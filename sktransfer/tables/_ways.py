@@ -61,8 +61,7 @@ def ways_of(names, encoder, kind, *, is_classes, n_rows, cv, seed):
     dict of str to (transformer or "drop")
         By label, cheapest first.
     """
-    is_ours = isinstance(encoder, (ImageColumn, TextColumn))
-    ways = {}
+    is_ours, ways = _is_ours(encoder), {}
     for name in (n for n in WAYS if n in names):
         if name == "drop":
             ways["drop"] = "drop"
@@ -87,8 +86,11 @@ def ways_of(names, encoder, kind, *, is_classes, n_rows, cv, seed):
 
 def base_label(encoder):
     """Return the label of a column's own encoder."""
-    is_ours = isinstance(encoder, (ImageColumn, TextColumn))
-    return "frozen" if is_ours else type(encoder).__name__
+    return "frozen" if _is_ours(encoder) else type(encoder).__name__
+
+
+def _is_ours(encoder):
+    return isinstance(encoder, (ImageColumn, TextColumn))
 
 
 def _strings(name, n_rows, seed):
