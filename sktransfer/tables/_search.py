@@ -145,10 +145,10 @@ def folds_of(choose, target, table, name, kind, encoder):
         groups=table.groups,
         # As those of a `TargetAwareEncoder` with the same seed.
         random_state=draw_seed(seed_of(choose.random_state)),
-        caller=CALLER,
+        caller="Choose",
         units=units,
     )
-    return apart(folds, units, CALLER)
+    return apart(folds, units, "Choose")
 
 
 def search(table, name, labels, taken, choose, target, folds):
