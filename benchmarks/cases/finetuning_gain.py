@@ -143,9 +143,9 @@ def reference(name, n):
     chosen, tried = choose(rows, y, one, np.setdiff1d(np.arange(n_pool), one), SEED)
     draws = []
     for seed in range(FIRST_DRAW, FIRST_DRAW + DRAWS[n]):
-        start = time.perf_counter()
+        start = time.process_time()
         net = fit(rows, y, draw_rows(y[:n_pool], n, seed), seed=seed, **chosen)
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         proba = probabilities(net, rows, test)
         found = scores(y[test], proba, np.arange(proba.shape[1]))
         draws.append(found | {"seconds": seconds})
@@ -178,9 +178,9 @@ def compare(name, n, draw):
         else (ImageClassifier, ImageEncoder)
     )
     part = X[train], y[train]
-    start = time.perf_counter()
+    start = time.process_time()
     model = kind(cache=cache, random_state=seed).fit(*part)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     tuned = scores(y[test], model.predict_proba(X[test]), model.classes_)
     frozen = scores(y[test], *frozen_features(encoder(cache=cache), *part, X[test]))
     row = {"frozen": frozen, "default": tuned | {"seconds": seconds}}

@@ -19,17 +19,20 @@ from torch import nn
 
 from benchmarks._harness import claim, clothing10, counting, stopwatch
 from sktransfer import FeatureCache, ImageClassifier, load_backbone
+from sktransfer._cells.images import decode_image, read_image
 from sktransfer._utils.seeds import seeded
-from sktransfer.finetuning import Head, Optimizer
+from sktransfer.finetuning import Head, LogLoss, Optimizer
 
 DEPTHS = ["all", -1, -2]
 SHORT = {"rates": [1e-3, 3e-4], "n_folds": 3, "n_epochs": 4}
 LONG = {"rates": [1e-3, 3e-4, 1e-4], "n_folds": 5, "n_epochs": 10}
 BATCH = 32
 SEED = 0
-# Both train alike: AdamW, one rate for all, no schedule, no clipping, a random head.
+# Both train alike: AdamW, one rate for all, no schedule, no clipping, plain log loss, a
+# random head.
 PLAIN = {
     "head": Head(init="random"),
+    "loss": LogLoss(label_smoothing=0.0),
     "optimizer": Optimizer(
         backbone_lr_scale=1.0,
         layer_decay=1.0,
@@ -160,10 +163,11 @@ class Shuffled:
 
 
 def pixels_of(backbone, paths):
-    """Decode once, before the clock of the rival starts."""
-    from PIL import Image
-
-    rows = [backbone.preprocess.prepare(Image.open(p).convert("RGB")) for p in paths]
+    """Decode once, before the clock of the rival starts; as we do, pixel for pixel."""
+    preprocess = backbone.preprocess
+    contents = [read_image(path, "path") for path in paths]
+    images = [decode_image(c, enough=preprocess.enough) for c in contents]
+    rows = [preprocess.prepare(image) for image in images]
     state = backbone.preprocess.to_input(backbone.batch(rows))
     return state.hidden
 
