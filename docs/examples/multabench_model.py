@@ -1,4 +1,4 @@
-"""sktransfer as a model of MulTaBench (``pip install multabench``).
+"""Run sktransfer as a model of MulTaBench (``pip install multabench``).
 
 split = load_split("MUL_TEXT_WINE_REVIEW", fold=0, size=Size.TEN_K)
 model = SKTransfer(split.task_type, device="cpu")
@@ -19,13 +19,13 @@ from sktransfer.tables import Choose
 
 
 class SKTransfer(TabularModel):
-    """Boosted trees on a table whose encoders were chosen column by column."""
+    """Boosted trees behind a table encoder that chooses an encoder for each column."""
 
     MODEL_NAME, SHORT_NAME = "sktransfer", "sktransfer"
     USE_VAL_SPLIT = USE_MEDIAN_FILLING = USE_CATEGORICAL_ENCODING = False
-    USE_TEXT_EMBEDDINGS = NEEDS_GPU = False  # it makes its own, wherever it runs
+    USE_TEXT_EMBEDDINGS = NEEDS_GPU = False  # it computes its own, on any device
     USE_TARGET_ENCODER = True
-    CANDIDATES = "auto"  # or such as ["drop", "ngrams", "frozen", "probe"]
+    CANDIDATES = "auto"  # or a list such as ["drop", "ngrams", "frozen", "probe"]
 
     def initialize_model(self):
         """Make the pipeline."""

@@ -1,10 +1,11 @@
 """
-Fine-tune, and let the grid choose how much to freeze
-=====================================================
+Fine-tune, and let a grid choose how much to freeze
+===================================================
 
-``freeze_depth`` says how many of the first blocks stay as they are. What they make of a
-row is computed once and kept, across epochs, folds and candidates, so that the grid is
-cheap where much is frozen.
+``freeze_depth`` says how many of the first blocks are not trained. Their output for a
+row is computed once and kept across epochs, folds and candidates, so a grid is cheap
+where much is frozen. The first figure shows score and fit time by depth, and the second
+one the training loss of the best model.
 """
 
 # %%
@@ -19,7 +20,7 @@ table = load_elpv().sample(90, random_state=1)
 defective = table["probability"] > 0.5
 
 # %%
-# ``"all"`` trains the head only, ``-1`` the last block too, and so on.
+# ``"all"`` trains the head only, ``-1`` also the last block, and so on.
 clear_cache()
 search = GridSearchCV(
     ImageClassifier(max_epochs=3, random_state=0),
@@ -32,15 +33,21 @@ print(search.best_params_, f"{search.best_score_:.3f}")
 print(f"{info.hits:,} activations were found, not computed again")
 
 # %%
-# The first fit pays for the first pass over the images. With this few rows the
-# scores of neighbouring depths are within each other's bars; the figure is the one to
-# draw for your own search.
+# The output says how often the output of the frozen blocks was found in the cache and
+# not computed again.
+#
+# The bars of the next figure are fit times. The first fit includes the first pass over
+# the images, which the others share.
 display = FreezeDepthDisplay.from_search(search, score_name="ROC AUC")
 display.ax_.set_title(f"{len(table)} images, 3 folds, 3 epochs")
 plt.show()
 
 # %%
-# The losses of the model that the search fitted on all rows in the end.
+# With this few rows, the scores of neighbouring depths lie within each other's error
+# bars. Draw this figure for your own search before you choose.
+#
+# The next figure shows the losses of the model that the search fitted on all rows at
+# the end.
 history = search.best_estimator_.history_
 figure, ax = plt.subplots(figsize=(5, 3.2), layout="constrained")
 ax.plot(
@@ -51,3 +58,7 @@ ax.plot(
 ax.set(xlabel="epoch", ylabel="training loss", title=str(search.best_params_))
 ax.set_xticks([epoch["epoch"] for epoch in history])
 plt.show()
+
+# %%
+# The loss still falls in the third epoch, so more epochs may help. The default of
+# ``max_epochs`` is higher than the 3 of this example.

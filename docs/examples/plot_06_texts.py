@@ -1,11 +1,11 @@
 """
-Texts that say the same in other words
-======================================
+Classify texts by meaning, not by words
+=======================================
 
-Counting words fails where the words of the test are not those of the training. A
-network that was trained on a billion sentences knows that a debit card and plastic are
-related. The sentences here are made up for this example, twice: once to train on, once
-to test on, with few words in common.
+A model that counts words fails if the words of the test texts are not those of the
+training texts. A network that was trained on a billion sentences knows that a debit
+card and plastic are related. The figure compares both models on test texts with few
+words of the training texts in them. All sentences were made up for this example.
 """
 
 # %%
@@ -90,7 +90,8 @@ texts, topics = rows(train)
 new_texts, new_topics = rows(test)
 
 # %%
-# The same regression on both.
+# Both models are the same regression, on word counts (tf-idf) and on the features of a
+# network.
 models = {
     "tf-idf": make_pipeline(
         TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10)
@@ -108,7 +109,9 @@ for ax, (name, model) in zip(axes, models.items(), strict=True):
 plt.show()
 
 # %%
-# What the network gets wrong:
+# The columns are predictions and the rows are true topics, so the diagonal is right.
+# The word counts confuse all topics, and the network gets almost every text right. It
+# is wrong about this text:
 predicted = models["TextEncoder"].predict(new_texts)
 for text, topic, said in zip(new_texts, new_topics, predicted, strict=True):
     if topic != said:

@@ -1,11 +1,11 @@
 """
-A network of your own as an encoder
-===================================
+Use a network of your own as an encoder
+=======================================
 
-A small network is trained on one task, telling three shapes apart, and reused for
-another that it has not seen: is the shape filled or an outline? The images are drawn
-by this example. ``Backbone.from_module`` makes the trained module an encoder, and each
-of its parts a depth to choose.
+A small network is trained to distinguish three shapes. Then it is reused for another
+task: is the shape filled or an outline? ``Backbone.from_module`` turns the trained
+module into a backbone, and each of its parts into a depth to choose. The last figure
+shows the accuracy of both tasks at every depth. The images are drawn by this example.
 """
 
 # %%
@@ -59,7 +59,7 @@ plt.show()
 
 
 # %%
-# The network, trained with plain torch on 600 filled or hollow shapes.
+# The network is trained with plain torch on 600 filled or hollow shapes.
 class Shapes(nn.Module):
     """Four convolutions and a head."""
 
@@ -97,7 +97,8 @@ for _ in range(12):
 print(f"last training loss {loss.item():.3f}")
 
 # %%
-# Its parts become blocks. What they compute is compared with the module's own forward.
+# The parts of the network become blocks. Their output is compared with the module's own
+# ``forward``.
 backbone = Backbone.from_module(
     network.eval(),
     blocks=["layers.*"],
@@ -109,7 +110,7 @@ backbone = Backbone.from_module(
 print(backbone.block_names)
 
 # %%
-# Both tasks on the 300 images that the network has not seen, at every depth.
+# Both tasks are scored on the 300 images that the network has not seen, at every depth.
 new = images[600:]
 tasks = {"which shape": kinds[shape[600:]], "filled or not": is_filled[600:]}
 depths = ["layers.0", "layers.1", "layers.2", "layers.3"]
@@ -133,3 +134,8 @@ ax.set(
 )
 ax.legend()
 plt.show()
+
+# %%
+# The task that the network was trained on needs the later layers. The other task is
+# best at an early one, because the last layers drop the difference between filled and
+# hollow shapes.

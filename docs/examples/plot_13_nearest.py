@@ -1,10 +1,11 @@
 """
 Find images that look alike
-================================
+===========================
 
-Features are useful without any label: images whose vectors are near each other
-look alike. An encoder and scikit-learn's ``NearestNeighbors`` are a search by image,
-and a map of the whole set.
+Features are useful without labels: images whose vectors are near each other look alike.
+An encoder and scikit-learn's ``NearestNeighbors`` make a search by image. The first
+figure shows three images and their nearest neighbours, and the second one is a map of
+the whole set.
 """
 
 # %%
@@ -22,7 +23,7 @@ vectors = ImageEncoder(normalize=True).fit_transform(table["photo"])
 print(vectors.shape, vectors.dtype)
 
 # %%
-# Three images (left), and the four that are nearest to each.
+# The first column shows the query, and the other columns its four nearest images.
 queries = [
     table.query("type == 'mono' and probability == 0").index[0],
     table.query("type == 'mono' and probability == 1").index[0],
@@ -41,8 +42,9 @@ figure.suptitle("Cosine distance to the image on the left")
 plt.show()
 
 # %%
-# A map by t-SNE. The kind of cell is what it groups by first; defects are a matter of
-# the neighbourhood.
+# Most neighbours have the same kind of cell, and similar cracks or texture.
+#
+# The next figure is a map of all images by t-SNE.
 places = TSNE(random_state=0, perplexity=25).fit_transform(vectors)
 defective = (table["probability"] > 0.5).to_numpy()
 kinds = table["type"].to_numpy()
@@ -62,3 +64,7 @@ plt.show()
 
 same = kinds[nearest.kneighbors(vectors)[1][:, 1:]] == kinds[:, None]
 print(f"{np.mean(same):.0%} of the neighbours are of the same kind of cell")
+
+# %%
+# The map groups the images by the kind of cell first. Defective cells are spread over
+# the groups, and are often near each other within a group.

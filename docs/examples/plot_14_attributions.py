@@ -1,10 +1,11 @@
 """
-Which parts of an image, which words
-====================================
+Show which parts of an image or text a model uses
+=================================================
 
-A classifier says that a solar cell is defective, or that a sentence is praise.
-``AttributionDisplay`` shows what it says that by: parts of the image, and words of the
-text.
+A classifier predicts that a solar cell is defective, or that a sentence is praise.
+``AttributionDisplay`` shows the evidence: the parts of an image, or the words of a
+text, that raise the score of the predicted class. The figures show images by two
+methods, and two texts.
 """
 
 # %%
@@ -27,25 +28,31 @@ model = make_pipeline(
 print(f"{model.score(table['photo'][160:], truth[160:]):.2f} of 40 new cells right")
 
 # %%
-# The three new cells that are most surely defective, by the model. Its head is linear,
-# so the gradient of its score goes through the network, which takes one pass.
+# The figure shows the three new cells that the model is most certain are defective. The
+# head of the model is linear, so the gradient of its score can be computed, in one pass
+# through the network.
 surest = model.decision_function(table["photo"][160:]).argsort()[:3]
 rows = 160 + surest  # of the two classes, "defective" is the first
 AttributionDisplay.from_estimator(model, table["photo"][rows], truth[rows])
 plt.show()
 
 # %%
-# Covering one place after the other needs no gradient, and takes 64 passes per image.
-# What both methods show is more than an accident of one: the second cell, which is
-# sound, is taken for defective because of a corner.
+# Bright parts raise the score of "defective". The line surrounds the values above half
+# of the greatest one.
+#
+# The second method covers one position after the other. It needs no gradient, and takes
+# 64 passes per image.
 AttributionDisplay.from_estimator(
     model, table["photo"][rows], truth[rows], method="occlusion"
 )
 plt.show()
 
 # %%
-# Words of a text are left out one after the other. The sentences are made up, and six
-# of them teach little: the second text is taken for praise, by a single word.
+# A result that both methods show is more reliable than a result of one. The second cell
+# is sound; both methods show that the model calls it defective because of a corner.
+#
+# In texts, words are left out one after the other. The sentences are made up, and the
+# model learned from six of them only.
 praise = ["works like a charm", "well made and quiet", "arrived early, very good"]
 blame = ["broke after a week", "loud and badly made", "arrived late, of no use"]
 texts = make_pipeline(TextEncoder(), LogisticRegression(C=10))
@@ -60,6 +67,11 @@ display = AttributionDisplay.from_estimator(
 plt.show()
 
 # %%
-# The numbers behind the colours: what the probability loses without each word.
+# Orange words speak for praise and blue ones against it. The second text is called
+# praise because of a single word. The numbers behind the colours are the loss of
+# probability without each word:
 for word, value in zip(display.inputs[1], display.values[1], strict=True):
     print(f"{value:+.2f} {word}")
+
+# %%
+# Without "nice" the probability of praise falls the most. The complaint hardly counts.

@@ -1,7 +1,7 @@
-"""A model behind one HTTP endpoint: ``uvicorn serving:app``.
+"""Serve a saved model behind one HTTP endpoint: ``uvicorn serving:app``.
 
-The folder that `sktransfer.save` wrote, and the digest that it returned, come from
-the environment. A request's body is the bytes of one image file.
+Two environment variables name the folder that `sktransfer.save` wrote and the digest
+that it returned. The body of a request is the bytes of one image file.
 """
 
 import os
@@ -19,7 +19,7 @@ app = FastAPI(title="sktransfer")
 
 
 async def body_of(request):
-    """Return the body, or give up as soon as it is too long."""
+    """Return the body, or refuse it as soon as it is too long."""
     content = bytearray()
     async for piece in request.stream():
         content += piece
