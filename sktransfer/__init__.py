@@ -2,7 +2,7 @@
 
 import importlib
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 # Public name -> the module that has it. `__init__.pyi` says the same to type checkers.
 _HOME = {

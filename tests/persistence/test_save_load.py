@@ -474,16 +474,6 @@ def test_other_versions_are_one_warning_that_names_them(tmp_path, monkeypatch):
         load(tmp_path / "other")  # of no consequence
 
 
-def test_a_save_of_the_first_protocol_stays_readable():
-    folder = REPOSITORY / "tests" / "saves" / "protocol1"
-    expected = json.loads((folder / "expected.json").read_text())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", VersionMismatchWarning)
-        loaded = load(folder / "model")
-    got = loaded.predict_proba(expected["texts"])
-    np.testing.assert_allclose(got, expected["proba"], atol=1e-5)
-
-
 @pytest.mark.slow
 @WEIGHTS
 def test_bundled_networks(weights, tmp_path, bundled_weights):
