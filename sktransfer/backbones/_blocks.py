@@ -1,5 +1,7 @@
 """Blocks: torch modules that map a State to a State."""
 
+import inspect
+
 import torch
 from torch import nn
 
@@ -20,6 +22,17 @@ class Apply(nn.Module):
         return state._replace(hidden=self.module(state.hidden))
 
 
+def mask_arguments(layer):
+    """Return how a transformer layer calls its mask, and masks that it wants besides.
+
+    Before transformers 5, DistilBERT has another name for it, and a layer of CLIP must
+    be given a causal mask, which may be None.
+    """
+    known = inspect.signature(layer.forward).parameters
+    name = "attn_mask" if "attn_mask" in known else "attention_mask"
+    return name, [mask for mask in ("causal_attention_mask",) if mask in known]
+
+
 @on_disk
 class AttentionBlock(nn.Module):
     """Run a transformer layer under the mask.
@@ -36,6 +49,7 @@ class AttentionBlock(nn.Module):
         super().__init__()
         self.layer = layer
         self.is_causal = is_causal
+        self.mask_name, self.further = mask_arguments(layer)
 
     def forward(self, state, allowed=None, **context):
         """Map a State to a State.
@@ -50,7 +64,8 @@ class AttentionBlock(nn.Module):
         bias = None
         if mask is not None:
             bias = additive_mask(mask, hidden.dtype, allowed)
-        hidden = self.layer(hidden, attention_mask=bias, **context)
+        masks = {self.mask_name: bias, **dict.fromkeys(self.further)}
+        hidden = self.layer(hidden, **masks, **context)
         if isinstance(hidden, tuple):
             hidden = hidden[0]
         return state._replace(hidden=hidden)

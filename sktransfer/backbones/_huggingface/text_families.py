@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from ..._utils.names import on_disk
-from .._blocks import Apply, AttentionBlock
+from .._blocks import Apply, AttentionBlock, additive_mask
 from .._recipe import Recipe, bare, with_last
 
 
@@ -83,7 +83,12 @@ class ModernBertBlock(nn.Module):
     def __init__(self, layer, model):
         super().__init__()
         self.block = AttentionBlock(layer)
-        self.rotary = model.rotary_emb
+        # Before transformers 5 each layer has the rotary positions of its own.
+        self.rotary = getattr(model, "rotary_emb", None)
+        if self.rotary is None:
+            window = layer.attn.local_attention[0]
+            self.kind, self.window = None, None if window < 0 else window
+            return
         self.kind = layer.attention_type
         # As transformers reads it: so many positions to either side.
         self.window = model.config.sliding_window if "sliding" in self.kind else None
@@ -91,11 +96,16 @@ class ModernBertBlock(nn.Module):
     def forward(self, state):
         """Map a State to a State."""
         places = torch.arange(state.hidden.shape[1], device=state.hidden.device)
-        rotary = self.rotary(state.hidden, places[None], self.kind)
         allowed = None
         if self.window is not None:
             allowed = (places[:, None] - places[None]).abs() <= self.window
-        return self.block(state, allowed, position_embeddings=rotary)
+        if self.rotary is not None:
+            rotary = self.rotary(state.hidden, places[None], self.kind)
+            return self.block(state, allowed, position_embeddings=rotary)
+        bias = additive_mask(state.mask, state.hidden.dtype, allowed)
+        return self.block(
+            state, allowed, position_ids=places[None], sliding_window_mask=bias
+        )
 
 
 def bert(model):
