@@ -24,25 +24,25 @@ SHARED = 8  # a part of a piece, by default: one of so many
 class Pieces(Options):
     """Cuts long texts into overlapping pieces, whose features are averaged.
 
-    Passed as `max_length` of `TextEncoder`, `TextClassifier` and `TextRegressor`, where
-    the string "pieces" stands for ``Pieces()``. A text that fits is not cut. Others
-    become pieces of about the same length, which end between words. Each distinct piece
-    runs through the network once and is cached like a text. The features of a text are
-    the mean of the features of its pieces; in a fine-tuning estimator the head gets
-    that mean.
+    Pass it as `max_length` of `TextEncoder`, `TextClassifier` or `TextRegressor`; the
+    string "pieces" is short for ``Pieces()``. Texts within the limit stay whole. Longer
+    ones become pieces of about the same length that end between words. Each distinct
+    piece runs through the network once and is cached like a text. The features of a
+    text are the mean of its pieces' features; a fine-tuning estimator passes that mean
+    to the head.
 
     Parameters
     ----------
     max_length : int, default=None
-        Most tokens per piece, special tokens and the prompt included. None takes the
-        limit in the network's record.
+        Greatest number of tokens per piece, including special tokens and the prompt.
+        None uses the limit in the network's configuration.
     stride : int, default=None
-        Tokens that a piece shares with the one before, about: whole words are shared.
-        None is an eighth of the tokens of a piece.
+        Number of tokens that a piece shares with the one before, rounded to whole
+        words. None is an eighth of the tokens of a piece.
 
     Notes
     -----
-    The name `stride` is that of Hugging Face tokenizers.
+    `stride` has the meaning that it has in Hugging Face tokenizers.
 
     Examples
     --------

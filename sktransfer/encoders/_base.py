@@ -56,8 +56,8 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
     def fit(self, X: Cells, y: None = None) -> Self:
         """Check the parameters and the rows; nothing is trained.
 
-        With every bad-row policy at "raise" no row is encoded here. Otherwise the
-        rows are, because the policies need to know which ones are bad.
+        `fit` encodes the rows only if a policy for missing or unreadable rows is other
+        than "raise" and "empty": such a policy needs to know which rows are bad.
 
         Parameters
         ----------
@@ -86,7 +86,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
 
     @with_callbacks
     def fit_transform(self, X: Cells, y: None = None) -> np.ndarray:
-        """Fit, and return the vectors of the same rows.
+        """Fit, and return one vector per row, in order.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_features_out), float32
-            Or a frame, as ``set_output`` says; "torch" is a tensor on the device.
+            A frame, or a tensor on the device, if ``set_output`` asks for one.
         """
         self._validate_params()
         column = self._column(X)
@@ -105,7 +105,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
             return self._fit_rows(column, self._resolved(), task)
 
     def transform(self, X: Cells) -> np.ndarray:
-        """Return one vector for each row, in order.
+        """Return one vector per row, in order.
 
         Parameters
         ----------
@@ -114,20 +114,20 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_features_out), float32
-            Or a frame, as ``set_output`` says; "torch" is a tensor on the device.
+            A frame, or a tensor on the device, if ``set_output`` asks for one.
 
         Raises
         ------
         MissingRowError, UnreadableRowError
-            For a null or unreadable cell, where the policy is "raise".
+            If a cell is null or unreadable and its policy is "raise".
         ValueError
-            If `X` is a frame whose column has another name than that of `fit`, or
-            `backbone` was set to another network since.
+            If `X` is a frame whose column has another name than in `fit`, or `backbone`
+            has been set to another network since `fit`.
 
         Notes
         -----
-        After `fit` the depth, the pooling and the indicator column are those that were
-        fitted, whatever ``set_params`` has said since; ``fit`` again to change them.
+        `transform` uses the depth, the pooling and the indicator column of the last
+        `fit`. A later ``set_params`` changes them at the next `fit`.
         """
         check_is_fitted(self)
         self._validate_params()
@@ -139,24 +139,24 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
     ) -> np.ndarray:
-        """Names of the output columns.
+        """Return the names of the output columns.
 
         Parameters
         ----------
         input_features : array-like of one str, default=None
-            The column's name; None takes the name that `fit` saw, else the class
-            name in lower case, as scikit-learn does.
+            Name of the input column. None uses the name that `fit` saw, else the class
+            name in lower case, as in scikit-learn.
 
         Returns
         -------
         ndarray of str objects
-            ``photo_0, photo_1, ...``, and ``missingindicator_photo`` last, if asked.
+            ``photo_0, photo_1, ...``; the last one is ``missingindicator_photo`` if
+            `add_indicator` is set.
 
         Raises
         ------
         ValueError
-            If `input_features` is not one name, or another than the name in the frame
-            that `fit` saw.
+            If `input_features` is not one name, or is not the name that `fit` saw.
         """
         check_is_fitted(self, "n_features_out_")
         stem = type(self).__name__.lower()
@@ -170,7 +170,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
             if known is not None and stem != known[0]:
                 raise ValueError(
                     "input_features is not equal to feature_names_in_: got "
-                    f"[{stem!r}], and fit saw [{known[0]!r}]."
+                    f"[{stem!r}], but fit saw [{known[0]!r}]."
                 )
         elif self._column_name is not None:
             stem = self._column_name
@@ -183,7 +183,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         return np.asarray(names, dtype=object)
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Whether `transform` can run: always, but where a mean was to be learned."""
+        """Whether `transform` can run: it needs a fit only to learn a mean."""
         return hasattr(self, "fill_values_") or "mean" not in self._policies_in_use()
 
     def __sklearn_tags__(self) -> Tags:
@@ -216,7 +216,7 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         return is_fastest and decodes_on(device)
 
     def _fitted_request(self):
-        """Return what `fit` resolved; of an encoder without fit, its parameters."""
+        """Return what `fit` resolved; without a fit, what the parameters say now."""
         request = self._resolved()
         if not hasattr(self, "n_features_out_"):
             return request
@@ -224,9 +224,9 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
         # Encoders in older saves do not know their network.
         if backbone.fingerprint != getattr(self, "_fitted_on", backbone.fingerprint):
             raise ValueError(
-                f"{type(self).__name__} was fitted on another network than "
-                f"{backbone.name!r} is now; its weights or the parameter backbone have "
-                "changed. Fit again."
+                f"{type(self).__name__} was fitted with another network: the weights "
+                f"of {backbone.name!r} or the parameter backbone have changed since. "
+                "Fit again."
             )
         depth = backbone.resolve_depth(self.depth_, parameter="depth_")
         return request._replace(depth=depth, pooling=self.pooling_)
@@ -246,8 +246,9 @@ class BaseEncoder(TransformerMixin, ColumnEstimator):
             good[list(bad)] = False
             if not good.any():
                 raise ValueError(
-                    f"{type(self).__name__} cannot fill bad rows with the mean: none "
-                    f"of the {len(vectors)} rows can be used."
+                    f"{type(self).__name__} cannot fill bad rows with the mean of the "
+                    f"others: all {len(vectors)} rows are missing or unreadable. Use "
+                    "'zero' or 'nan', or add readable rows."
                 )
             self.fill_values_ = vectors[good].mean(axis=0, dtype=np.float64)
         return self._finish(vectors, bad, nulls)

@@ -18,70 +18,76 @@ if TYPE_CHECKING:
 
 @set_module("sktransfer")
 class ImageEncoder(ImageColumn, BaseEncoder):
-    """Features of images from a pretrained network.
+    """Turn images into feature vectors with a pretrained network.
 
-    The network is not trained. Size, cropping and normalisation come from the record
-    of its weights. Rows are remembered by their content, so that cross-validation,
-    grids and refits send each distinct image through the network once. A list of images
-    in a cell is one row, whose features are the mean of theirs.
+    The network is not trained. Image size, cropping and normalisation come from the
+    network's configuration. Features are cached by the content of an image, so
+    cross-validation, grid searches and refits send each distinct image through the
+    network once. A cell may hold a list of images: the row's features are the mean of
+    theirs.
 
     Parameters
     ----------
     backbone : str, Path, BackboneSpec or Backbone, default="efficientnet_lite0"
-        The network: one of ``list_backbones("image")``, a name of timm or torchvision,
-        the hub name of a transformers model, or a folder with a network.
+        Network to use: one of ``list_backbones("image")``, a name in timm or
+        torchvision, the Hub name of a transformers model, or a folder that holds a
+        network.
     depth : int or str, default="all"
-        How much of the network runs, as a slice of its list of blocks: "all"; ``-1``
-        for all but the last block (unlike ``hidden_states[-1]``); ``6`` for the first
-        six; or the name of a block or stage, which is included. The cache keeps the
-        features of every depth, so that trying others costs no further pass.
+        Blocks of the network to run, as a slice of its list of blocks. "all" runs every
+        block; ``-1`` leaves out the last block (unlike ``hidden_states[-1]``); ``6``
+        runs the first six; the name of a block or stage runs the network up to and
+        including it. The cache keeps the features of every depth, so another depth
+        needs no further pass.
     pooling : {"auto", "mean", "max", "cls", "last"}, default="auto"
-        How activations become one vector; "auto" is what the weights were trained with.
+        Reduction of the activations to one vector. "auto" uses the pooling that the
+        weights were trained with.
     image_size : int, default=None
-        Height and width that the network sees, in pixels. None: the record's.
+        Height and width of the network's input, in pixels. None uses the size in the
+        network's configuration.
     normalize : bool, default=False
         Scale each vector to length 1.
     source : {"path", "base64", "url", "intranet", "bytes"}, default="path"
         How to interpret strings. "url" fetches from public addresses only, "intranet"
-        also from private ones; each URL has 10 s and 64 MiB, and is fetched once per
-        call. "bytes" opens no string at all, which is what a service wants.
+        also from private ones; a URL is fetched once per call and may take 10 s and 64
+        MiB. "bytes" opens no string, which is the safe choice for a service.
     max_pixels : int, default=None
-        Most pixels that an image may have; one with more is unreadable, and is not
-        decoded. None is Pillow's limit, 178 million.
+        Greatest number of pixels of an image. A larger image is not decoded and counts
+        as unreadable. None uses Pillow's limit, 178 million.
     missing : {"raise", "nan", "zero", "mean"}, default="raise"
-        Replacement for a null cell (None, NaN, ``pandas.NA``) or an empty list. "mean"
-        is the mean vector of the rows seen by `fit`.
+        Policy for a null cell (None, NaN, ``pandas.NA``) or an empty list: an error, or
+        a vector of NaN, of zeros, or the mean vector of the rows that `fit` saw.
     on_error : {"raise", "nan", "zero", "mean"}, default="raise"
-        Replacement for an unreadable cell: a missing or damaged file, no image, an
-        image that is too large, or a cell of a wrong type. A row of several images is
-        the mean of those that can be read.
+        Policy for an unreadable cell: a missing or damaged file, content that is no
+        image, an image that is too large, or a cell of a wrong type. A row of several
+        images is the mean of the readable ones.
     add_indicator : bool, default=False
-        Append a column that is 1 where a row was replaced.
+        Append a column that is 1 where a row was replaced and 0 elsewhere.
     batch_size : int or "auto", default="auto"
-        Images per forward pass. "auto": 4 on a CPU, 256 on a GPU; 1 is faster where
-        rows come one by one. A GPU without room for them takes fewer.
+        Images per forward pass. "auto" is 4 on a CPU and 256 on a GPU, or fewer if the
+        GPU lacks memory for them. 1 is faster where rows arrive one at a time.
     cache : "auto", str, Path, FeatureCache or None, default="auto"
-        Place where features are kept: "auto" is memory, up to 1 GiB for the process,
-        and the folder of `set_cache_dir` or ``SKTRANSFER_CACHE`` if there is one; else
-        a folder; or None for nowhere.
+        Store of the features. "auto" keeps them in memory, up to 1 GiB per process, and
+        also in the folder of `set_cache_dir` or ``SKTRANSFER_CACHE`` if one is set. A
+        path names a folder. None stores nothing.
     device : str, default="auto"
-        "auto" takes CUDA, else MPS, else the CPU.
+        Device to compute on. "auto" is CUDA if available, else MPS, else the CPU.
     precision : {"float32", "tf32", "bfloat16", "float16"}, default="float32"
-        Precision that the network computes in. Features are float32 in any case. "tf32"
-        rounds the factors of products on CUDA cards, where it is faster; other devices
-        compute it in float32. "float32" never does so, whatever torch is set to.
+        Precision of the network's computation; features are always float32. "tf32"
+        rounds the factors of products on CUDA cards, where it is faster, and is float32
+        on other devices. "float32" never rounds them, whatever torch is set to.
     engine : {"auto", "torch", "compile", "onnxruntime", "openvino"}, default="torch"
         Engine that computes the features. "onnxruntime" (float32) and "openvino"
         (float32, bfloat16) run on the CPU and have to be installed:
         ``pip install "sktransfer[fast]"`` brings the latter. "compile" is
-        torch.compile. "auto" is the fastest one that is installed and works, as
-        measured for the modality; on a GPU, torch, where a CUDA card also decodes JPEGs
-        if TorchCodec is installed (pixels differ by some levels from the CPU's, and
-        keys in the cache too). An engine is built at the first
-        row that the cache does not have, which takes seconds to a minute in each
-        process, and is compared with torch. If it fails, or differs by more than 1e-3
-        of the greatest value (5e-2 in bfloat16), torch computes, and a warning says so
-        for an engine that was asked for by name. The cache keeps the features of each
+        torch.compile. "auto" is the fastest engine that is installed and works, as
+        measured for images; on a GPU it is torch. With "auto" and TorchCodec installed,
+        a CUDA card also decodes JPEGs; pixels then differ by some levels from the
+        CPU's, and such features are cached apart.
+
+        An engine is built at the first row that the cache lacks, which takes seconds to
+        a minute per process, and is compared with torch. If it fails, or differs by
+        more than 1e-3 of the greatest value (5e-2 in bfloat16), torch computes instead,
+        with a warning if the engine was named. The cache keeps the features of each
         engine apart.
     verbose : int, default=0
         1 shows a progress bar.
@@ -89,27 +95,30 @@ class ImageEncoder(ImageColumn, BaseEncoder):
     Attributes
     ----------
     feature_names_in_ : ndarray of one str object
-        The name of the column, if `fit` saw a frame.
+        Name of the column, if `fit` saw a frame.
     n_features_out_ : int
         Number of output columns.
     depth_ : str
         Name of the last block that runs.
     pooling_ : str
-        The pooling in use.
+        Pooling in use.
     missing_rows_, error_rows_ : ndarray of int
-        Positions of the null and of the unreadable rows in the data given to `fit`.
+        Positions of the null rows and of the unreadable rows in the data given to
+        `fit`.
     fill_values_ : ndarray of shape (n_features,)
-        Mean vector, where a policy is "mean".
+        Mean vector of the rows that `fit` saw, if a policy is "mean".
 
     See Also
     --------
     TextEncoder : The same for texts.
+    ImageClassifier : Fine-tunes the network instead.
+    TableEncoder : Encodes a table with images, texts and other columns.
 
     Notes
     -----
-    Images are turned upright by their EXIF record, the first frame of an animation
-    is taken, 16-bit grey is scaled to 8 bits, transparency is laid on white, and CMYK,
-    palette and grey images become RGB.
+    Images are turned upright by their EXIF orientation. An animation is read as its
+    first frame. 16-bit grey is scaled to 8 bits, transparency is laid on white, and
+    CMYK, palette and grey images become RGB.
 
     The default network is EfficientNet-Lite0 [1]_ trained on ImageNet.
 

@@ -17,71 +17,74 @@ if TYPE_CHECKING:
 
 @set_module("sktransfer")
 class TextEncoder(TextColumn, BaseEncoder):
-    """Features of texts from a pretrained network.
+    """Turn texts into feature vectors with a pretrained network.
 
     The network is not trained. Tokenizer, maximum length and pooling come from the
-    record of its weights. Rows are remembered by their content, so that
-    cross-validation, grids and refits send each distinct text through the network once.
+    network's configuration. Features are cached by the content of a text, so
+    cross-validation, grid searches and refits send each distinct text through the
+    network once.
 
     Parameters
     ----------
     backbone : str, Path, BackboneSpec or Backbone, default="all-MiniLM-L6-v2"
-        The network: one of ``list_backbones("text")``, the hub name of a
-        sentence-transformers or transformers model, or a folder with one.
+        Network to use: one of ``list_backbones("text")``, the Hub name of a
+        sentence-transformers or transformers model, or a folder that holds one.
     depth : int or str, default="all"
-        How much of the network runs, as a slice of its list of blocks: "all"; ``-1``
-        for all but the last block (unlike ``hidden_states[-1]``); ``3`` for the
-        embeddings and two layers; or the name of a block or stage, which is included.
-        The cache keeps the features of every depth, so that trying others costs no
-        further pass.
+        Blocks of the network to run, as a slice of its list of blocks. "all" runs every
+        block; ``-1`` leaves out the last block (unlike ``hidden_states[-1]``); ``3``
+        runs the embeddings and two layers; the name of a block or stage runs the
+        network up to and including it. The cache keeps the features of every depth, so
+        another depth needs no further pass.
     pooling : {"auto", "mean", "max", "cls", "last"}, default="auto"
-        How token vectors become one vector; "auto" is what the weights were trained
-        with.
+        Reduction of the token vectors to one vector. "auto" uses the pooling that the
+        weights were trained with.
     max_length : int, "pieces" or Pieces, default=None
-        Tokens of a text that are kept. None takes the limit in the network's record. A
-        warning counts the texts that are longer. "pieces" cuts those into overlapping
-        pieces and averages their features; `Pieces` sets how, and so do nested names
-        such as ``max_length__stride``.
+        Greatest number of tokens per text. None uses the limit in the network's
+        configuration. Longer texts are cut, and a warning counts them. "pieces" splits
+        them into overlapping pieces instead and averages the pieces' features; `Pieces`
+        sets how, also by nested names such as ``max_length__stride``.
     prompt : str, default=None
-        Text to put in front of each text, as it is: ``"query: "`` with its space, or
-        ``""`` for nothing. None takes the record's default prompt; most networks have
-        none.
+        Text to put in front of each text, unchanged: ``"query: "`` with its space, or
+        ``""`` for none. None uses the default prompt of the network's configuration;
+        most networks have none.
     prompt_name : str, default=None
-        Name of a prompt in the network's record, such as ``"query"``, to put in front
-        instead; as in sentence-transformers. A name that the record does not have is an
-        error that lists those that it has.
+        Name of a prompt in the network's configuration, such as ``"query"``, to put in
+        front instead, as in sentence-transformers. An unknown name is an error that
+        lists the known ones.
     normalize : bool, default=False
-        Scale each vector to length 1, which is what
-        ``SentenceTransformer.encode`` returns for networks whose record ends with a
-        normalisation. Linear models with their default C do better without.
+        Scale each vector to length 1. ``SentenceTransformer.encode`` does so for
+        networks whose configuration ends with a normalisation. The default is False
+        because linear models with their default C do better without.
     missing : {"empty", "raise", "nan", "zero", "mean"}, default="empty"
-        Replacement for a null cell (None, NaN, ``pandas.NA``). "empty" encodes the
-        empty string; "mean" is the mean vector of the rows seen by `fit`.
+        Policy for a null cell (None, NaN, ``pandas.NA``). "empty" encodes the empty
+        string; the others are an error, or a vector of NaN, of zeros, or the mean
+        vector of the rows that `fit` saw.
     add_indicator : bool, default=False
-        Append a column that is 1 where a row was null.
+        Append a column that is 1 where a row was null and 0 elsewhere.
     batch_size : int or "auto", default="auto"
-        Texts a forward pass. "auto" fills 256 tokens on a CPU and 16,384 on a GPU; 1
-        is faster where rows come one by one.
+        Texts per forward pass. "auto" fills 256 tokens on a CPU and 16,384 on a GPU. 1
+        is faster where rows arrive one at a time.
     cache : "auto", str, Path, FeatureCache or None, default="auto"
-        Place where features are kept: "auto" is memory, up to 1 GiB for the process,
-        and the folder of `set_cache_dir` or ``SKTRANSFER_CACHE`` if there is one; else
-        a folder; or None for nowhere.
+        Store of the features. "auto" keeps them in memory, up to 1 GiB per process, and
+        also in the folder of `set_cache_dir` or ``SKTRANSFER_CACHE`` if one is set. A
+        path names a folder. None stores nothing.
     device : str, default="auto"
-        "auto" takes CUDA, else MPS, else the CPU.
+        Device to compute on. "auto" is CUDA if available, else MPS, else the CPU.
     precision : {"float32", "tf32", "bfloat16", "float16"}, default="float32"
-        Precision that the network computes in. Features are float32 in any case. "tf32"
-        rounds the factors of products on CUDA cards, where it is faster; other devices
-        compute it in float32. "float32" never does so, whatever torch is set to.
+        Precision of the network's computation; features are always float32. "tf32"
+        rounds the factors of products on CUDA cards, where it is faster, and is float32
+        on other devices. "float32" never rounds them, whatever torch is set to.
     engine : {"auto", "torch", "compile", "onnxruntime", "openvino"}, default="torch"
         Engine that computes the features. "onnxruntime" (float32) and "openvino"
         (float32, bfloat16) run on the CPU and have to be installed:
         ``pip install "sktransfer[fast]"`` brings the latter. "compile" is
-        torch.compile. "auto" is the fastest one that is installed and works, as
-        measured for the modality, and torch on a GPU. An engine is built at the first
-        row that the cache does not have, which takes seconds to a minute in each
-        process, and is compared with torch. If it fails, or differs by more than 1e-3
-        of the greatest value (5e-2 in bfloat16), torch computes, and a warning says so
-        for an engine that was asked for by name. The cache keeps the features of each
+        torch.compile. "auto" is the fastest engine that is installed and works, as
+        measured for texts; on a GPU it is torch.
+
+        An engine is built at the first row that the cache lacks, which takes seconds to
+        a minute per process, and is compared with torch. If it fails, or differs by
+        more than 1e-3 of the greatest value (5e-2 in bfloat16), torch computes instead,
+        with a warning if the engine was named. The cache keeps the features of each
         engine apart.
     verbose : int, default=0
         1 shows a progress bar.
@@ -89,22 +92,24 @@ class TextEncoder(TextColumn, BaseEncoder):
     Attributes
     ----------
     feature_names_in_ : ndarray of one str object
-        The name of the column, if `fit` saw a frame.
+        Name of the column, if `fit` saw a frame.
     n_features_out_ : int
         Number of output columns.
     depth_ : str
         Name of the last block that runs.
     pooling_ : str
-        The pooling in use.
+        Pooling in use.
     missing_rows_, error_rows_ : ndarray of int
-        Positions of the null rows in the data given to `fit`; `error_rows_` is empty,
-        because a cell that is no string is an error.
+        Positions of the null rows in the data given to `fit`. `error_rows_` is always
+        empty: a cell that is not a string is an error.
     fill_values_ : ndarray of shape (n_features,)
-        Mean vector, where the policy is "mean".
+        Mean vector of the rows that `fit` saw, if the policy is "mean".
 
     See Also
     --------
     ImageEncoder : The same for images.
+    TextClassifier : Fine-tunes the network instead.
+    TableEncoder : Encodes a table with images, texts and other columns.
 
     Notes
     -----

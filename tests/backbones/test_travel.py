@@ -89,7 +89,7 @@ def test_what_this_process_registered_comes_first(elsewhere, pixels):
     register_backbone("mine", build_other(2), modality="image")
     want = ImageEncoder(BackboneSpec("tiny-cnn", random_state=2)).fit_transform(pixels)
     np.testing.assert_array_equal(pickle.loads(contents[0]).transform(pixels), want)
-    with pytest.raises(ValueError, match="was fitted on another network"):
+    with pytest.raises(ValueError, match="was fitted with another network"):
         pickle.loads(contents[1]).transform(pixels)
 
 

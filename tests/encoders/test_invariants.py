@@ -339,7 +339,7 @@ def test_another_network_after_fit_is_refused(cls):
     X, _ = rows_for(cls, n=3)
     encoder = cls(TOY[cls]).fit(X)
     other = sktransfer.BackboneSpec(TOY[cls], pretrained=False, random_state=5)
-    with pytest.raises(ValueError, match="fitted on another network.*Fit again"):
+    with pytest.raises(ValueError, match="fitted with another network.*Fit again"):
         encoder.set_params(backbone=other).transform(X)
     assert encoder.fit(X).transform(X).shape == (3, encoder.n_features_out_)
 
