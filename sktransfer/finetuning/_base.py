@@ -1,4 +1,4 @@
-"""What the four fine-tuning estimators share: fit, predict, and the frozen prefix."""
+"""Base of the four fine-tuning estimators: fit, predict, and the frozen prefix."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ POLICIES = {"raise", "prior"}
 
 
 class BaseFineTuner(WithOptions, ColumnEstimator):
-    """Trains the last blocks of a network and a head; the others run once per row.
+    """Train the last blocks of a network and a head; the other blocks run once per row.
 
     A subclass inherits `ImageColumn` or `TextColumn`, and gives `_learn_codec`.
     """
@@ -88,28 +88,30 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
     ) -> Self:
-        """Train the blocks behind the cut, and the head.
+        """Train the head and the blocks after `freeze_depth`.
 
         Parameters
         ----------
         X : list, 1-D array, Series, one-column frame or Arrow array of n_samples cells
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets. Several columns of 0 and 1 are labels; a regressor takes numbers.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows in the loss. A weight of 0 leaves a row out; those of
-            target rows are not used otherwise.
+            Weights of the rows in the loss. A row of weight 0 is left out. Other
+            weights of target rows have no effect.
         sample_domain : array-like of shape (n_samples,), default=None
-            Source rows have a number >= 0. Target rows have one < 0, and their `y` is
-            never read: they are left out, or take part as `domain_loss` and
-            ``batch_norm="target"`` say.
+            Domain of each row: ``>= 0`` for source rows, ``< 0`` for target rows. The
+            `y` of target rows is ignored. They take part only by `domain_loss` and
+            ``batch_norm="target"``.
         groups : array-like of shape (n_samples,), default=None
-            Rows of a group stay together when `early_stopping` sets rows aside.
+            Group of each row. `early_stopping` never splits a group when it sets rows
+            aside.
         X_val : list, 1-D array, Series, one-column frame or Arrow array, default=None
-            Rows to watch: `history_` has their loss and `scoring`, and `early_stopping`
-            watches them instead of rows that it sets aside.
+            Rows to watch. `history_` records their loss and `scoring`; `early_stopping`
+            uses them instead of setting rows aside.
         y_val : array-like, default=None
             Targets of `X_val`.
         sample_weight_val : array-like, default=None
-            Weights of the rows of `X_val` in the loss that is watched.
+            Weights of the rows of `X_val` in the watched loss.
 
         Returns
         -------
@@ -219,7 +221,8 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
         weight[used] *= codec.row_weights(encoded[used], counts, self.class_weight)
         if not is_resumed and not weight[used].any():
             raise ValueError(
-                f"{caller}: class_weight={self.class_weight!r} gives every row 0."
+                f"{caller}: class_weight={self.class_weight!r} gives every row 0; "
+                "expected a weight above 0 for a class of y."
             )
         scale = state.scale_of(weight[used])
         weight /= scale
@@ -247,7 +250,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
                 codec,
                 encoded,
                 train_part.rows,
-                "is left to train on beside those set aside",
+                "is left to train on after others were set aside",
                 caller,
             )
         plan = Plan(
@@ -347,7 +350,7 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
     # -- predicting --------------------------------------------------------------------
 
     def _outputs(self, X):
-        """Return the outputs of the head, a row each; the prior for bad rows."""
+        """Return the outputs of the head per row; bad rows get the prior."""
         check_is_fitted(self, "net_")
         self._validate_params()
         column = self._column(X)
@@ -377,15 +380,15 @@ class BaseFineTuner(WithOptions, ColumnEstimator):
         )
         if backbone.fingerprint != self._fingerprint:
             raise ValueError(
-                f"{type(self).__name__} was fitted on another network than "
-                f"{backbone.name!r} is now; its weights or the parameter backbone have "
-                "changed. Fit again."
+                f"{type(self).__name__} was fitted with another network: the weights "
+                f"of {backbone.name!r} or the parameter backbone have changed since. "
+                "Fit again."
             )
         return request._replace(depth=k, pooling=self.net_.module_.pooling)
 
     @property
     def backbone_(self) -> Backbone:
-        """The tuned network as a `Backbone`, for encoders; made when first asked for.
+        """Fine-tuned network as a `Backbone`, for encoders; made at the first access.
 
         Making it in `fit` would cost each fit of a grid a copy and a hash.
         """

@@ -1,4 +1,4 @@
-"""What a classifier and a regressor add to the base."""
+"""Base classes of the fine-tuning classifiers and regressors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
-    """Labels, probabilities and class weights."""
+    """A classifier of one class or several labels per row."""
 
     _parameter_constraints = {
         **BaseFineTuner._parameter_constraints,
@@ -70,29 +70,32 @@ class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
         sample_weight: ArrayLike | None = None,
         sample_domain: ArrayLike | None = None,
     ) -> Self:
-        """Train for one epoch on some rows, from where the last call ended.
+        """Train for one epoch on a batch of rows, starting where the last call ended.
 
-        The learning rate falls with the inverse square root of the steps of all calls,
-        and the model has the mean of the weights after each step. The optimizer, the
-        order of the rows, random changes of images, the scale of weights and balanced
-        classes go on over calls. No rows are set aside.
+        The learning rate falls with the inverse square root of the number of steps of
+        all calls, and predictions use the mean of the weights over the last steps.
+        Later calls continue the optimizer, the order of the rows, the random changes of
+        images, the scale of the weights and the class counts of
+        ``class_weight="balanced"``. No rows are set aside.
 
         With ``head="prototype"`` and ``freeze_depth="all"`` nothing is trained: the
-        rows are added to the means of their classes, and the model is the one that
-        `fit` makes of the rows of all calls, but for the scale of its outputs.
+        rows are added to the means of their classes. The model is the one that `fit`
+        makes of the rows of all calls, apart from the scale of its outputs.
 
         Parameters
         ----------
         X : list, 1-D array, Series, one-column frame or Arrow array of n_samples cells
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
         classes : array-like, default=None
-            All classes that will come, at the first call; None takes those of `y`, and
-            others that come later are an error. Prototypes of frozen features take
-            more of them in a later call: ``[*model.classes_, "new"]``. For several
-            labels per row, their names.
+            All classes of the first and the later calls, needed at the first call only.
+            None uses the classes of the first `y`; other classes in a later call are
+            then an error. Prototypes of frozen features accept more classes in a later
+            call: ``[*model.classes_, "new"]``. With several labels per row, the names
+            of the labels.
         sample_weight : array-like of shape (n_samples,), default=None
+            As in `fit`.
         sample_domain : array-like of shape (n_samples,), default=None
-            As for `fit`; `domain_loss` has its whole weight from the start.
+            As in `fit`. `domain_loss` has its full weight from the first step.
 
         Returns
         -------
@@ -101,7 +104,7 @@ class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
         return self._partial_fit(X, y, classes, sample_weight, sample_domain)
 
     def decision_function(self, X: Cells) -> np.ndarray:
-        """Return the outputs before the softmax.
+        """Return the outputs of the head, before softmax or sigmoid.
 
         Parameters
         ----------
@@ -116,7 +119,7 @@ class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
         return self._codec.decision(outputs)
 
     def predict_proba(self, X: Cells) -> np.ndarray:
-        """Return probabilities.
+        """Return the probability of each class, or of each label.
 
         Parameters
         ----------
@@ -126,13 +129,14 @@ class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Columns are `classes_`. Several labels per row have a probability each.
+            Columns in the order of `classes_`. With several labels per row, each column
+            is the probability of that label.
         """
         outputs = self._outputs(X)
         return self._codec.proba(outputs)
 
     def predict(self, X: Cells) -> np.ndarray:
-        """Return labels of `classes_`, or indicators of several labels.
+        """Return the predicted class per row, or an indicator matrix of labels.
 
         Parameters
         ----------
@@ -154,7 +158,7 @@ class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
 
 
 class BaseRegressor(LabelScore, RegressorMixin, BaseFineTuner):
-    """Numbers, one or several per row."""
+    """A regressor of one or several numbers per row."""
 
     def _learn_codec(self, y, weight, classes):
         return NumberCodec.learn(y, weight, type(self).__name__)
@@ -168,20 +172,22 @@ class BaseRegressor(LabelScore, RegressorMixin, BaseFineTuner):
         sample_weight: ArrayLike | None = None,
         sample_domain: ArrayLike | None = None,
     ) -> Self:
-        """Train for one epoch on some rows, from where the last call ended.
+        """Train for one epoch on a batch of rows, starting where the last call ended.
 
-        The scale of `y` is that of the first call. The learning rate falls with the
-        inverse square root of the steps of all calls, and the model has the mean of the
-        weights after each step. The optimizer, the order of the rows, random changes of
-        images and the scale of weights go on over calls. No rows are set aside.
+        The first call sets the scale of `y`. The learning rate falls with the inverse
+        square root of the number of steps of all calls, and predictions use the mean of
+        the weights over the last steps. Later calls continue the optimizer, the order
+        of the rows, the random changes of images and the scale of the weights. No rows
+        are set aside.
 
         Parameters
         ----------
         X : list, 1-D array, Series, one-column frame or Arrow array of n_samples cells
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
+            As in `fit`.
         sample_domain : array-like of shape (n_samples,), default=None
-            As for `fit`; `domain_loss` has its whole weight from the start.
+            As in `fit`. `domain_loss` has its full weight from the first step.
 
         Returns
         -------
@@ -190,7 +196,7 @@ class BaseRegressor(LabelScore, RegressorMixin, BaseFineTuner):
         return self._partial_fit(X, y, None, sample_weight, sample_domain)
 
     def predict(self, X: Cells) -> np.ndarray:
-        """Return numbers, in the units of `y`.
+        """Return the predicted numbers, in the units of `y`.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What is refused before a training: choices that have no effect, or no meaning."""
+"""Checks before a training: refuse choices that have no effect, or no meaning."""
 
 import numpy as np
 
@@ -26,8 +26,8 @@ def check_recipe(recipe, request, codec, settings, *, is_partial):
     _check_loss(recipe, codec)
     if recipe.stopping is not None and recipe.optimizer.average is True:
         raise ValueError(
-            f"{recipe.caller}: optimizer__average=True ends with other weights than "
-            "early_stopping watches. Set one of them to False."
+            f"{recipe.caller}: optimizer__average=True changes the weights that "
+            "early_stopping has chosen. Set one of them to False."
         )
     optimizer_class(recipe.optimizer)  # or an error
     _check_domains(recipe, request, codec)
@@ -46,9 +46,9 @@ def check_recipe(recipe, request, codec, settings, *, is_partial):
     if is_partial and not takes_later_classes(recipe, request):
         advice = "" if is_contrastive else ", or freeze_depth='all'"
         raise ValueError(
-            f"{recipe.caller}: {chosen} fits the head to all rows at once, and "
-            "partial_fit sees some of them. Use fit, with warm_start=True to go on "
-            f"training{advice}."
+            f"{recipe.caller}: {chosen} fits the head to all rows at once, but each "
+            "call of partial_fit has only some of them. Use fit, with warm_start=True "
+            f"to continue training{advice}."
         )
     if is_contrastive:
         _check_contrastive(recipe, settings, request.n_behind)
@@ -74,16 +74,17 @@ def _check_untrained(recipe, chosen):
     ):
         if value:
             raise ValueError(
-                f"{recipe.caller}: {name} watches a training, and {chosen} with "
-                f"freeze_depth={recipe.freeze_depth!r} has none. Leave it out, or "
+                f"{recipe.caller}: {name} needs epochs of training, and {chosen} with "
+                f"freeze_depth={recipe.freeze_depth!r} has none. Leave {name} out, or "
                 "use a smaller freeze_depth."
             )
     if recipe.domain_loss is not None:
         # Losses on features were refused before.
         raise ValueError(
-            f"{recipe.caller}: domain_loss={recipe.domain_loss.kind!r} trains what "
-            f"{chosen} does not have, and freeze_depth={recipe.freeze_depth!r} freezes "
-            "the rest. Use another head, or a smaller freeze_depth."
+            f"{recipe.caller}: domain_loss={recipe.domain_loss.kind!r} has nothing to "
+            f"train: {chosen} has no trained weights, and freeze_depth="
+            f"{recipe.freeze_depth!r} freezes all blocks. Use another head, or a "
+            "smaller freeze_depth."
         )
 
 
@@ -130,8 +131,8 @@ def _check_domains(recipe, request, codec):
         if others:
             advice += f"; or domain_loss={any_of(others)}, which trains the head"
         raise ValueError(
-            f"{name}: domain_loss={kind!r} moves the features, and "
-            f"freeze_depth={recipe.freeze_depth!r} freezes all that makes them. "
+            f"{name}: domain_loss={kind!r} changes the features, and "
+            f"freeze_depth={recipe.freeze_depth!r} freezes all blocks that make them. "
             f"{advice}."
         )
     if loss is not None and loss.needs_classes and codec.task != "classes":
@@ -143,19 +144,19 @@ def _check_domains(recipe, request, codec):
     post_pool = request.backbone.post_pool if blocks else None
     if recipe.batch_norm == "target" and not batch_norms(*blocks, post_pool):
         raise ValueError(
-            f"{name}: batch_norm='target' sets the statistics of BatchNorm in the "
-            f"trained blocks, and behind freeze_depth={recipe.freeze_depth!r} "
-            f"{request.backbone.name!r} has none. Use another batch_norm, or a "
-            "smaller freeze_depth if its frozen blocks have some."
+            f"{name}: batch_norm='target' needs BatchNorm layers in the trained "
+            f"blocks; {request.backbone.name!r} has none after freeze_depth="
+            f"{recipe.freeze_depth!r}. Use another batch_norm, or a smaller "
+            "freeze_depth if the frozen blocks have such layers."
         )
 
 
 def _check_contrastive(recipe, settings, n_trained):
     if not n_trained:
         raise ValueError(
-            f"{recipe.caller}: loss='contrastive' moves the features, and freeze_depth="
-            f"{recipe.freeze_depth!r} freezes all that makes them. Use a smaller "
-            "freeze_depth, such as -1; or loss='log_loss'."
+            f"{recipe.caller}: loss='contrastive' changes the features, and "
+            f"freeze_depth={recipe.freeze_depth!r} freezes all blocks that make them. "
+            "Use a smaller freeze_depth, such as -1; or loss='log_loss'."
         )
     heads = Choices(HEADS, lambda head: head.can_be_fitted("classes"))
     domain = None if recipe.domain_loss is None else recipe.domain_loss.kind
@@ -215,23 +216,23 @@ def check_can_go_on(fitted, request, recipe):
     """
     module = fitted.net_.module_
     depth = last_frozen(request)
-    begin, end = f"{recipe.caller} cannot go on training: ", " Use warm_start=False."
+    begin, end = f"{recipe.caller} cannot continue training: ", " Use warm_start=False."
     if request.backbone.fingerprint != fitted._fingerprint:
         raise ValueError(
-            f"{begin}backbone is another one than that of the first fit.{end}"
+            f"{begin}backbone is not the network of the first fit.{end}"
         )
     if depth != fitted.freeze_depth_:
         raise ValueError(
-            f"{begin}freeze_depth={fitted.freeze_depth!r} freezes up to {depth!r}, and "
-            f"the first fit up to {fitted.freeze_depth_!r}.{end}"
+            f"{begin}freeze_depth={fitted.freeze_depth!r} freezes up to {depth!r}, but "
+            f"the first fit froze up to {fitted.freeze_depth_!r}.{end}"
         )
     if request.pooling != module.pooling:
         raise ValueError(
-            f"{begin}pooling={fitted.pooling!r}, and the first fit used "
+            f"{begin}pooling={fitted.pooling!r}, but the first fit used "
             f"{module.pooling!r}.{end}"
         )
     if module.head.kind != recipe.head.kind:
         raise ValueError(
-            f"{begin}head={recipe.head.kind!r}, and the first fit made "
+            f"{begin}head={recipe.head.kind!r}, but the first fit made "
             f"{module.head.kind!r}.{end}"
         )

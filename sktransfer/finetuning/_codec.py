@@ -1,4 +1,4 @@
-"""From what the caller calls a target to what a loss takes, and back."""
+"""Codecs: from the targets of a caller to those of a loss, and back."""
 
 from numbers import Real
 
@@ -100,9 +100,9 @@ class ClassCodec:
         unseen = np.setdiff1d(np.unique(y), self.classes)
         if len(unseen):
             raise ValueError(
-                f"y has classes that were not there at the first call: {unseen[:5]}; "
-                f"known are {self.classes}. Pass all of them as classes= to the first "
-                "partial_fit, or fit again."
+                f"y has classes that the first call did not have: {unseen[:5]}; the "
+                f"known classes are {self.classes}. Pass all of them as classes= to "
+                "the first partial_fit, or fit again."
             )
         return np.searchsorted(self.classes, y).astype(np.int64)
 
@@ -137,8 +137,8 @@ class ClassCodec:
             keys = [key for key in class_weight if plain(key) not in known]
         if keys:
             raise ValueError(
-                f"{name}: class_weight has weights for {shorten(keys)}, and y has "
-                f"{shorten(known)}. Leave them out, or correct them."
+                f"{name}: class_weight has weights for {shorten(keys)}, but y has only "
+                f"{shorten(known)}. Correct these keys, or leave them out."
             )
         wrong = {
             key: value
@@ -165,7 +165,7 @@ class ClassCodec:
         known = [plain(label) for label in self.classes.tolist()]
         if set(asked) != set(known):
             raise ValueError(
-                f"{name}: classes={shorten(asked)} is not what the first call had, "
+                f"{name}: classes={shorten(asked)} differs from the first call's "
                 f"{shorten(known)}. Leave it out, or fit again."
             )
 

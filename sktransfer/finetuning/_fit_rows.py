@@ -188,14 +188,17 @@ def without(used, bad, column, caller, kind="rows"):
         return used
     names = ", ".join(column.describe(row) for row in bad[:5])
     warnings.warn(
-        f"{caller} leaves {len(bad)} of {len(used)} {kind} out, which "
-        f"are missing or cannot be read: {names}{', ...' if bad[5:] else ''}.",
+        f"{caller} leaves out {len(bad)} of {len(used)} {kind}, which are "
+        f"missing or unreadable: {names}{', ...' if bad[5:] else ''}.",
         UserWarning,
         stacklevel=4,
     )
     left = np.setdiff1d(used, bad)
     if len(left) == 0:
-        raise ValueError(f"{caller}: none of the {len(used)} {kind} can be used.")
+        raise ValueError(
+            f"{caller}: none of the {len(used)} {kind} can be used; all are missing or "
+            "unreadable."
+        )
     return left
 
 
@@ -306,14 +309,17 @@ def watched_column(read, watched, trained, codec, caller):
     names = [c.name for c in (column, trained) if c.is_frame and c.name is not None]
     if len(set(names)) > 1:
         raise ValueError(
-            f"{caller}: X_val has the column {names[0]!r}, and X has {names[1]!r}."
+            f"{caller}: X_val has the column {names[0]!r}, and X has {names[1]!r}; "
+            "expected the same column."
         )
     if y is None:
         raise ValueError(f"{caller}: X_val needs y_val, the targets of its rows.")
     weight = row_weights(sample_weight, n_rows, caller, "sample_weight_val")
     used = np.flatnonzero(weight > 0)
     if len(used) == 0:
-        raise ValueError(f"{caller}: X_val has no row with a weight above 0.")
+        raise ValueError(
+            f"{caller}: X_val has no row with a sample_weight_val above 0."
+        )
     try:
         known = codec.encode(labelled(y, used, n_rows, caller), label_names(y))
     except ValueError as err:

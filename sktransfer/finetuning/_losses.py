@@ -1,4 +1,4 @@
-"""The losses of labelled rows: what a user chooses, and the table of names.
+"""Losses of labelled rows: the objects that users choose, and their names.
 
 The table is read by parameter constraints, so that this file loads no torch.
 """
@@ -32,7 +32,7 @@ class LossOptions(Options):
     Attributes
     ----------
     tasks : frozenset of {"classes", "labels", "numbers"}
-        Targets that it is for.
+        Kinds of target that the loss is for.
     has_mean : bool
         True if a model of the mean, such as a ridge regression, is near its optimum.
     """
@@ -47,7 +47,7 @@ class LossOptions(Options):
         ----------
         task : {"classes", "labels", "numbers"}
         label_smoothing : float
-            The parameter, or what stands for "auto".
+            The parameter, with "auto" replaced by its value.
         """
         raise NotImplementedError
 
@@ -72,13 +72,14 @@ class LossOptions(Options):
 
 @set_module("sktransfer.finetuning")
 class LogLoss(LossOptions):
-    """Cross-entropy: of a softmax for classes, of a sigmoid for several labels.
+    """Cross-entropy: softmax for one class per row, sigmoid for several labels.
 
     Parameters
     ----------
     label_smoothing : float or "auto", default="auto"
         Share of a label that is spread over all classes. "auto" is 0.05 for one class
-        per row, without which the probabilities would be too sure, and 0 otherwise.
+        per row, because the probabilities would be overconfident otherwise, and 0 for
+        several labels.
 
     Examples
     --------
@@ -103,15 +104,15 @@ class LogLoss(LossOptions):
 
 @set_module("sktransfer.finetuning")
 class FocalLoss(LossOptions):
-    """Cross-entropy that counts rows less which the model is sure of and right about.
+    """Cross-entropy that gives less weight to rows that are already predicted well.
 
-    For rare classes and for labels that few rows have [1]_.
+    Suits rare classes, and labels that few rows have [1]_.
 
     Parameters
     ----------
     gamma : float, default=2.0
-        Exponent of ``1 - p``, which each row's loss is multiplied by, where p is the
-        probability of its own class; 0 is the cross-entropy.
+        Exponent of the factor ``1 - p`` of each row's loss, where p is the predicted
+        probability of the row's own class. 0 is the plain cross-entropy.
     label_smoothing : float, default=0.0
         Share of a label that is spread over all classes.
 
@@ -144,20 +145,21 @@ class FocalLoss(LossOptions):
 
 @set_module("sktransfer.finetuning")
 class ContrastiveLoss(LossOptions):
-    """Training that brings rows of a class together, and then fits the head [1]_.
+    """Loss that brings rows of the same class together; the head is fitted afterwards.
 
-    For a handful of rows per class. The blocks are trained by comparing the rows of a
-    batch, and the head is fitted to what they make: a logistic regression (`C` of the
-    head), or prototypes.
+    Suits a handful of rows per class [1]_. The blocks are trained by comparing the rows
+    of a batch with each other. Then the head is fitted to their features: as a logistic
+    regression (with the `C` of the head), or as prototypes.
 
     Parameters
     ----------
     temperature : float, default=0.1
-        Divides the cosines; a lower one minds near rows more.
+        Divisor of the cosines. A lower temperature gives more weight to the nearest
+        rows.
     max_pairs : int, default=1000000
-        Pairs of rows that all of the training may compare; beyond it, an epoch takes a
-        random part of the rows, at the least one batch. With few rows it has 5
-        batches, within this.
+        Greatest number of pairs of rows that the whole training compares. Beyond it, an
+        epoch uses a random part of the rows, of at least one batch. With few rows an
+        epoch has 5 batches, within this limit.
 
     References
     ----------
@@ -190,7 +192,7 @@ class ContrastiveLoss(LossOptions):
 
 @set_module("sktransfer.finetuning")
 class SquaredErrorLoss(LossOptions):
-    """Squared error, which is least at the mean.
+    """Squared error; it predicts the mean.
 
     Examples
     --------
@@ -210,12 +212,12 @@ class SquaredErrorLoss(LossOptions):
 
 @set_module("sktransfer.finetuning")
 class HuberLoss(LossOptions):
-    """Squared error near the target and absolute error beyond: outliers count less.
+    """Squared error of small errors, absolute error of large ones: robust to outliers.
 
     Parameters
     ----------
     delta : float, default=1.0
-        Error at which it becomes linear, in standard deviations of `y`.
+        Error at which the loss becomes linear, in standard deviations of `y`.
 
     References
     ----------
@@ -243,23 +245,23 @@ class HuberLoss(LossOptions):
 
 @set_module("sktransfer.finetuning")
 class QuantileLoss(LossOptions):
-    """Pinball loss, which is least at a quantile [1]_.
+    """Pinball loss; it predicts a quantile [1]_.
 
-    A network comes closer to the rows that it was trained on than to others, and then
-    too few new rows lie within its quantiles. So some rows are set aside, and what is
-    predicted is moved by the quantile of their residuals [2]_.
+    A network fits the rows that it was trained on better than new rows, so its raw
+    quantiles cover too few new rows. Therefore some rows are set aside, and the
+    predictions are shifted by the quantile of the residuals on these rows [2]_.
 
     Parameters
     ----------
     quantile : float, default=0.5
-        Share of rows that are to lie below what is predicted; 0.5 is the median.
+        Share of rows whose target should lie below the prediction; 0.5 is the median.
     calibration_fraction : float, "auto" or None, default="auto"
-        Share of the rows that are set aside for that. "auto" is a fifth, where this
-        makes at least 10 rows, and as many as one of them is to lie beyond the
-        quantile; with fewer, or for a quantile from 0.3 to 0.7, which a close fit
-        hardly moves, it is None. None moves nothing. Rows of `X_val` or of
-        `early_stopping` serve for both, if there are as many. `partial_fit` sets
-        nothing aside.
+        Share of the rows to set aside for the shift. None shifts nothing. "auto" is 0.2
+        if this gives at least 10 rows, and enough for one of them to lie beyond the
+        quantile; otherwise None. "auto" is also None for quantiles from 0.3 to 0.7,
+        which a close fit hardly moves. If there are as many rows in `X_val`, or set
+        aside by `early_stopping`, these serve for both. `partial_fit` sets nothing
+        aside.
 
     References
     ----------
@@ -300,7 +302,7 @@ class QuantileLoss(LossOptions):
         return _quantiles(residuals, weights, self.quantile)
 
     def _share_aside(self, n_rows):
-        """Return the parameter, or what stands for "auto"."""
+        """Return the parameter, with "auto" replaced by its value."""
         if self.calibration_fraction != AUTO:
             return self.calibration_fraction
         is_used = self._is_corrected_by(CALIBRATION_SHARE * n_rows)

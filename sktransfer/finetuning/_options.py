@@ -1,4 +1,4 @@
-"""What belongs together in fine-tuning: an object for each part of it."""
+"""Nested options of the fine-tuning estimators: one object per topic."""
 
 from __future__ import annotations
 
@@ -23,24 +23,26 @@ COUNT = Interval(Integral, 1, None, closed="left")
 
 @set_module("sktransfer.finetuning")
 class Head(Options):
-    """The layers on top of the pooled features, and how they start.
+    """Head of a fine-tuned network: the layers on the pooled features, and their start.
 
     Parameters
     ----------
     kind : {"linear", "mlp", "cosine", "prototype"}, default="linear"
-        Layers. "prototype" is the nearest class mean by the cosine of centred features
-        [1]_, set before the blocks are trained and after; it is for classes. Where no
-        block is trained, `partial_fit` adds rows and classes.
+        Kind of the layers. "prototype" predicts the class whose mean is nearest, by the
+        cosine of centred features [1]_. The means are computed before and after the
+        training of the blocks. It is for classes only. If no block is trained,
+        `partial_fit` can add rows and classes.
     init : {"auto", "probe", "random"}, default="auto"
-        "probe" fits the head to the frozen features before training [2]_: a linear
-        head as a logistic or ridge regression, a cosine head by the means of the
-        classes. "auto" does so where there is such a fit.
+        Start of the head. "probe" fits it to the frozen features before training [2]_:
+        a linear head as a logistic or ridge regression, a cosine head by the means of
+        the classes. "random" starts with random weights. "auto" is "probe" where such a
+        fit exists, else "random".
     C : float or "auto", default="auto"
-        Inverse strength of the penalty of that fit. "auto" depends on the task, and is
-        smaller where blocks are trained: a start that fits every row would leave them
-        nothing to learn.
+        Inverse regularisation strength of that fit. "auto" depends on the task. It is
+        smaller where blocks are trained, because a start that fits every row would
+        leave them nothing to learn.
     dropout : float, default=0.0
-        Share of the pooled features that is dropped in training.
+        Share of the pooled features that are dropped during training.
 
     References
     ----------
@@ -80,36 +82,39 @@ class Head(Options):
 
 @set_module("sktransfer.finetuning")
 class Optimizer(Options):
-    """The steps of a training: the optimizer, and the rates of its parts.
+    """Optimizer of a fine-tuning, and the learning rates of the parts of the network.
 
-    The learning rate of the head is the estimator's `lr`.
+    The estimator's `lr` is the learning rate of the head.
 
     Parameters
     ----------
     kind : "adamw" or a subclass of torch.optim.Optimizer, default="adamw"
-        Class that makes the steps.
+        Optimizer class.
     params : dict, default=None
-        Further arguments of that class: ``{"momentum": 0.9}`` for torch.optim.SGD.
+        Further arguments of the class, such as ``{"momentum": 0.9}`` for
+        torch.optim.SGD.
     backbone_lr_scale : float or "auto", default="auto"
-        The last block learns with ``lr * backbone_lr_scale``. "auto" is 1; where `lr`
-        is "auto" and the head starts at random, it gives the blocks the rate that they
-        have with a fitted head.
+        Learning rate of the last block, relative to `lr`. "auto" is 1 if `lr` is a
+        number. If `lr` is "auto", blocks get the same rate however the head starts, and
+        "auto" is the ratio of that rate to `lr`.
     layer_decay : float, default=1.0
-        Each block before it learns with that times the rate of the one behind.
+        Factor of the learning rate from each block to the block before it. The default,
+        1, trains all blocks at the same rate.
     weight_decay : float, default=0.01
-        Decay of weights; not of biases and norms.
+        Weight decay. Biases and normalisation layers have none.
     lr_schedule : {"cosine", "one-cycle", "constant"}, default="cosine"
-        Course of the learning rate; "cosine" warms up over a tenth of the steps. In
-        `partial_fit`, which has no end, both fall with the inverse square root of the
-        steps of all calls.
+        Schedule of the learning rate. "cosine" warms up over a tenth of the steps. In
+        `partial_fit`, whose last step is unknown, "cosine" and "one-cycle" are replaced
+        by the inverse square root of the number of steps of all calls.
     gradient_clip_value : float or None, default=1.0
-        Greatest norm of the gradient.
+        Greatest norm of the gradient; longer gradients are scaled down. None does not
+        clip.
     average : bool or "auto", default="auto"
-        Ends a fit with the mean of its weights at the start and at the end [1]_, where
-        the head starts fitted and no fit came before. "auto" does so for numbers under
-        a squared error, and not with early stopping, which has watched other weights.
-        In `partial_fit`, "auto" predicts with the mean of the weights after each of
-        about the last hundred steps [2]_.
+        Whether to average weights. In `fit`, True ends with the mean of the weights at
+        the start and at the end [1]_, if the head starts fitted and no fit came before.
+        "auto" does so for a squared error without early stopping, which would have
+        watched other weights. In `partial_fit`, "auto" and True predict with the mean
+        of the weights over about the last hundred steps [2]_.
 
     References
     ----------
@@ -163,26 +168,26 @@ class Optimizer(Options):
 
 @set_module("sktransfer.finetuning")
 class EarlyStopping(Options):
-    """Early stopping: rows to watch, the score, and how long to wait.
+    """Early stopping: the rows to watch, the score, and the patience.
 
-    A training ends when the score has not become better for some epochs, and goes back
-    to the best epoch. The start counts as an epoch: where the head starts fitted, it is
-    the linear model of the frozen features. By its loss, an epoch is better than the
-    start only by more than one standard error of the difference of the rows. By a
-    metric, it has to be better by more than 1 in 10,000.
+    Training stops when the score has not improved for `patience` epochs, and the best
+    epoch is restored. The start counts as an epoch: with a fitted head it is the linear
+    model on the frozen features. With the loss as the score, a later epoch replaces the
+    start only if it is better by more than one standard error of the difference over
+    the rows. A metric has to improve by more than 0.01 % of its value.
 
     Parameters
     ----------
     validation_fraction : float or cross-validation splitter, default=0.1
-        Share of the rows that is set aside, drawn by class for classes and by `groups`
-        where `fit` gets them; or an object whose ``split(X, y, groups)`` gives rows to
-        train on and rows to watch, of which the first split is used, such as
-        ``PredefinedSplit(test_fold)``. Ignored where `fit` gets `X_val`.
+        Share of the rows to set aside, stratified by class, or by `groups` if `fit`
+        gets them. A splitter's ``split(X, y, groups)`` gives the rows to train on and
+        the rows to watch; its first split is used, as of
+        ``PredefinedSplit(test_fold)``. Ignored if `fit` gets `X_val`.
     monitor : str or callable, default="loss"
-        "loss" is the loss that is trained, or a name or function of scikit-learn's
-        scorers such as "accuracy", of which more is better.
+        Score to watch: "loss" is the training loss; a scorer of scikit-learn, such as
+        "accuracy", is a name or a function, and greater is better.
     patience : int, default=5
-        Epochs without a better score before the training ends.
+        Number of epochs without a better score after which training stops.
 
     Examples
     --------
@@ -217,13 +222,17 @@ class Augmentation(Options):
     Parameters
     ----------
     kind : {"light", "standard"} or callable, default="light"
-        "light" mirrors and shifts, "standard" also crops and changes colours; or a
-        torchvision v2 transform, which takes and returns uint8 tensors
-        ``(3, height, width)`` of one size.
+        Changes to make. "light" mirrors and shifts; "standard" also crops and changes
+        colours. A callable is a torchvision v2 transform, which takes and returns uint8
+        tensors of shape ``(3, height, width)`` and does not change their size.
     views : int or None, default=None
-        So many fixed views of each image, of which each epoch takes one and whose
-        activations are kept. None makes new views at each epoch, which have to go
-        through the frozen blocks too.
+        Number of fixed views per image. Each epoch uses one of them, and their
+        activations are cached. None makes new views in every epoch, which also run
+        through the frozen blocks.
+
+    See Also
+    --------
+    ImageClassifier, ImageRegressor : Take it as ``augment``.
 
     Examples
     --------
@@ -244,17 +253,18 @@ class Augmentation(Options):
 
 @set_module("sktransfer.finetuning")
 class DomainLoss(Options):
-    """The loss that is added for rows without labels (a negative `sample_domain`).
+    """Loss added for rows without labels (a negative `sample_domain`).
 
     Parameters
     ----------
     kind : {"coral", "mmd", "dann", "cdan", "mcc"}, default="coral"
-        "coral" brings the covariances of both domains' features together, "mmd" their
-        distributions, "dann" makes them alike to a discriminator, "cdan" together with
-        the predicted classes, and "mcc" makes predictions there less ambiguous. "cdan"
-        and "mcc" are for classes.
+        Kind of the loss. "coral" aligns the covariances of both domains' features,
+        "mmd" their distributions. "dann" makes the domains indistinguishable to a
+        discriminator of the features, "cdan" to one that also sees the predicted
+        classes. "mcc" makes predictions on unlabelled rows less ambiguous. "cdan" and
+        "mcc" are for classes only.
     weight : float, default=1.0
-        Weight of the loss, which rises from 0 over a `fit`.
+        Weight of the loss. In `fit` it rises from 0 to this value.
 
     Examples
     --------

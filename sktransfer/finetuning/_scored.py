@@ -42,8 +42,7 @@ def scorers_of(scoring, monitor, caller):
         if name in TAKEN or asked.setdefault(name, one) != one:
             raise ValueError(
                 f"{caller}: scoring has the name {name!r} twice, or it is one of "
-                f"{TAKEN}, which the history has already. Give functions names of "
-                "their own."
+                f"{TAKEN}, which history_ uses itself. Rename the function."
             )
     return {
         name: get_scorer(one) if isinstance(one, str) else check_scoring(Scored(), one)

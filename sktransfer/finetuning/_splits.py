@@ -100,14 +100,14 @@ def _split_by(splitter, used, encoded, groups, units, seed, caller):
     name = f"early_stopping__validation_fraction={shorten(splitter)}"
     if len(train) == 0 or len(aside) == 0:
         raise ValueError(
-            f"{caller}: the first split of {name} has {len(train)} rows to train on, "
-            f"without copies and groups of the others, and {len(aside)} rows to watch, "
-            "of those that can be used; expected some of both."
+            f"{caller}: the first split of {name} leaves {len(aside)} rows to watch "
+            f"and {len(train)} rows to train on that are no copies of these and in "
+            "none of their groups; expected at least one of each."
         )
     if n_left_out:
         warnings.warn(
             f"{caller}: {n_left_out} of {len(used)} rows are on neither side of the "
-            f"first split of {name}, and take no part.",
+            f"first split of {name}, and are not used.",
             UserWarning,
             stacklevel=5,
         )
@@ -153,7 +153,7 @@ def _check_stratified(encoded, codec, share, caller):
 
 
 def check_classes_left(codec, encoded, rows, what, caller):
-    """Refuse a class that nothing would be learned of."""
+    """Refuse a class without a row to learn from."""
     if codec.task != "classes":
         return
     counts = np.bincount(encoded[rows], minlength=codec.n_outputs)
@@ -161,6 +161,6 @@ def check_classes_left(codec, encoded, rows, what, caller):
     if lost:
         raise ValueError(
             f"{caller}: no row of the class{'es' if len(lost) > 1 else ''} "
-            f"{shorten(lost)} {what}, of which nothing could be learned. Repair such "
+            f"{shorten(lost)} {what}, so nothing can be learned about it. Repair such "
             "rows, or leave out the class."
         )

@@ -23,93 +23,106 @@ if TYPE_CHECKING:
 
 @set_module("sktransfer")
 class TextRegressor(TextColumn, BaseRegressor):
-    """Fine-tune a pretrained network that turns texts into numbers.
+    """Predict numbers from texts by fine-tuning a pretrained network.
 
-    The frozen blocks run once for each row, ever: their activations are kept across
-    epochs, folds, candidates and fits, so that a grid over `freeze_depth` and `lr`
-    costs little more than training what is trained.
+    The last blocks of the network are trained together with a head; the first blocks
+    are frozen. Each row runs through the frozen blocks only once, because their
+    activations are cached across epochs, folds, candidates and fits. A grid search over
+    `freeze_depth` and `lr` therefore costs little more than the training of the last
+    blocks.
 
     Parameters
     ----------
     backbone : str, Path, BackboneSpec or Backbone, default="all-MiniLM-L6-v2"
-        The network.
+        Network to fine-tune: one of ``list_backbones("text")``, the Hub name of a
+        sentence-transformers or transformers model, or a folder that holds one.
     freeze_depth : int or str, default="auto"
-        How much of the network stays as it is: "auto" trains the last 55 % of the
-        blocks, ``"all"`` is a linear probe, ``-1`` freezes all but the last block,
-        ``-2`` all but two, the name of a block or stage up to and including it, ``0``
-        nothing. What is frozen runs once for each row.
+        Blocks that stay frozen, as a slice of the network's list of blocks. "auto"
+        trains the last 55 % of the blocks. "all" freezes every block, so that only the
+        head is trained (a linear probe); ``-1`` trains the last block, ``-2`` the last
+        two; ``0`` freezes nothing. The name of a block or stage freezes the network up
+        to and including it.
     pooling : {"auto", "mean", "max", "cls", "last"}, default="auto"
-        How activations become one vector; "auto" is the network's own.
+        Reduction of the activations to one vector. "auto" uses the pooling that the
+        weights were trained with.
     head : {"linear", "mlp", "cosine"} or Head, default="linear"
-        Layers on top of the pooled vector, and their start: a linear head starts at a
-        ridge regression of the frozen features [1]_. A `Head` has more choices:
-        ``head__init``, ``head__C``, ``head__dropout``.
+        Layers on top of the pooled vector. A linear head starts as a ridge regression
+        on the frozen features [1]_. A `Head` sets more: ``head__init``, ``head__C``,
+        ``head__dropout``.
     loss : {"squared_error", "huber", "quantile"} or object, default="squared_error"
-        Loss of labelled rows. Objects are `SquaredErrorLoss`, `HuberLoss` and
-        `QuantileLoss`, whose parameters are ``loss__delta`` and ``loss__quantile``. A
-        callable, such as a torch module with ``reduction="none"``, takes outputs and
-        targets, which are scaled to mean 0 and standard deviation 1, and returns one
-        loss per row.
+        Loss of the labelled rows. `HuberLoss` and `QuantileLoss` have the parameters
+        ``loss__delta`` and ``loss__quantile``; `SquaredErrorLoss` has none. A callable,
+        such as a torch module with ``reduction="none"``, takes outputs and targets and
+        returns one loss per row; its targets are scaled to mean 0 and standard
+        deviation 1.
     max_length : int, "pieces" or Pieces, default=None
-        Tokens kept; None is the network's own limit. A warning counts the texts that
-        are longer. "pieces" cuts those into overlapping pieces and averages their
-        features; `sktransfer.encoders.Pieces` sets how, and so do nested names such as
+        Greatest number of tokens per text. None uses the limit in the network's
+        configuration. Longer texts are cut, and a warning counts them. "pieces" splits
+        them into overlapping pieces instead and averages the pieces' features;
+        `sktransfer.encoders.Pieces` sets how, also by nested names such as
         ``max_length__stride``.
     prompt : str, default=None
-        Text to put in front of each text, as it is. None takes the default prompt of
-        the network's record, if it has one.
+        Text to put in front of each text, unchanged. None uses the default prompt of
+        the network's configuration, if it has one.
     prompt_name : str, default=None
-        Name of a prompt in the network's record, to put in front instead.
+        Name of a prompt in the network's configuration, to put in front instead.
     missing : {"empty", "raise", "prior"}, default="empty"
-        A null cell: the empty text, an error, or `fit` leaves the row out with a
-        warning and `predict` gives the mean.
+        Policy for a null cell. "empty" reads it as the empty text, "raise" raises an
+        error. With "prior", `fit` leaves the row out with a warning, and `predict`
+        returns the mean of the training rows.
     lr : float or "auto", default="auto"
-        Learning rate of the head. "auto" is 0.0002, a quarter of it where no block is
-        trained, and 0.003 for a head that starts at random.
+        Learning rate of the head. "auto" is 0.003 for a head that starts at random and
+        0.0002 for one that starts fitted, or a quarter of 0.0002 where no block is
+        trained. In `partial_fit`, a head that starts fitted gets five times its rate.
     optimizer : "adamw", Optimizer or class, default="adamw"
-        Steps of the training. An `Optimizer` has more choices, such as
+        Optimizer of the training. An `Optimizer` sets more, such as
         ``optimizer__weight_decay``, ``optimizer__layer_decay`` and
-        ``optimizer__lr_schedule``; a class is one of torch.optim.
+        ``optimizer__lr_schedule``. A class is a subclass of ``torch.optim.Optimizer``.
     batch_norm : {"eval", "frozen", "train", "target"}, default="eval"
-        BatchNorm in the trained blocks: "eval" uses the network's own statistics and
-        trains weight and bias, "frozen" trains neither, "train" uses and updates the
-        statistics of the batches. "target" normalises each domain by its own batches
-        and ends with the statistics of the target rows, for predictions there [2]_.
+        Treatment of BatchNorm layers in the trained blocks. "eval" keeps the network's
+        own statistics and trains weight and bias; "frozen" trains neither; "train" uses
+        the statistics of the batches and updates them. "target" normalises each domain
+        by its own batches and keeps the statistics of the target rows for predictions
+        [2]_.
     domain_loss : {"coral", "mmd", "dann"} or DomainLoss, default=None
         Loss added for rows without labels (a negative `sample_domain` in `fit`).
-        "coral" brings the covariances of both domains' features together, "mmd" their
-        distributions, and "dann" makes them alike to a discriminator. None leaves such
-        rows out. The weight of a `DomainLoss` is ``domain_loss__weight``.
+        "coral" aligns the covariances of both domains' features, "mmd" their
+        distributions; "dann" makes the domains indistinguishable to a discriminator.
+        None leaves these rows out. A `DomainLoss` also sets ``domain_loss__weight``.
     max_epochs : int or "auto", default="auto"
-        Passes over the training rows. "auto" is 4 and as many more as fit into 300
-        rows, at most 12 more; a head that starts at random and is trained alone takes
-        300 steps at least.
+        Number of passes over the training rows. "auto" is 4, and with few rows up to 12
+        more: as many as fit into 300 rows. A head that starts at random and is trained
+        alone gets at least 300 steps.
     batch_size : int, default=16
-        Rows of a training step.
+        Number of rows per training step.
     early_stopping : bool or EarlyStopping, default=False
-        Set a tenth of the rows aside (by class, or by `groups` where `fit` gets them),
-        stop when their loss no longer falls, and go back to the best epoch; the start
-        counts as one. An `EarlyStopping` watches other rows or a metric, or waits
-        longer: ``early_stopping__monitor``, ``early_stopping__patience``.
+        Whether to stop early. True sets a tenth of the rows aside (stratified by class,
+        or by `groups` if `fit` gets them), stops when their loss no longer falls, and
+        restores the best epoch; the start counts as an epoch. An `EarlyStopping` sets
+        which rows and which metric to watch, and for how long:
+        ``early_stopping__monitor``, ``early_stopping__patience``.
     scoring : str, callable or list of them, default=None
-        Metrics of scikit-learn that `history_` has for each epoch, as
-        ``train_accuracy`` and, where rows are set aside or `fit` gets `X_val`,
-        ``valid_accuracy``. Each row counts once, whatever its weight.
+        scikit-learn metrics to record in `history_` after each epoch, as
+        ``train_accuracy``, and as ``valid_accuracy`` where rows are set aside or `fit`
+        gets `X_val`. Each row counts once, whatever its weight.
     activation_dtype : {"float32", "float16"}, default="float32"
-        Type of stored activations. float16 halves their size and is not exact.
+        Data type of the cached activations. "float16" halves their size and loses
+        precision.
     cache : "auto", str, Path, FeatureCache or None, default="auto"
-        Store for activations between fits. "auto" is memory, and the folder of
-        `set_cache_dir` if there is one; else a folder, or None for no store.
+        Store of the activations between fits. "auto" keeps them in memory, and also in
+        the folder of `set_cache_dir` if one is set. A path names a folder. None stores
+        nothing.
     callbacks : list of skorch callbacks, default=None
-        Used beside the estimator's own. To skorch's scorers labels are class numbers,
-        and numbers are scaled.
+        Callbacks to run in addition to the estimator's own. skorch's scorers see class
+        numbers instead of labels, and scaled numbers.
     warm_start : bool, default=False
-        Go on from the last fit instead of starting anew.
+        Whether `fit` continues from the last fit instead of starting anew.
     device : str, default="auto"
-        "auto" takes CUDA, else MPS, else the CPU.
+        Device to train and predict on. "auto" is CUDA if available, else MPS, else the
+        CPU.
     precision : {"float32", "tf32", "bfloat16", "float16"}, default="float32"
         Precision of the forward passes. "tf32" rounds the factors of products on CUDA
-        cards, and is float32 elsewhere.
+        cards, and is float32 on other devices.
     random_state : int, RandomState or None, default=None
         Seed of the head, the order of the rows and dropout.
     verbose : int, default=0
@@ -118,30 +131,31 @@ class TextRegressor(TextColumn, BaseRegressor):
     Attributes
     ----------
     feature_names_in_ : ndarray of one str object
-        The name of the column, if `fit` saw a frame.
+        Name of the column, if `fit` saw a frame.
     net_ : skorch.NeuralNet
-        The trained blocks and the head.
+        Net of the trained blocks and the head.
     backbone_ : Backbone
-        The tuned network, for example for ``TextEncoder(backbone=model.backbone_)``.
+        Fine-tuned network, for example for ``TextEncoder(backbone=model.backbone_)``.
     freeze_depth_ : str
         Name of the last frozen block; empty if nothing is frozen.
     settings_ : dict
         Values that the last fit used for parameters that may be "auto", and
-        ``trained_share``, the share of the network's weights that was trained.
+        ``trained_share``, the share of the network's weights that were trained.
     n_epochs_ : int
-        Epochs that were trained.
+        Number of epochs trained.
     history_ : list of dict
-        One an epoch: ``train_loss``, ``valid_loss``, ``domain_loss`` (without its
-        weight), ``dur`` in seconds and more.
+        One dict per epoch, with ``train_loss``, ``valid_loss``, ``domain_loss``
+        (without its weight), ``dur`` (seconds) and more.
 
     See Also
     --------
-    TextEncoder : The features without training.
+    TextEncoder : The features of a network, without training it.
+    TextClassifier : The same for classes.
 
     Notes
     -----
-    ``python -m benchmarks.run finetuning_defaults`` compares the defaults with others,
-    on splits of training parts.
+    ``python -m benchmarks.run finetuning_defaults`` compares the default settings with
+    others, on splits of the benchmarks' training rows.
 
     References
     ----------

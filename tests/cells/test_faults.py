@@ -166,7 +166,7 @@ def test_an_empty_image_follows_the_policy(shape):
 def test_an_empty_image_follows_the_policy_in_a_classifier_a_table_and_a_ranking():
     cells = [*PIXELS, empty_crop()]
     model = ImageClassifier("tiny-cnn", on_error="prior", **FAST)
-    with pytest.warns(UserWarning, match="leaves 1 of 9 rows out"):
+    with pytest.warns(UserWarning, match="leaves out 1 of 9 rows"):
         model.fit(cells, [*LABELS, "a"])
     with pytest.warns(UserWarning, match="1 of 9 rows cannot be read"):
         proba = model.predict_proba(cells)

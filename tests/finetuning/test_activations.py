@@ -134,7 +134,7 @@ def test_the_same_broken_picture_twice_is_left_out_twice():
         max_epochs=1,
         random_state=0,
     )
-    with pytest.warns(UserWarning, match="leaves 2 of 14 rows out"):
+    with pytest.warns(UserWarning, match="leaves out 2 of 14 rows"):
         model.fit([*whole, broken, broken], [*LABELS, 0, 1])
     outputs = model.predict_proba([broken, whole[1], broken])
     np.testing.assert_array_equal(outputs[0], outputs[2])

@@ -286,7 +286,7 @@ def test_training_goes_on_from_where_it_ended():
 @pytest.mark.parametrize(
     ("options", "y", "message"),
     [
-        ({"freeze_depth": "all"}, LABELS, "freezes all that makes them"),
+        ({"freeze_depth": "all"}, LABELS, "freezes all blocks that make them"),
         ({"head": "mlp"}, LABELS, "does not take head='mlp'"),
         ({"batch_size": 1}, LABELS, "does not take batch_size=1"),
         ({"head": Head(init="random")}, LABELS, "does not take head__init='random'"),

@@ -699,7 +699,7 @@ def test_weights_that_leave_no_target_row_are_refused():
 @pytest.mark.parametrize("kind", ["coral", "mmd", "dann", "cdan"])
 def test_frozen_features_cannot_be_moved(kind):
     model = images_model(domain_loss=kind, freeze_depth="all")
-    with pytest.raises(ValueError, match="freezes all that makes them.*'mcc'"):
+    with pytest.raises(ValueError, match="freezes all blocks that make them.*'mcc'"):
         fit(model, pictures())
 
 

@@ -354,14 +354,14 @@ def test_labels_that_are_named_have_weights_by_name():
 @pytest.mark.parametrize(
     ("class_weight", "y", "message"),
     [
-        ({"c": 1.0}, list("ab") * 6, r"weights for \['c'\], and y has \['a', 'b'\]"),
+        ({"c": 1.0}, list("ab") * 6, r"for \['c'\], but y has only \['a', 'b'\]"),
         ({"a": -1.0}, list("ab") * 6, "finite weights of at least 0"),
         ([{0: 1.0}], list("ab") * 6, "class_weight is a list of 1; expected a dict"),
         ([{0: 1.0}], np.eye(12, 2, dtype=int), "a list of 1"),
         ([{2: 1.0}] * 2, np.eye(12, 2, dtype=int), r"weights for \[2, 2\]"),
         ([1.0, 2.0], np.eye(12, 2, dtype=int), "class_weight is a list of 2"),
         ({"a": "x"}, list("ab") * 6, "finite weights of at least 0; got {'a': 'x'}"),
-        ({5: 1.0}, np.eye(12, 2, dtype=int), r"weights for \[5\], and y has \[0, 1\]"),
+        ({5: 1.0}, np.eye(12, 2, dtype=int), r"for \[5\], but y has only \[0, 1\]"),
     ],
 )
 def test_weights_of_classes_that_are_not_there_are_refused(class_weight, y, message):

@@ -148,7 +148,7 @@ def test_each_image_runs_once_through_the_frozen_blocks(counting_backbone, lists
 def test_rows_without_an_image_get_the_prior(lists):
     model = classifier(missing="prior", on_error="prior")
     X = [*lists[:10], [], ["gone.png"]]
-    with pytest.warns(UserWarning, match="leaves 2 of 12 rows out"):
+    with pytest.warns(UserWarning, match="leaves out 2 of 12 rows"):
         model.fit(X, Y)
     with pytest.warns(UserWarning, match="1 of 3 rows cannot be read"):
         proba = model.predict_proba([[], ["gone.png"], ["gone.png", lists[0][0]]])

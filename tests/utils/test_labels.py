@@ -250,7 +250,7 @@ def test_indicators_hold_0_and_1():
 def test_weights_of_classes_are_checked():
     Y = np.eye(2, dtype=int)[NUMBERS]
     model = TextClassifier("tiny-bert", class_weight={"legs": 3.0}, **FAST)
-    with pytest.raises(ValueError, match=r"weights for \['legs'\], and y has \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"for \['legs'\], but y has only \[0, 1\]"):
         model.fit(TEXTS, Y)
     model.set_params(class_weight={0: 3.0}).fit(TEXTS, Y)
     model = TextClassifier("tiny-bert", class_weight={"a": -1.0, "b": 1.0}, **FAST)
@@ -298,7 +298,7 @@ def test_a_class_that_groups_set_aside_is_an_error():
         except ValueError as err:
             messages.append(str(err))
     assert messages
-    assert all("is left to train on beside those set aside" in m for m in messages)
+    assert all("is left to train on after others were set aside" in m for m in messages)
 
 
 # -- groups and descriptions -----------------------------------------------------------
