@@ -1,4 +1,4 @@
-"""What ``adapter="auto"`` stands for, given the rows."""
+"""The steps of ``adapter="auto"``, chosen by the rows."""
 
 from __future__ import annotations
 

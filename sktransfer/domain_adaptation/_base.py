@@ -1,4 +1,4 @@
-"""What adapters share."""
+"""Base class and helpers of the adapters."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class BaseAdapter(CallbackSupport, TransformerMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,), default=None
-            Only that of source rows is ever read, by methods that use labels.
+            Targets, for adapters that use labels. The `y` of target rows is ignored.
         sample_domain : array-like of int of shape (n_samples,)
             ``>= 0`` for rows of a source domain, ``< 0`` for rows of a target domain.
 
@@ -58,13 +58,14 @@ class BaseAdapter(CallbackSupport, TransformerMixin, BaseEstimator):
         *,
         sample_domain: ArrayLike | None = None,
     ) -> np.ndarray:
-        """Fit, and transform the same rows, each as its domain.
+        """Fit, and transform each of the same rows by its domain.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,), default=None
         sample_domain : array-like of int of shape (n_samples,)
+            As in `fit`.
 
         Returns
         -------
@@ -76,13 +77,13 @@ class BaseAdapter(CallbackSupport, TransformerMixin, BaseEstimator):
     def transform(
         self, X: ArrayLike, *, sample_domain: ArrayLike | None = None
     ) -> np.ndarray:
-        """Transform rows.
+        """Transform rows by their domains.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         sample_domain : array-like of int of shape (n_samples,), default=None
-            None takes every row as a target row.
+            Domain of each row, as in `fit`. None treats every row as a target row.
 
         Returns
         -------

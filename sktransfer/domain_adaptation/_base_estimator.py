@@ -76,7 +76,7 @@ def _estimator_has(method):
 
 
 class BaseDomainAdaptation(CallbackSupport, MetaEstimatorMixin, BaseEstimator):
-    """What the classifier and the regressor share.
+    """Base class of the classifier and the regressor.
 
     A subclass has `_DEFAULT`, the names behind ``adapter="auto"``, `_inner()`, an
     estimator that is not fitted, and `_check_targets(y)`. It may have `_chosen`, for
@@ -111,18 +111,19 @@ class BaseDomainAdaptation(CallbackSupport, MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows of the source and of the target.
+            Features of the source rows and the target rows.
         y : array-like of shape (n_samples,)
-            Targets. Those of target rows are ignored: None, NaN, -1, anything.
+            Targets. The `y` of target rows is ignored and may be anything, such as
+            None, NaN or -1.
         sample_domain : array-like of int of shape (n_samples,), default=None
-            ``>= 0`` for rows of a source domain, ``< 0`` for rows of a target domain.
-            With None all rows are source rows, and nothing is adapted.
+            Domain of each row: ``>= 0`` for source rows, ``< 0`` for target rows. None
+            treats all rows as source rows, and nothing is adapted.
         sample_weight : array-like of shape (n_samples,), default=None
-            Row weights, passed to the estimator's `fit`. Adapters ignore them, unless
-            they ask for them by ``set_fit_request``, and so do target rows.
+            Row weights of the source rows, passed to the estimator's `fit`. Adapters
+            get them only if they request them by ``set_fit_request``.
         **params : dict
-            Metadata for the estimator and the adapters that ask for it; the estimator
-            gets that of its rows. Needs scikit-learn's metadata routing.
+            Metadata for the estimator and the adapters that request it. The estimator
+            gets the entries of its rows. Needs scikit-learn's metadata routing.
 
         Returns
         -------
@@ -197,15 +198,15 @@ class BaseDomainAdaptation(CallbackSupport, MetaEstimatorMixin, BaseEstimator):
         sample_domain: ArrayLike | None = None,
         **params: Any,
     ) -> np.ndarray:
-        """Predict.
+        """Predict the target of each row.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         sample_domain : array-like of int of shape (n_samples,), default=None
-            None takes every row as a target row.
+            Domain of each row, as in `fit`. None treats every row as a target row.
         **params : dict
-            Metadata for the estimator and the adapters that ask for it.
+            Metadata for the estimator and the adapters that request it.
 
         Returns
         -------
@@ -216,13 +217,13 @@ class BaseDomainAdaptation(CallbackSupport, MetaEstimatorMixin, BaseEstimator):
     def adapt(
         self, X: ArrayLike, *, sample_domain: ArrayLike | None = None
     ) -> np.ndarray:
-        """Return the features as `estimator_` gets them.
+        """Return the adapted features, as `estimator_` gets them.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         sample_domain : array-like of int of shape (n_samples,), default=None
-            None takes every row as a target row.
+            Domain of each row, as in `fit`. None treats every row as a target row.
 
         Returns
         -------
@@ -231,7 +232,7 @@ class BaseDomainAdaptation(CallbackSupport, MetaEstimatorMixin, BaseEstimator):
         return self._adapt(X, sample_domain, {})
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Say which metadata goes to the estimator and to the adapters.
+        """Return which metadata goes to the estimator and which to the adapters.
 
         Returns
         -------
@@ -286,8 +287,8 @@ class BaseDomainAdaptation(CallbackSupport, MetaEstimatorMixin, BaseEstimator):
             if isinstance(step, LAST):
                 raise ValueError(
                     f"{type(self).__name__} got {type(step).__name__} before other "
-                    "adapters; it works on the estimator, not on features, so put it "
-                    "last, and take one of its kind only."
+                    "adapters, but it works on the estimator and not on the features. "
+                    "Put it last, and use only one adapter of its kind."
                 )
         return steps
 
@@ -338,8 +339,8 @@ class BaseDomainAdaptation(CallbackSupport, MetaEstimatorMixin, BaseEstimator):
     def _check_takes_weights(self, inner):
         if not has_fit_parameter(inner, "sample_weight"):
             raise ValueError(
-                f"{type(self).__name__} has weights for the rows, from sample_weight "
-                f"or an adapter that weighs, but {type(inner).__name__}.fit takes no "
+                f"{type(self).__name__} has row weights, from sample_weight or an "
+                f"adapter that weights rows, but {type(inner).__name__}.fit takes no "
                 "sample_weight. Use an estimator that does, or no weights."
             )
 

@@ -34,9 +34,9 @@ def class_beliefs(estimator, X, name="PseudoLabels", params=None):
         return np.asarray(estimator.predict_proba(X, **params), dtype=float)
     if not hasattr(estimator, "decision_function"):
         raise TypeError(
-            f"{name} needs an estimator with predict_proba or decision_function; "
-            f"got {type(estimator).__name__}. Use another, or an adapter that needs "
-            'neither, such as adapter=["normalize", "coral"].'
+            f"{name} needs an estimator with predict_proba or decision_function; got "
+            f"{type(estimator).__name__}. Use another estimator, or an adapter that "
+            'needs neither, such as adapter=["normalize", "coral"].'
         )
     decisions = np.asarray(estimator.decision_function(X, **params), dtype=float)
     if decisions.ndim == 1:
@@ -44,9 +44,9 @@ def class_beliefs(estimator, X, name="PseudoLabels", params=None):
     elif not _is_by_class(estimator, decisions, X):
         raise ValueError(
             f"{name} needs one decision value for each of the "
-            f"{len(estimator.classes_)} classes, the greatest for the class that is "
-            f"predicted; {type(estimator).__name__} gives others, such as one for each "
-            'pair of classes. Use decision_function_shape="ovr" or an estimator with '
+            f"{len(estimator.classes_)} classes, the greatest for the predicted class. "
+            f"{type(estimator).__name__} gives other values, such as one for each pair "
+            'of classes. Use decision_function_shape="ovr" or an estimator with '
             "predict_proba."
         )
     decisions = np.exp(decisions - decisions.max(axis=1, keepdims=True))

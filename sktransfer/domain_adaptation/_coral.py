@@ -18,19 +18,21 @@ from ._base import BaseAdapter, check_two_rows, is_varying
 class CORALAdapter(OneToOneFeatureMixin, BaseAdapter):
     """Give the source rows the mean and the covariance of the target rows.
 
-    Target rows stay as they are.
+    Target rows do not change.
 
     Parameters
     ----------
     reg : "auto", float in [0, 1] or None, default="auto"
         Shrinkage of both covariances towards a multiple of the identity. "auto"
-        estimates it for each (Ledoit and Wolf), on standardised features; None is none.
+        estimates it for each covariance by Ledoit and Wolf's formula, on standardised
+        features. None does not shrink.
 
     Attributes
     ----------
     mean_source_, mean_target_ : ndarray of shape (n_features,)
+        Means of the source rows and of the target rows.
     mapping_ : ndarray of shape (n_features, n_features)
-        Matrix that centred source rows are multiplied by.
+        Matrix by which centred source rows are multiplied.
     n_features_in_ : int
 
     References

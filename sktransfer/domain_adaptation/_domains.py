@@ -12,9 +12,9 @@ from .._utils.validation import (
 )
 
 HOW_TO_ROUTE = (
-    "A search hands it to scorers and splitters only where metadata routing is on: run "
-    "fit(..., sample_domain=...) inside "
-    "`with sklearn.config_context(enable_metadata_routing=True):`."
+    "A search passes it to scorers and splitters only with metadata routing: run "
+    "fit(..., sample_domain=...) inside `with "
+    "sklearn.config_context(enable_metadata_routing=True):`."
 )
 SOME_TARGET = np.iinfo(np.int64).min  # a target row of a domain that nobody named
 
@@ -38,8 +38,8 @@ def check_both_domains(sample_domain, n_rows, name):
         raise ValueError(
             f"{name}.fit got only {got} rows (sample_domain has the values "
             f"{shorten(np.unique(domain).tolist())}), expected {lacking} rows as well: "
-            f"{SAMPLE_DOMAIN}. There is nothing to adapt with one kind; add rows of "
-            "the other."
+            f"{SAMPLE_DOMAIN}. Add rows of the other kind; with one kind there is "
+            "nothing to adapt."
         )
     return domain
 
@@ -96,8 +96,8 @@ def source_targets(y, domain, name):
         len(domain),
         name,
         rows=np.flatnonzero(domain >= 0),
-        missing="Only target rows may lack it: drop these rows, or make them target "
-        "rows by a negative sample_domain.",
+        missing="Only target rows may lack it: drop these rows, or give them a "
+        "negative sample_domain, which makes them target rows.",
     )
     if known.ndim == 2 and known.shape[1] == 1:
         known = column_or_1d(known, warn=True)

@@ -36,16 +36,17 @@ from ._label_shift import corrected_answer
 
 @set_module("sktransfer")
 class DomainAdaptationClassifier(LabelScore, ClassifierMixin, BaseDomainAdaptation):
-    """A classifier for a target domain without labels, from a source domain with them.
+    """Classify rows of a target domain without labels, with labels of a source domain.
 
     Parameters
     ----------
     estimator : classifier, default=None
-        None is ``LogisticRegression(max_iter=1000)``.
+        Classifier of the adapted features. None is
+        ``LogisticRegression(max_iter=1000)``.
     adapter : str, transformer, list of these, or None, default="auto"
-        Steps that change the features, in order. "auto" looks at what moved, see Notes;
-        it is for embeddings; measurements in different units want "standardize". None
-        adapts nothing. The names:
+        Steps that adapt the features, in order. "auto", meant for embeddings, chooses
+        the steps by what has changed between the domains (see Notes); "standardize"
+        suits measurements in different units. None adapts nothing. The names:
 
         - "standardize": `DomainStandardScaler`
         - "normalize": `DomainNormalizer`
@@ -55,38 +56,46 @@ class DomainAdaptationClassifier(LabelScore, ClassifierMixin, BaseDomainAdaptati
         - "ot": `OptimalTransport`
         - "density_ratio": `DensityRatioWeights`
         - "kmm": `KMMWeights`
-        - "pseudo_labels": `PseudoLabels`, which has to be last
-        - "label_shift": `LabelShiftCorrection`, which has to be last
+        - "pseudo_labels": `PseudoLabels`, which must be last
+        - "label_shift": `LabelShiftCorrection`, which must be last
 
-        A transformer of scikit-learn sees all rows and no labels.
+        A transformer of scikit-learn is fitted on all rows, without labels.
 
     Attributes
     ----------
     estimator_ : classifier
-        Fitted on adapted source rows, and on target rows with `pseudo_labels_`.
+        Classifier fitted on the adapted source rows, and with "pseudo_labels" also on
+        target rows with their `pseudo_labels_`.
     adapters_ : list of transformers
+        Fitted adapters, in order.
     pseudo_labels_ : ndarray of shape (n_target,)
-        With "pseudo_labels" only: what the last round took the target rows for.
+        Labels of the target rows in the last round of "pseudo_labels".
     shift_ : str
-        With "auto" only: what it found, as in Notes.
+        With "auto", the kind of shift that was found (see Notes).
     target_shares_ : ndarray of shape (n_classes,)
         Estimated class shares of the target, where they were estimated.
     temperature_ : float
     class_factors_ : ndarray of shape (n_classes,)
-        There if probabilities of target rows are corrected: they are those of
-        `estimator_` to the power of ``1 / temperature_``, times the factors, scaled to
-        a sum of 1.
+        Temperature and factors that correct the probabilities of target rows, if there
+        is a correction. Corrected probabilities are those of `estimator_` to the power
+        of ``1 / temperature_``, times the factors, scaled to a sum of 1.
     classes_ : ndarray
-        Those of the source rows; no other can be predicted.
+        Classes of the source rows. No other class can be predicted.
     n_features_in_ : int
+
+    See Also
+    --------
+    domain_shift : How far the target is from the source.
+    sktransfer.inspection.DomainShiftDisplay : Draws the domains before and after.
 
     Notes
     -----
-    "auto" estimates class shares and looks whether a classifier tells the domains apart
-    once the classes count alike, as `domain_shift` does:
+    "auto" estimates the class shares of the target. Then it tests whether a classifier
+    can tell the domains apart once both have the same class shares, as `domain_shift`
+    does:
 
     =================  =============================  ================================
-    `shift_`           what it means                  steps
+    `shift_`           meaning                        steps
     =================  =============================  ================================
     "nothing"          the domains are alike          none
     "class shares"     rows of a class are alike      "label_shift"
@@ -100,9 +109,9 @@ class DomainAdaptationClassifier(LabelScore, ClassifierMixin, BaseDomainAdaptati
     "unclear"          rows are too few to tell       none
     =================  =============================  ================================
 
-    Under "features" class shares are not used: where rows have moved as well, the
-    estimates were off by 0.02 to 0.9 on the benchmarks' sets, and no check that was
-    tried told the good ones from the bad ones.
+    With "features" the estimated class shares are not used. Where rows of a class have
+    moved as well, the estimates were wrong by 0.02 to 0.9 on the benchmarks' data sets,
+    and no check that was tried separated good estimates from bad ones.
 
     Examples
     --------
@@ -135,7 +144,7 @@ class DomainAdaptationClassifier(LabelScore, ClassifierMixin, BaseDomainAdaptati
 
     @property
     def classes_(self) -> np.ndarray:
-        """The classes of the source rows."""
+        """Classes of the source rows."""
         check_is_fitted(self)
         return self.estimator_.classes_
 
@@ -153,9 +162,9 @@ class DomainAdaptationClassifier(LabelScore, ClassifierMixin, BaseDomainAdaptati
         ----------
         X : array-like of shape (n_samples, n_features)
         sample_domain : array-like of int of shape (n_samples,), default=None
-            None takes every row as a target row.
+            Domain of each row, as in `fit`. None treats every row as a target row.
         **params : dict
-            Metadata for the estimator and the adapters that ask for it.
+            Metadata for the estimator and the adapters that request it.
 
         Returns
         -------
@@ -177,9 +186,9 @@ class DomainAdaptationClassifier(LabelScore, ClassifierMixin, BaseDomainAdaptati
         ----------
         X : array-like of shape (n_samples, n_features)
         sample_domain : array-like of int of shape (n_samples,), default=None
-            None takes every row as a target row.
+            Domain of each row, as in `fit`. None treats every row as a target row.
         **params : dict
-            Metadata for the estimator and the adapters that ask for it.
+            Metadata for the estimator and the adapters that request it.
 
         Returns
         -------
@@ -259,27 +268,30 @@ class DomainAdaptationClassifier(LabelScore, ClassifierMixin, BaseDomainAdaptati
 
 @set_module("sktransfer")
 class DomainAdaptationRegressor(LabelScore, RegressorMixin, BaseDomainAdaptation):
-    """A regressor for a target domain without `y`, from a source domain with it.
+    """Predict numbers in a target domain without `y`, with the `y` of a source domain.
 
     Parameters
     ----------
     estimator : regressor, default=None
-        None is ``Ridge()``.
+        Regressor of the adapted features. None is ``Ridge()``.
     adapter : str, transformer, list of these, or None, default="auto"
-        As in `DomainAdaptationClassifier`, without "pseudo_labels" and "label_shift".
-        "auto" is ``["standardize"]``.
+        Steps that adapt the features, as in `DomainAdaptationClassifier`, except
+        "pseudo_labels" and "label_shift", which need classes. "auto" is
+        ``["standardize"]``.
 
     Attributes
     ----------
     estimator_ : regressor
+        Regressor fitted on the adapted source rows.
     adapters_ : list of transformers
+        Fitted adapters, in order.
     n_features_in_ : int
 
     Notes
     -----
-    Each adapter that centres takes the difference of the domains' means for the shift.
-    Where the targets themselves have another mean in the target domain, that part of it
-    is lost.
+    Every adapter that centres the domains treats the difference of their means as
+    shift. If the mean of `y` also differs in the target domain, that difference is
+    lost.
 
     Examples
     --------
@@ -314,7 +326,7 @@ class DomainAdaptationRegressor(LabelScore, RegressorMixin, BaseDomainAdaptation
         if _ends(steps):
             raise ValueError(
                 f"DomainAdaptationRegressor got {type(steps[-1]).__name__}, which "
-                "needs classes. Take it out of adapter, or use "
+                "needs classes. Remove it from adapter, or use "
                 "DomainAdaptationClassifier."
             )
         return steps

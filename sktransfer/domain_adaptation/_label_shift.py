@@ -1,4 +1,4 @@
-"""Predictions for a target with other class shares than the source."""
+"""Label shift: predictions for a target with other class shares than the source."""
 
 from __future__ import annotations
 
@@ -15,23 +15,27 @@ from ._beliefs import log_beliefs
 
 @set_module("sktransfer")
 class LabelShiftCorrection(Parametrized):
-    """Move probabilities to the class shares of the target, estimated without labels.
+    """Adjust probabilities to the class shares of the target, estimated without labels.
 
-    The last entry of `DomainAdaptationClassifier`'s `adapter`. It is right where the
-    rows of a class look alike in both domains and only the shares differ, which
-    `domain_shift` looks at. Shares are estimated by the EM algorithm of Saerens et al.,
-    on probabilities that were calibrated on source rows set aside in turn. Source rows
-    are predicted as without it.
+    Use it as the last entry of `DomainAdaptationClassifier`'s `adapter`. It suits
+    domains in which rows of a class look alike and only the class shares differ;
+    `domain_shift` tests this. The class shares are estimated by the EM algorithm of
+    Saerens et al., from out-of-fold probabilities that are calibrated on the source
+    rows. Predictions of source rows do not change.
 
     Parameters
     ----------
     strength : float in [0, 1], default=0.75
-        Exponent of the ratios of shares that probabilities are multiplied by. 1 is
-        Bayes' rule. 0.75 predicts as many rows right, finds more of the rows of rare
-        classes, and is hurt less where the shares were estimated badly.
+        Exponent of the ratios of class shares by which probabilities are multiplied. 1
+        is Bayes' rule. The default, 0.75, predicts as many rows correctly, finds more
+        rows of rare classes, and suffers less from bad estimates.
     alpha : float in (0, 1], default=0.05
-        Level of the likelihood ratio test that the shares are other than those of the
-        source. Where it says no, predictions stay as they are. 1 always corrects.
+        Significance level of the likelihood ratio test for a difference of the class
+        shares. If the test finds none, predictions do not change. 1 always corrects.
+
+    See Also
+    --------
+    domain_shift : Says whether class shares are all that has changed.
 
     References
     ----------

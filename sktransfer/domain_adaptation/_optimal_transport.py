@@ -16,16 +16,18 @@ from ._base import BaseAdapter
 class OptimalTransport(OneToOneFeatureMixin, BaseAdapter):
     """Move each source row to the mean of the target rows that it is transported to.
 
-    Target rows stay as they are. Needs POT: ``pip install "sktransfer[ot]"``.
+    Target rows do not change. Needs POT: ``pip install "sktransfer[ot]"``.
 
     Parameters
     ----------
     reg : float, default=0.1
-        Entropic regularisation, of costs whose greatest is 1; 0 transports exactly.
+        Entropic regularisation, relative to the greatest transport cost. 0 transports
+        exactly.
 
     Attributes
     ----------
     transport_ : ot.da.BaseTransport
+        Fitted transport of POT.
     n_features_in_ : int
 
     References

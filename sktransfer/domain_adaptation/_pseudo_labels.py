@@ -1,4 +1,4 @@
-"""Self-training: what the estimator believes of target rows becomes labels."""
+"""Self-training: predictions on target rows become labels."""
 
 from __future__ import annotations
 
@@ -22,33 +22,34 @@ from ._beliefs import class_beliefs
 
 @set_module("sktransfer")
 class PseudoLabels(Parametrized):
-    """Fit a classifier again on target rows with the labels that it gave them.
+    """Refit a classifier on target rows, with its own predictions as labels.
 
-    The last entry of `DomainAdaptationClassifier`'s `adapter`. Each round takes more of
-    the target rows, the surest of every class first, so that no class is crowded out.
-    Predictions on a row are first smoothed over its neighbours in the target, by
-    cosine: where the estimator is wrong, the neighbours are often right.
+    Use it as the last entry of `DomainAdaptationClassifier`'s `adapter`. Each round
+    takes more of the target rows, starting with the most confident rows of every class,
+    so that no class is crowded out. Before a round, predictions are smoothed over the
+    nearest target rows, by cosine: neighbours are often right where a single prediction
+    is wrong.
 
     Parameters
     ----------
     n_rounds : int, default=5
+        Number of fits.
     start : float in [0, 1), default=0.2
-        Share of the target rows before the first round; it grows to 1 in even steps.
+        Share of the target rows before the first round. It grows to 1 in equal steps.
     balance : float in [0, 1], default=0.25
-        How far the probabilities are moved towards the class shares of the source:
-        0 leaves them, 1 makes their mean over the target rows equal to these shares.
-        Where the target has the same shares, 1 gains; where it has others, use 0.
+        Strength with which the class shares of the predictions are moved to those of
+        the source: 0 does not move them, 1 makes them equal on average. Use 1 if both
+        domains have the same class shares, and 0 if they differ.
     n_neighbors : int, default=10
-        0 does not smooth.
+        Number of neighbours for the smoothing; 0 does not smooth.
     smoothing : float in [0, 1), default=0.8
-        Share that the neighbours have in what is believed of a row.
+        Share of the neighbours in a smoothed prediction.
     weight : float, default=1.0
-        Weight of all pseudo-labelled rows together, relative to all source rows
-        together.
+        Total weight of the pseudo-labelled rows, relative to that of the source rows.
 
     Notes
     -----
-    An estimator that takes no ``sample_weight`` counts each row once.
+    Estimators without ``sample_weight`` count each row once.
 
     Examples
     --------
@@ -100,7 +101,7 @@ class PseudoLabels(Parametrized):
         Parameters
         ----------
         estimator : classifier
-            Fitted on the source rows; it is not changed.
+            Classifier fitted on the source rows; it is not changed.
         X : ndarray of shape (n_source, n_features)
         y : ndarray of shape (n_source,)
         X_target : ndarray of shape (n_target, n_features)
@@ -111,7 +112,7 @@ class PseudoLabels(Parametrized):
         estimator : classifier
             The classifier of the last round.
         pseudo_labels : ndarray of shape (n_target,)
-            Labels that the last round learned from.
+            Labels of the target rows in the last round.
         """
         return self._fit_rounds(estimator, X, y, X_target, sample_weight)
 

@@ -1,4 +1,4 @@
-"""What the scorers share: domains by metadata routing, and a model that knows them."""
+"""Base of the scorers: domains by metadata routing, and a model that knows them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class BaseDomainScorer(Parametrized):
     _NEEDS: tuple[str, ...] = ("target",)
 
     def get_metadata_routing(self) -> MetadataRequest:
-        """Ask for ``sample_domain``, as scikit-learn's metadata routing wants it.
+        """Request ``sample_domain`` from scikit-learn's metadata routing.
 
         Returns
         -------
@@ -62,9 +62,9 @@ class BaseDomainScorer(Parametrized):
             Fitted.
         X : array-like of shape (n_samples, n_features), or what the estimator takes
         y : array-like of shape (n_samples,), default=None
-            Targets. Those of target rows are ignored.
+            Targets. The `y` of target rows is ignored.
         sample_domain : array-like of int of shape (n_samples,)
-            ``>= 0`` for rows of a source domain, ``< 0`` for rows of a target domain.
+            Domain of each row: ``>= 0`` for source rows, ``< 0`` for target rows.
 
         Returns
         -------
@@ -74,7 +74,8 @@ class BaseDomainScorer(Parametrized):
         Raises
         ------
         ValueError
-            If the domains are missing, malformed, or of the wrong kinds.
+            If `sample_domain` is missing or malformed, or a kind of row that the score
+            needs is missing.
         TypeError
             If the estimator lacks a method that the score needs.
         """
@@ -99,7 +100,9 @@ class BaseDomainScorer(Parametrized):
     def _source_targets(self, y, domain):
         name = type(self).__name__
         if y is None:
-            raise ValueError(f"{name} needs y, of which it reads that of source rows.")
+            raise ValueError(
+                f"{name} needs y: it reads the targets of the source rows."
+            )
         return source_targets(y, domain, name)
 
     def _target_probabilities(self, estimator, X, domain):
@@ -167,7 +170,7 @@ def features_before_last(estimator, X, domain, name):
         return check_array(on_host(X), dtype=np.float64)
     except (TypeError, ValueError) as err:
         raise ValueError(
-            f"{name} weighs rows by their features, and cannot by these: {err} Put "
-            "what makes numbers of the rows, such as an encoder, before the last step "
-            "of a Pipeline."
+            f"{name} weights rows by their features, and cannot use these: {err} Put "
+            "the step that makes numbers of the rows, such as an encoder, before the "
+            "last step of a Pipeline."
         ) from err

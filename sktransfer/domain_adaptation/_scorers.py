@@ -30,10 +30,10 @@ BATCH = 512  # rows of a matrix of similarities that are held at once
 
 @set_module("sktransfer")
 class PredictionEntropyScorer(BaseDomainScorer):
-    """How sure a classifier is of target rows: minus the mean entropy, in nats.
+    """Confidence of a classifier on target rows: minus the mean entropy, in nats.
 
-    A model that is sure and wrong scores well, and so does one that sees one class
-    everywhere; `InformationMaximizationScorer` sees through the latter.
+    A confident but wrong model scores well, and so does a model that predicts one class
+    for all rows. `InformationMaximizationScorer` detects the latter.
 
     References
     ----------
@@ -60,11 +60,11 @@ class PredictionEntropyScorer(BaseDomainScorer):
 
 @set_module("sktransfer")
 class InformationMaximizationScorer(BaseDomainScorer):
-    """Sure of each target row, and different classes for different rows.
+    """Confidence on each target row, and variety of classes over the rows, in nats.
 
-    The entropy of the mean prediction minus the mean entropy of the predictions, in
-    nats: the mutual information of rows and predicted classes. It favours classes of
-    equal size.
+    The score is the entropy of the mean prediction minus the mean entropy of the
+    predictions: the mutual information of rows and predicted classes. It favours
+    classes of equal size.
 
     References
     ----------
@@ -88,19 +88,21 @@ class InformationMaximizationScorer(BaseDomainScorer):
 
 @set_module("sktransfer")
 class SoftNeighborhoodDensityScorer(BaseDomainScorer):
-    """Whether target rows lie in large groups that the classifier takes for alike.
+    """Density of the groups of target rows that get similar predictions.
 
-    The mean entropy of the similarities between predictions of target rows.
+    The score is the mean entropy of the similarities between predictions of target
+    rows. It is high if each row has many neighbours with the same prediction.
 
     Parameters
     ----------
     temperature : float, default=0.05
-        Temperature of the softmax over the similarities; the default is the paper's.
+        Temperature of the softmax over the similarities. The default is that of the
+        paper.
 
     Notes
     -----
-    A model that sees one class everywhere scores best. Compare scores of the same rows
-    only: they grow with the number of rows.
+    A model that predicts one class for all rows scores best. Compare scores of the same
+    rows only: they grow with the number of rows.
 
     References
     ----------
@@ -146,19 +148,19 @@ class SoftNeighborhoodDensityScorer(BaseDomainScorer):
 
 @set_module("sktransfer")
 class ImportanceWeightedScorer(BaseDomainScorer):
-    """A score on source rows, of which those like the target's count more.
+    """Score on source rows, weighted by how similar they are to target rows.
 
-    Right where the domains differ in the mix of rows only. Score source rows that the
-    model has not seen, as `SourceTargetKFold` keeps them apart.
+    Suits domains that differ only in how frequent each kind of row is. The source rows
+    to score should be new to the model, as `SourceTargetKFold` makes them.
 
     Parameters
     ----------
     scoring : str or scorer, default=None
-        One of scikit-learn's that takes ``sample_weight``; None is "accuracy" for
+        Scorer of scikit-learn that takes ``sample_weight``. None is "accuracy" for
         classifiers and "r2" for regressors.
     weights : DensityRatioWeights or KMMWeights, default=None
-        Weights of the rows, by their features: those that come out of a pipeline's
-        steps before the last. None is ``DensityRatioWeights()``.
+        Estimator of the row weights. In a pipeline it uses the features that reach the
+        last step. None is ``DensityRatioWeights()``.
 
     References
     ----------
@@ -209,15 +211,16 @@ class ImportanceWeightedScorer(BaseDomainScorer):
 
 @set_module("sktransfer")
 class EnsembleAgreementScorer(BaseDomainScorer):
-    """How often a classifier agrees with all candidates together, on target rows.
+    """Agreement of a classifier with the mean of all candidates, on target rows.
 
-    The candidates' mean probabilities stand in for the labels that nobody has. The
-    candidate that this picks is hardly ever among the worst.
+    The mean probabilities of the candidates serve as labels. The candidate that this
+    score picks is hardly ever among the worst.
 
     Parameters
     ----------
     estimators : list of fitted classifiers
-        Classifiers of the same classes, usually one for each setting of the search.
+        Candidates: classifiers of the same classes, usually one per setting of a
+        search.
 
     References
     ----------
@@ -250,8 +253,8 @@ class EnsembleAgreementScorer(BaseDomainScorer):
     def _score(self, estimator, X, y, domain):
         if not self.estimators:
             raise ValueError(
-                f"{type(self).__name__} got no estimators; give it one fitted "
-                "classifier for each setting that is compared."
+                f"{type(self).__name__} got no estimators; pass one fitted classifier "
+                "for each setting to compare."
             )
         total = 0.0
         for one in self.estimators:
@@ -260,7 +263,8 @@ class EnsembleAgreementScorer(BaseDomainScorer):
                 raise ValueError(
                     f"{type(self).__name__} got an estimator of the classes "
                     f"{shorten(one.classes_.tolist())} to score one of "
-                    f"{shorten(estimator.classes_.tolist())}; they have to be the same."
+                    f"{shorten(estimator.classes_.tolist())}; expected the same "
+                    "classes."
                 )
             total = total + self._target_probabilities(one, X, domain)
         believed = np.argmax(total, axis=1)
@@ -270,16 +274,17 @@ class EnsembleAgreementScorer(BaseDomainScorer):
 
 @set_module("sktransfer")
 class CircularValidationScorer(BaseDomainScorer):
-    """How well the way back works: from predictions in the target to the source.
+    """Score of the way back: predictions on target rows, as labels for the source.
 
-    A copy of the estimator is fitted on the target rows with the labels that the
-    estimator gave them, with the source as its target, and scored on the source, whose
-    labels are known. Costs a fit.
+    A copy of the estimator is fitted on the target rows with their predicted labels,
+    and with the source as its target domain. The copy is scored on the source rows,
+    whose labels are known. Each score costs one fit.
 
     Parameters
     ----------
     scoring : str or scorer, default=None
-        None is "accuracy" for classifiers and "r2" for regressors.
+        Scorer of scikit-learn. None is "accuracy" for classifiers and "r2" for
+        regressors.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""How far the target is from the source."""
+"""Domain shift: how far the target is from the source."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ COLUMNS = ("feature", "difference", "spread_ratio", "ks")
 
 @set_module("sktransfer.domain_adaptation")
 class DomainShift(RowTable):
-    """How far two kinds of domain are apart: a sequence of dicts, and a table.
+    """Distance of the source from the target: a sequence of dicts, and a table.
 
-    Made by `domain_shift`; the feature that moved most comes first.
+    `domain_shift` returns it. The feature that differs most comes first.
 
     Parameters
     ----------
     rows : list of dict
-        With the keys of a table row, below.
+        Rows of the table, with the keys below.
     proxy_a_distance : float
     domain_accuracy : float
     n_source, n_target : int
@@ -44,48 +44,54 @@ class DomainShift(RowTable):
     Attributes
     ----------
     proxy_a_distance : float
-        ``2 * (1 - 2 * error)``, cut to 0 to 2, where the error is that of a logistic
-        regression that tells source rows from target rows it has not seen: 0 where
-        nobody can tell them apart, 2 where every row gives its domain away.
+        ``2 * (1 - 2 * error)``, limited to 0 to 2. The error is that of a logistic
+        regression that tells source rows from target rows, on rows that it was not
+        fitted on. 0 means that the domains cannot be told apart, 2 that every row
+        reveals its domain.
     domain_accuracy : float
-        One minus that error: the mean of the shares of source rows and of target rows
-        that were told right.
+        One minus that error: the mean of the accuracies on source rows and on target
+        rows.
     n_source, n_target : int
+        Number of source rows and of target rows.
     class_shares : list of dict
-        Share of each class in the source, and as estimated in the target, with the keys
-        ``class``, ``source`` and ``target``. This and what follows are None where `y`
-        was not given.
+        Share of each class in the source, and its estimated share in the target, with
+        the keys ``class``, ``source`` and ``target``. This attribute and the following
+        ones are None if `y` was not given.
     shares_p_value : float
-        Probability of rows like these if the target had the source's shares.
+        P-value of the likelihood ratio test that the target has the source's class
+        shares.
     weighted_a_distance : float
-        Proxy A-distance once source rows are weighed so that each class has the
-        target's share.
+        Proxy A-distance after weighting the source rows, so that each class has its
+        share in the target.
     n_effective : float
-        Number of source rows that would be as good as these with those weights.
+        Effective number of source rows with these weights: the number of equally
+        weighted rows that would be as informative.
     class_skill : float
-        Balanced accuracy of the classifier on source rows set aside, from 0 for
-        guessing to 1.
+        Balanced accuracy of the classifier on source rows set aside, scaled so that
+        guessing is 0 and perfection 1.
     moved : {"nothing", "class shares", "features", "unclear"}
-        "features" if domains are told apart in more than 55 % by two standard errors
-        although classes have the same shares: rows of a class have moved, and the
-        estimated shares are not to be relied on. "unclear" if rows are too few to say
-        that this is less than 62 % by as much. Else "class shares" if the test says so
-        at 5 %.
+        Change between the domains. "features": rows of a class have changed; the
+        domains are told apart with an accuracy above 55 %, by two standard errors,
+        although the class shares are made equal. Then the estimated shares are
+        unreliable. "unclear": too few rows to show that this accuracy is below 62 %, by
+        two standard errors. Otherwise "class shares" if the test of the shares is
+        significant at 5 %, else "nothing".
 
     Notes
     -----
     A row has these keys:
 
     ``feature`` (str)
-        Its name.
+        Name of the feature.
     ``difference`` (float)
-        Mean in the target minus mean in the source, over the root of the mean of their
-        variances.
+        Mean in the target minus mean in the source, divided by the root of the mean of
+        their variances.
     ``spread_ratio`` (float)
-        Standard deviation in the target over that in the source; NaN if both are 0.
+        Standard deviation in the target divided by that in the source; NaN if both are
+        0.
     ``ks`` (float)
-        Kolmogorov-Smirnov statistic, 0 to 1: the greatest gap between the shares of
-        rows below a value.
+        Kolmogorov-Smirnov statistic, 0 to 1: the greatest difference between the shares
+        of rows below a value.
 
     Examples
     --------
@@ -173,27 +179,28 @@ def domain_shift(
     cv: int = 5,
     random_state: RandomStateLike = 0,
 ) -> DomainShift:
-    """Measure how far target rows are from source rows, feature by feature and in all.
+    """Measure how far target rows are from source rows, per feature and overall.
 
-    With the classes of the source rows it also estimates class shares of the target,
-    and says whether they are all that moved. Call it on the features of an encoder
-    before choosing an adapter, and on what an adapter makes of them after.
+    With the classes of the source rows, it also estimates the class shares of the
+    target, and says whether anything else has changed. Call it on the features of an
+    encoder before you choose an adapter, and on adapted features afterwards.
 
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features)
     y : array-like of shape (n_samples,), default=None
-        Classes. Those of target rows are ignored.
+        Classes. The `y` of target rows is ignored.
     sample_domain : array-like of int of shape (n_samples,)
-        ``>= 0`` for rows of a source domain, ``< 0`` for rows of a target domain. All
-        domains of a kind count as one.
+        Domain of each row: ``>= 0`` for source rows, ``< 0`` for target rows. All
+        source domains count as one, and so do all target domains.
     feature_names : sequence of str of length n_features, default=None
-        None takes the columns of a frame, else x0, x1, ...
+        Names of the features. None uses the columns of a frame, else x0, x1, ...
     estimator : classifier, default=None
-        Estimates the class shares; copies are fitted. None is
+        Classifier whose copies estimate the class shares. None is
         ``LogisticRegression(max_iter=1000)``.
     cv : int, default=5
-        Folds of the domain classifier; fewer where a kind has fewer rows.
+        Number of folds of the domain classifier; fewer if a kind of domain has fewer
+        rows.
     random_state : int, RandomState or None, default=0
         Seed of the folds.
 
@@ -204,8 +211,14 @@ def domain_shift(
     Raises
     ------
     ValueError
-        If `X` has holes, a kind of domain has fewer than 2 rows, there is not one
-        name for each feature, or the source has fewer than 2 classes.
+        If `X` has missing values, a kind of domain has fewer than 2 rows,
+        `feature_names` does not have one name per feature, or the source has fewer than
+        2 classes.
+
+    See Also
+    --------
+    DomainAdaptationClassifier : Its default adapter chooses steps by this shift.
+    sktransfer.inspection.ClassSharesDisplay : Draws the class shares.
 
     References
     ----------
@@ -224,7 +237,7 @@ def domain_shift(
     >>> shift[0]["feature"], shift.proxy_a_distance > 1.5
     ('hue', True)
 
-    With classes: the target has fewer of the second one, and nothing else moved.
+    With classes: the target has fewer rows of the second class; nothing else changed.
 
     >>> y = np.random.default_rng(1).permutation(np.tile([0, 1], 100))
     >>> X = np.random.default_rng(0).normal(size=(200, 3)) + 2 * y[:, None]

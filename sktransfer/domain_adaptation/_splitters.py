@@ -1,4 +1,4 @@
-"""Splits for cross-validation that know which domain a row is from."""
+"""Splitters for cross-validation that know the domain of each row."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class BaseDomainSplitter(Parametrized):
     """
 
     def get_metadata_routing(self) -> MetadataRequest:
-        """Ask for ``sample_domain``, as scikit-learn's metadata routing wants it.
+        """Request ``sample_domain`` from scikit-learn's metadata routing.
 
         Returns
         -------
@@ -49,17 +49,17 @@ class BaseDomainSplitter(Parametrized):
         *,
         sample_domain: ArrayLike | None = None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the rows to train on and the rows to score on.
+        """Yield the train rows and the test rows of each split.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or anything with rows
         y : array-like of shape (n_samples,), default=None
-            Targets. Those of target rows are ignored.
+            Targets. The `y` of target rows is ignored.
         groups : None
-            Not taken: the domains are the groups.
+            Must be None: the domains are the groups.
         sample_domain : array-like of int of shape (n_samples,)
-            ``>= 0`` for rows of a source domain, ``< 0`` for rows of a target domain.
+            Domain of each row: ``>= 0`` for source rows, ``< 0`` for target rows.
 
         Yields
         ------
@@ -68,7 +68,8 @@ class BaseDomainSplitter(Parametrized):
         Raises
         ------
         ValueError
-            If the domains are missing, malformed, or too few for the splits.
+            If `sample_domain` is missing or malformed, or has too few rows or domains
+            for the splits.
         """
         domain = self._checked(n_rows_of(X), groups, sample_domain)
         for train, test in self._masks(y, domain):
@@ -82,7 +83,7 @@ class BaseDomainSplitter(Parametrized):
         *,
         sample_domain: ArrayLike | None = None,
     ) -> int:
-        """Return how many splits there are.
+        """Return the number of splits.
 
         Parameters
         ----------
@@ -108,30 +109,32 @@ class BaseDomainSplitter(Parametrized):
         name = type(self).__name__
         if groups is not None:
             raise ValueError(
-                f"{name} got groups, which it does not take: the domains are its "
-                "groups. Give it sample_domain instead."
+                f"{name} got groups, but the domains are its groups. Pass "
+                "sample_domain instead, and leave groups out."
             )
         return check_routed_domain(sample_domain, n_rows, name)
 
 
 @set_module("sktransfer")
 class SourceTargetKFold(BaseDomainSplitter):
-    """K folds of the source rows, with target rows in every part.
+    """K folds of the source rows, with target rows in every train and test part.
 
-    Each domain is spread evenly over the folds, and so is each class of a source. A
-    model is fitted on rows of both kinds, and scored on source rows that it has not
-    seen, where there are labels, and on target rows, where there are none: what the
-    scorers without target labels need.
+    Each domain is spread evenly over the folds, and so is each class of a source
+    domain. A model is fitted on rows of both kinds. It is scored on source rows that it
+    has not seen, which have labels, and on target rows, which have none. The scorers
+    without target labels need both.
 
     Parameters
     ----------
     n_splits : int, default=5
+        Number of folds.
     target : {"both", "folds"}, default="both"
-        "both" puts every target row into each train part and each test part: none of
-        their labels is read, and the model is scored on the rows that it is meant for.
-        "folds" spreads them like source rows, so that scores are of unseen rows.
+        Placement of the target rows. "both" puts every target row into each train part
+        and each test part: their labels are never read, and the model is scored on the
+        rows that it is meant for. "folds" spreads them over the folds like source rows,
+        so that scores are of unseen rows.
     shuffle : bool, default=False
-        Before rows are given to folds.
+        Whether to shuffle the rows before they are split.
     random_state : int, RandomState or None, default=None
         Seed of the shuffling.
 
@@ -188,7 +191,7 @@ class SourceTargetKFold(BaseDomainSplitter):
         if self.random_state is not None and not self.shuffle:
             raise ValueError(
                 f"{type(self).__name__} got random_state={self.random_state!r} with "
-                "shuffle=False, where nothing is random; set shuffle=True or leave "
+                "shuffle=False, which has no random part; set shuffle=True or leave "
                 "random_state out."
             )
         order = np.arange(len(rows))
@@ -208,13 +211,14 @@ def _is_continuous(y):
 
 @set_module("sktransfer")
 class LeaveOneDomainOut(BaseDomainSplitter):
-    """Each source domain plays the target once, and is scored with its labels.
+    """Each source domain is the target domain of one split, scored with its labels.
 
-    For choosing among settings where there are several source domains. The rows have to
-    be there twice, as source and as target, which `as_both_domains` does: a model is
-    fitted on the other source domains and on the left-out one as a target, whose
-    labels no fit reads, and scored on the latter. A search needs ``refit=False``: the
-    best setting is then fitted to the rows of the real target, which are not there.
+    It serves to choose settings if there are several source domains. Each row must be
+    there twice, once as a source row and once as a target row; `as_both_domains` makes
+    the copies. In each split a model is fitted on the other source domains, with the
+    left-out domain as its unlabelled target, and is scored on that domain with its
+    labels. A search needs ``refit=False``: refit the best setting on the rows of the
+    real target, which these splits do not contain.
 
     Examples
     --------
@@ -239,18 +243,18 @@ class LeaveOneDomainOut(BaseDomainSplitter):
             yield test | ((domain >= 0) & (domain != value)), test
 
     def _played(self, domain):
-        """Return the source domains that are there as targets too."""
+        """Return the source domains that are also present as targets."""
         values, counts = np.unique(domain, return_counts=True)
         rows = dict(zip(values.tolist(), counts.tolist(), strict=True))
         sources = [value for value in rows if value >= 0]
         is_twice = all(rows.get(~value) == rows[value] for value in sources)
         if len(sources) < 2 or not is_twice or len(rows) != 2 * len(sources):
             raise ValueError(
-                f"{type(self).__name__} needs at least 2 source domains, and each row "
-                "of them as one of a target domain too (-1 for the rows of 0, -2 for "
-                f"those of 1, ...); got rows of the domains {shorten(rows)}. "
+                f"{type(self).__name__} needs at least 2 source domains, and each of "
+                "their rows also as a row of a target domain (-1 for the rows of 0, -2 "
+                f"for those of 1, ...); got rows of the domains {shorten(rows)}. "
                 "as_both_domains(X, y, sample_domain=...) makes the copies and leaves "
-                "other target rows out."
+                "out other target rows."
             )
         return sources
 
@@ -259,7 +263,7 @@ class LeaveOneDomainOut(BaseDomainSplitter):
 def as_both_domains(
     X: ArrayLike, y: ArrayLike, *, sample_domain: ArrayLike
 ) -> tuple[Any, np.ndarray, np.ndarray]:
-    """Return all source rows twice: as they are, and as rows of a target domain.
+    """Return all source rows twice: as source rows, and as rows of a target domain.
 
     Parameters
     ----------
@@ -270,10 +274,16 @@ def as_both_domains(
     Returns
     -------
     X : same kind, of length 2 * n_source
-        Rows of target domains are left out.
+        Source rows, twice. Rows of target domains are left out.
     y : ndarray of length 2 * n_source
+        Targets of these rows.
     sample_domain : ndarray of int of shape (2 * n_source,)
-        First as given, then ``-1`` for rows of domain 0, ``-2`` for those of 1, ...
+        First the given domains, then ``-1`` for rows of domain 0, ``-2`` for those of
+        1, ...
+
+    See Also
+    --------
+    LeaveOneDomainOut : Splits these rows.
 
     Examples
     --------

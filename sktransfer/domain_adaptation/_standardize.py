@@ -21,18 +21,19 @@ class DomainStandardScaler(OneToOneFeatureMixin, BaseAdapter):
     Parameters
     ----------
     with_mean, with_std : bool, default=True
+        Whether to centre, and whether to scale to unit variance.
 
     Attributes
     ----------
     statistics_ : dict
-        ``(mean, scale)`` of each domain, and of "source" and "target", all domains of
-        that kind together. The latter serve rows of domains that were not there in
-        fit, and rows whose domain is not given where there were several.
+        ``(mean, scale)`` of each domain, and of "source" and "target": all domains of
+        that kind together. These two serve rows of domains that `fit` did not see, and
+        rows without `sample_domain` if `fit` saw several target domains.
     n_features_in_ : int
 
     Notes
     -----
-    A domain with one row has no spread of its own; it takes that of the source.
+    A domain with one row has no standard deviation; it uses that of the source.
 
     Examples
     --------
@@ -68,23 +69,24 @@ class DomainStandardScaler(OneToOneFeatureMixin, BaseAdapter):
 
 @set_module("sktransfer")
 class DomainNormalizer(OneToOneFeatureMixin, BaseAdapter):
-    """Rows to unit length, each domain to mean 0, and rows to one length again.
+    """Scale rows to unit length, centre each domain, and scale rows to one length.
 
-    The cosine between two rows is then measured from the middle of their own domain.
-    For embeddings this does better than dividing by standard deviations, which blows up
-    columns that hardly vary. Not for measurements: of columns in different units the
-    one with the largest numbers decides the direction, and with it all.
+    Afterwards, the cosine between two rows is measured from the mean of their own
+    domain. For embeddings this works better than division by standard deviations, which
+    magnifies columns that hardly vary. It does not suit measurements: of columns in
+    different units, the one with the largest numbers decides the direction of a row.
 
     Parameters
     ----------
     length : float, default=2.0
-        Length that every row gets. The longer the rows, the weaker a regularised linear
-        model is regularised.
+        Length of every row afterwards. Longer rows make a regularised linear model less
+        regularised.
 
     Attributes
     ----------
     statistics_ : dict
-        The mean of each domain's unit rows, and of "source" and "target" together.
+        Mean of each domain's unit-length rows, and of all "source" and all "target"
+        rows.
     n_features_in_ : int
 
     Examples
@@ -106,7 +108,7 @@ class DomainNormalizer(OneToOneFeatureMixin, BaseAdapter):
         if X.shape[1] == 1:
             raise ValueError(
                 f"{type(self).__name__} got n_features=1: it keeps the direction of a "
-                'row, and of one number that is its sign. Use "standardize" '
+                'row, which for one number is only its sign. Use "standardize" '
                 "(DomainStandardScaler)."
             )
         X = unit_rows(X)

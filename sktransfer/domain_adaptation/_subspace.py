@@ -20,29 +20,33 @@ ALIGNED, TRANSFERRED = 100, 50  # components, at most, of "auto"
 
 @set_module("sktransfer")
 class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
-    """Turn the principal axes of the source to those of the target.
+    """Rotate the principal axes of the source to those of the target.
 
     Parameters
     ----------
     n_components : int, "auto" or None, default="auto"
-        "auto" is 100, or as many as there are; None is as many as both domains have: at
-        most one less than rows.
+        Number of principal components. "auto" is 100, or fewer if there are fewer. None
+        is as many as both domains have: at most one less than the rows of the smaller
+        one.
 
     Attributes
     ----------
     pca_source_, pca_target_ : PCA
+        Principal components of the source and of the target.
     alignment_ : ndarray of shape (n_components, n_components)
+        Rotation of the source components.
     n_features_in_ : int
 
     Notes
     -----
-    With as many components as features it does no more than centre each domain and turn
-    both alike: few components are what brings the domains closer. On embeddings 100 did
-    no harm on pairs of domains with the same class shares, where 20 lost 4 points on
-    drawings. Like all that centre it is wrong where class shares differ.
+    With as many components as features, it only centres each domain and rotates both in
+    the same way: a small number of components is what brings the domains closer. On
+    embeddings, 100 components did no harm on pairs of domains with the same class
+    shares, while 20 lost 4 points of accuracy on drawings. Like every adapter that
+    centres, it is wrong if class shares differ.
 
-    Principal components are exact. Those of skada are scikit-learn's approximate ones
-    where rows are wide, and differ by a little.
+    The principal components are exact. skada uses scikit-learn's approximate ones for
+    wide rows, so its results differ slightly.
 
     References
     ----------
@@ -93,37 +97,40 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
 
 @set_module("sktransfer")
 class TransferComponentAnalysis(ClassNamePrefixFeaturesOutMixin, BaseAdapter):
-    """Components that keep the variance and hide which domain a row is from.
+    """Project rows to components that keep variance and hide the domain of a row.
 
     Parameters
     ----------
     n_components : int, "auto" or None, default="auto"
-        "auto" is 50, or as many as there are; None is as many as features or rows,
-        whichever is fewer.
+        Number of components. "auto" is 50, or fewer if there are fewer. None is the
+        smaller of the number of features and the number of rows.
     kernel : {"linear", "rbf", "poly", "cosine"}, default="rbf"
+        Kernel between rows.
     gamma : float, "scale" or None, default="scale"
-        Coefficient of the kernels "rbf" and "poly"; None is one over the number of
-        features, which suits features of unit variance; "scale" divides it by the
+        Coefficient of the kernels "rbf" and "poly". None is one over the number of
+        features, which suits features of unit variance. "scale" divides that by the
         variance of all rows.
     mu : float, default=1.0
-        How much the distance of the domains' means weighs, as in the paper of 2009; in
-        that of 2011 the other term has the factor, so that theirs is ``1 / mu``.
+        Weight of the distance between the domains' means, as in the paper of 2009. In
+        the paper of 2011 the other term has the factor, which corresponds to
+        ``1 / mu``.
 
     Attributes
     ----------
     X_fit_ : ndarray of shape (n_samples, n_features)
+        Rows of `fit`.
     gamma_ : float
         Coefficient of the kernel, as a number.
     components_ : ndarray of shape (n_samples, n_components)
-        Matrix that a row's kernel with `X_fit_` is multiplied by.
+        Matrix by which a row's kernel with `X_fit_` is multiplied.
     n_features_in_ : int
 
     Notes
     -----
-    The components solve the generalised eigenproblem of the paper, at unit length in
-    its right-hand side: those that keep more variance are longer, so that a regularised
-    model relies on them more. skada 0.6 hands the problem, as a matrix that is not
-    symmetric, to a solver for symmetric ones; its components differ.
+    The components solve the generalised eigenproblem of the paper and have unit length
+    in its right-hand side. Components that keep more variance are therefore longer, and
+    a regularised model relies on them more. skada 0.6 passes the problem, as a matrix
+    that is not symmetric, to a solver for symmetric matrices, so its components differ.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Weights of source rows: those that could be target rows count more."""
+"""Weights of source rows, by their similarity to target rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ._base import BaseAdapter, effective_rows, kernel_width
 
 
 class BaseWeights(OneToOneFeatureMixin, BaseAdapter):
-    """An adapter that leaves the features and weighs the rows.
+    """An adapter that does not change the features but weights the rows.
 
     A subclass has `_weigh(source, target)`, weights of the source rows.
     """
@@ -36,11 +36,11 @@ class BaseWeights(OneToOneFeatureMixin, BaseAdapter):
         if self.n_effective_ < self._FEW * len(weights):
             name = type(self).__name__
             warnings.warn(
-                f"{name}: with these weights {len(weights)} source rows count as much "
-                f"as {self.n_effective_:.0f} without, since hardly any of them lie "
-                "among the target rows. A model fitted with them is likely to be worse "
-                "than one without: lower max_weight, or take an adapter that moves "
-                'features, such as "normalize".',
+                f"{name}: with these weights {len(weights)} source rows are worth only "
+                f"{self.n_effective_:.0f} unweighted rows, because hardly any of them "
+                "lie among the target rows. A model fitted with the weights is "
+                "probably worse than one without: lower max_weight, or use an adapter "
+                'that moves features, such as "normalize".',
                 UserWarning,
                 stacklevel=2,
             )
@@ -51,26 +51,27 @@ class BaseWeights(OneToOneFeatureMixin, BaseAdapter):
 
 @set_module("sktransfer")
 class DensityRatioWeights(BaseWeights):
-    """Weigh source rows by the odds that a classifier takes them for target rows.
+    """Weight source rows by the odds that they are target rows, by a classifier.
 
     Parameters
     ----------
     C : float, default=1.0
-        Inverse regularisation of the logistic regression that tells the domains apart,
-        on standardised features.
+        Inverse regularisation strength of the logistic regression that tells the
+        domains apart, on standardised features.
     max_weight : float, default=10.0
-        Greatest weight, before they are scaled to a mean of 1.
+        Greatest weight, before the weights are scaled to a mean of 1.
     n_components : int or None, default=20
-        Principal components of the features, or fewer where there are fewer, that the
-        domains are told apart by. On all columns of an embedding, None, even two halves
-        of one domain are told apart by chance, and the weights are noise.
+        Number of principal components that the logistic regression uses, or fewer if
+        there are fewer. None uses all features. On all columns of an embedding, even
+        two halves of one domain are told apart by chance, and the weights are noise.
 
     Attributes
     ----------
     weights_ : ndarray of shape (n_samples,)
-        Weights of the rows of fit: 1 on average over source rows and 0 for target rows.
+        Weights of the rows of `fit`: 1 on average for source rows, 0 for target rows.
     n_effective_ : float
-        Number of source rows that would be as good as these with their weights.
+        Effective number of source rows: the number of equally weighted rows that would
+        be as informative.
     n_features_in_ : int
 
     Examples
@@ -112,31 +113,35 @@ class DensityRatioWeights(BaseWeights):
 
 @set_module("sktransfer")
 class KMMWeights(BaseWeights):
-    """Kernel mean matching: weighted, the source has the target's mean in kernel space.
+    """Kernel mean matching: weight source rows to the target's mean in kernel space.
 
     Parameters
     ----------
     gamma : float, "scale" or None, default="scale"
-        Coefficient of the Gaussian kernel; None is one over the number of features,
-        which suits features of unit variance; "scale" divides it by the variance of all
-        rows.
+        Coefficient of the Gaussian kernel. None is one over the number of features,
+        which suits features of unit variance. "scale" divides that by the variance of
+        all rows.
     max_weight : float, default=3.0
-        Greatest weight, before they are scaled to a mean of 1. With the paper's 1000 an
-        effective 0.09 of the rows of a review site were left when weighed for another
-        site, with 3 it was 0.30.
+        Greatest weight, before the weights are scaled to a mean of 1. Between two
+        review sites, the paper's value of 1000 left an effective 9 % of the source
+        rows; 3 left 30 %.
     eps : float, default=None
-        How far the mean weight may be from 1; None is ``1 - 1 / sqrt(n_source)``.
+        Greatest distance of the mean weight from 1. None is ``1 - 1 / sqrt(n_source)``.
     max_iter : int, default=20000
+        Greatest number of iterations.
     tol : float, default=1e-5
-        Change of the weights, relative to their length, at which it stops.
+        Change of the weights, relative to their length, below which the iteration
+        stops.
 
     Attributes
     ----------
     weights_ : ndarray of shape (n_samples,)
-        Weights of the rows of fit: 1 on average over source rows and 0 for target rows.
+        Weights of the rows of `fit`: 1 on average for source rows, 0 for target rows.
     n_effective_ : float
-        Number of source rows that would be as good as these with their weights.
+        Effective number of source rows: the number of equally weighted rows that would
+        be as informative.
     n_iter_ : int
+        Number of iterations.
     n_features_in_ : int
 
     References
@@ -204,16 +209,16 @@ class KMMWeights(BaseWeights):
                 break
         else:
             warnings.warn(
-                f"KMMWeights stopped after max_iter={self.max_iter} iterations; raise "
-                "it, or tol.",
+                f"KMMWeights did not converge in max_iter={self.max_iter} iterations; "
+                "increase max_iter or tol.",
                 ConvergenceWarning,
                 stacklevel=2,
             )
         if pull.max() < 1e-6:  # times n, of at most 1: no source row is near any
             warnings.warn(
-                "KMMWeights: under this kernel no source row is near any target row, "
-                'and the weights mean nothing. Set gamma="scale" where it is not, or '
-                "take an adapter that moves features.",
+                "KMMWeights: with this kernel no source row is near any target row, "
+                'and the weights mean nothing. Set gamma="scale" if it is not set, or '
+                "use an adapter that moves features.",
                 UserWarning,
                 stacklevel=2,
             )

@@ -225,7 +225,7 @@ def test_an_estimator_without_probabilities_is_refused():
 @pytest.mark.parametrize("scorer", SCORERS[:2], ids=lambda s: type(s).__name__)
 def test_scorers_that_need_source_labels_say_so(scorer):
     made = shifted()
-    with pytest.raises(ValueError, match="needs y, of which it reads that of source"):
+    with pytest.raises(ValueError, match="needs y: it reads the targets of the source"):
         scorer(fitted(made), made.X, sample_domain=made.domain)
     made.y[np.flatnonzero(~made.target)[0]] = None
     with pytest.raises(ValueError, match="contains NaN, None or infinity at row"):
