@@ -1,4 +1,4 @@
-"""Choose: how the encoder of each image and text column is chosen."""
+"""Choose: settings of the choice of an encoder per column."""
 
 from __future__ import annotations
 
@@ -16,44 +16,47 @@ from ._ways import WAYS
 
 @set_module("sktransfer.tables")
 class Choose(Options):
-    """How `TableEncoder` chooses the encoder of each image and text column.
+    """Settings with which `TableEncoder` chooses the encoder of each column.
 
-    Columns are taken in turn, and several columns twice. For each, a model of the whole
-    table is cross-validated with each candidate, the other columns being encoded as was
-    chosen for them, or by the table's own encoders where their turn is to come. The
-    cheapest candidate is taken from which the best does not stand out.
+    The choice is for columns of images and texts, one after the other; with several
+    such columns, each gets a second turn. For each candidate, a model of the whole
+    table is cross-validated. The other columns are encoded as already chosen, or by the
+    table's own encoders before their first turn. The cheapest candidate is taken whose
+    score is about as good as the best: within 0.2 times the half-width of the 95 %
+    interval of their difference.
 
     Parameters
     ----------
     candidates : "auto", list or dict of str to list, default="auto"
         Encoders to choose from: transformers of a column, and these names, cheapest
-        first.
+        first:
 
-        - "drop": the column is left out.
+        - "drop": no encoder; the column is left out.
         - "words", "ngrams": words, or character n-grams of texts, with tf-idf and 30
           components (skrub's ``StringEncoder``).
         - "shallow": the encoder without its last one and two blocks.
-        - "frozen": the encoder.
-        - "probe": outputs of a linear model of the encoder's vectors, beside their
-          components, as by `TargetAwareEncoder`.
-        - "larger": the registered networks that are installed and have more weights.
-        - "tuned": outputs of a fine-tuned network beside frozen features, as by
-          `TargetAwareEncoder`, which trains a network for each fold and one more.
+        - "frozen": the encoder itself.
+        - "probe": outputs of a linear model of the encoder's vectors, in addition to
+          their principal components, by `TargetAwareEncoder`.
+        - "larger": registered networks that are installed and have more weights.
+        - "tuned": outputs of a fine-tuned network, in addition to frozen features, by
+          `TargetAwareEncoder`. It trains one network per fold and one more.
 
         "shallow", "probe", "larger" and "tuned" need an `ImageEncoder` or a
         `TextEncoder`, and are left out for other encoders. "auto" tries every name. A
-        dict gives each column its own list; columns that it does not name have "auto".
+        dict gives a list per column; columns that it does not name use "auto".
     estimator : {"linear", "boosting"} or estimator, default="linear"
-        The model. Should be of the kind that follows the table. "linear" is a logistic
-        or ridge regression, "boosting" scikit-learn's histogram-based trees.
+        Model of the table by which candidates are compared. It should be of the kind
+        that you will fit on the encoded table. "linear" is a logistic or ridge
+        regression, "boosting" scikit-learn's histogram-based gradient boosting.
     cv : int, splitter or iterable, default=5
-        Folds. An int makes shuffled ones, stratified for classes. Copies of a cell, and
-        rows of a group, are never on both sides.
+        Folds of the cross-validation. An int makes shuffled folds, stratified by class.
+        Copies of a cell, and rows of a group, are never on both sides.
     scoring : str or callable, default=None
-        Score, as scikit-learn takes it. None is the Brier score of classes and of
-        labels, and the root of the mean squared error of numbers.
+        Score, as in scikit-learn. None is the Brier score of classes and of labels, and
+        the root mean squared error of numbers.
     task : {"auto", "classes", "labels", "numbers"}, default="auto"
-        Task that `y` is. "auto" reads whole numbers as classes, as scikit-learn does.
+        Kind of `y`. "auto" reads whole numbers as classes, as scikit-learn does.
     random_state : int, RandomState or None, default=0
         Seed of the folds and of the candidates.
 
@@ -64,11 +67,11 @@ class Choose(Options):
 
     Notes
     -----
-    Networks run once per row and depth through the cache. PCA, n-grams and models of
-    the target are fitted in the training part of each fold, those of the target in
-    folds of that part. Where `cv` tests each row once, those that have the same rows
-    are trained once: 16 networks for five folds. What `fit` would warn of in a part of
-    the rows, it says once, of all rows.
+    Each network runs once per row, through the cache. PCA, n-grams and models of the
+    target are fitted in the training part of each fold; models of the target are
+    cross-fitted within that part. Models with the same training rows are fitted once:
+    if `cv` tests each row once, five folds need 16 networks. Warnings about parts of
+    the rows are replaced by one warning about all rows.
 
     Examples
     --------
@@ -126,8 +129,8 @@ class Choose(Options):
         unknown = [name for name in self.candidates if name not in columns]
         if unknown:
             raise ValueError(
-                f"Choose: candidates names {unknown}; the columns of images and texts "
-                f"are {columns}."
+                f"Choose: candidates names {unknown}, which are no columns of images "
+                f"or texts; those columns are {columns}."
             )
 
     def _names(self, column):
@@ -152,5 +155,5 @@ class Choose(Options):
 
 
 def choose_of(value):
-    """Return the object that a `choose` parameter stands for; None is not to choose."""
+    """Return the `Choose` of a `choose` parameter; None means no choice."""
     return Choose() if isinstance(value, str) and value == "auto" else None

@@ -1,4 +1,4 @@
-"""ColumnChoices: what each candidate for each column scored, and which was taken."""
+"""ColumnChoices: the score of each candidate per column, and the one taken."""
 
 from __future__ import annotations
 
@@ -17,35 +17,41 @@ if TYPE_CHECKING:
 class ColumnChoices(RowTable):
     """Scores and seconds of the candidates: a sequence of dicts, and a table.
 
-    Made by `TableEncoder` with ``choose``, column by column, cheapest first.
+    `TableEncoder` with ``choose`` makes it: column by column, cheapest candidate first.
 
     Parameters
     ----------
     rows : list of dict
-        With the keys of a table row, below.
+        Rows of the table, with the keys below.
     score_name : str
         Name of the score, for figures. Greater is better.
 
     Attributes
     ----------
     taken : dict of str to str
-        Candidate that was taken for each column.
+        Candidate taken for each column.
 
     Notes
     -----
     A row has these keys:
 
     ``column``, ``candidate`` (str)
-        Names.
+        Names of the column and of the candidate.
     ``score`` (float)
-        Mean over the folds.
+        Mean score over the folds.
     ``difference``, ``low``, ``high`` (float)
-        Score minus that of the candidate that was taken, and the ends of its 95 %
-        interval, by the differences on the same folds.
+        Score minus that of the candidate taken, and the ends of its 95 % interval, from
+        the differences on the same folds.
     ``seconds`` (float)
-        Spent on the candidate. The first to run a network pays for all rows.
+        Time spent on the candidate. The first candidate of a network pays for running
+        all rows.
     ``taken`` (bool)
-        True for one candidate of each column.
+        True for the one candidate of each column that was taken.
+
+    See Also
+    --------
+    Choose : Settings of the choice.
+    sktransfer.inspection.ColumnChoicesDisplay : Draws one column.
 
     Examples
     --------
@@ -90,11 +96,11 @@ class ColumnChoices(RowTable):
         Parameters
         ----------
         column : str, default=None
-            Column to draw. May be None where there is one.
+            Column to draw. None is allowed if there is only one.
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            Axes to draw on; None makes a figure.
         **options
-            As matplotlib's ``errorbar`` takes them.
+            Options of matplotlib's ``errorbar``.
 
         Returns
         -------

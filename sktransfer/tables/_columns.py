@@ -117,8 +117,8 @@ class NetworkColumn:
             row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
             raise ValueError(
                 f"TableEncoder: row {row} of column {name!r} became NaN, which PCA "
-                "cannot take; give the column's encoder missing='mean' and, for "
-                "images, on_error='mean'."
+                "cannot use. Give the column's encoder missing='mean' and, for images, "
+                "on_error='mean'."
             )
 
 
@@ -296,7 +296,7 @@ def components_of(n_components, kinds):
     for name, size in n_components.items():
         kind = kinds.get(name)
         if kind not in ("image", "text", "drop"):
-            found = "which is not there" if kind is None else f"which is {kind}"
+            found = "which is no column" if kind is None else f"which is {kind}"
             raise ValueError(
                 f"TableEncoder: n_components names {name!r}, {found}; the columns of "
                 f"images and texts are {shorten(networks)}."
@@ -350,7 +350,7 @@ def _check_some_are_left(values, cells, name, kind):
     strings = [c for c in cells if isinstance(c, str) and not is_null_word(c)]
     if strings and np.isnan(values).all():
         raise ValueError(
-            f"TableEncoder: no cell of column {name!r} is a {kind}, as "
+            f"TableEncoder: no cell of column {name!r} is a {kind}; one is "
             f"{shorten(strings[0])}. Set another kind, such as "
             f"kinds={{{name!r}: 'categorical'}}."
         )
@@ -384,8 +384,8 @@ def check_files(series, name, encoder):
     absent = missing_file(sample_of(series.to_list()))
     if absent is not None:
         raise ValueError(
-            f"TableEncoder: column {name!r} holds names of images, but there is no "
-            f"file {absent}, nor any other of those looked at. Make the names full "
+            f"TableEncoder: column {name!r} holds names of image files, but there is "
+            f"no file {absent}, nor any of the others that were checked. Use full "
             "paths, give image_encoder another source=, or set "
             f"kinds={{{name!r}: 'drop'}}."
         )

@@ -1,4 +1,4 @@
-"""Guess what a column holds, by its type and its content."""
+"""Guess the kind of a column from its type and its content."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CATEGORY_TYPES = ("Categorical", "Enum", "category")
 
 @set_module("sktransfer.tables")
 def guess_kinds(X: Any) -> dict[str, str]:
-    """Guess what each column of a table holds, by its type and its content.
+    """Guess the kind of each column of a table from its type and its content.
 
     Parameters
     ----------
@@ -37,25 +37,33 @@ def guess_kinds(X: Any) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        "image", "text", "categorical", "numeric", "date", or "drop" for a column
-        without content.
+        Kind of each column: "image", "text", "categorical", "numeric", "date", or
+        "drop" for a column without content.
 
     Raises
     ------
     TypeError
-        If `X` is no frame, or a column's cells are of another type.
+        If `X` is no frame, or the cells of a column are of another type.
 
     Notes
     -----
-    The data type decides where it can: numbers and booleans are "numeric". Otherwise
-    the cells do: names of image files, bytes and PIL images are "image"; strings of
-    which nine in ten are numbers "numeric", "$1,200.00" and "5%" among them; as many
-    dates "date"; strings of more than 30 values and two words on average, or of four
-    words and mostly different, "text"; and other strings "categorical". Cells such as
-    "", "n/a", "?" and "unknown" do not count. Codes are "categorical": numbers with
-    leading zeros or more than 15 digits, "1e5", "+15551234567", versions such as
-    "1.10", and up to 30 values of which some are no numbers. In a category type only
-    images and texts are looked for. An address is never an image: no guess opens one.
+    The data type decides if it can: numbers and booleans are "numeric". Otherwise the
+    cells decide, in this order:
+
+    Names of image files, bytes and PIL images are "image". Strings are "numeric" if
+    nine in ten are numbers, such as "$1,200.00" and "5%"; they are "date" if as many
+    are dates. They are "text" if there are more than 30 values of two words on average,
+    or mostly different values of four words. Other strings are "categorical". Cells
+    such as "", "n/a", "?" and "unknown" do not count.
+
+    Codes are "categorical": numbers with leading zeros or more than 15 digits, "1e5",
+    "+15551234567", versions such as "1.10", and columns of up to 30 values, some of
+    which are no numbers. A column of a category type is only checked for images and
+    texts. A URL is never an image, because a guess opens no URL.
+
+    See Also
+    --------
+    TableEncoder : Encodes each column by its kind.
 
     Examples
     --------
@@ -128,8 +136,9 @@ def refuse_complex(series):
         if isinstance(cell, numbers.Complex) and not isinstance(cell, numbers.Real):
             raise ValueError(
                 f"Complex data not supported: column {series.name!r} holds "
-                f"{shorten(cell)}. Make two columns of the real and the imaginary "
-                f"part, or leave it out with kinds={{{series.name!r}: 'drop'}}."
+                f"{shorten(cell)}. Replace it by two columns, its real and its "
+                "imaginary part, or leave it out with "
+                f"kinds={{{series.name!r}: 'drop'}}."
             )
 
 
@@ -218,8 +227,8 @@ def resolve_kinds(X, names, given):
     unknown = [name for name in given if name not in names]
     if unknown:
         raise ValueError(
-            f"TableEncoder: kinds names columns that are not there: {unknown}; got "
-            f"{shorten(names)}."
+            f"TableEncoder: kinds names columns that are not in the table: {unknown}; "
+            f"got {shorten(names)}."
         )
     kinds = {}
     for name, kind in given.items():
@@ -243,8 +252,8 @@ def _kind_for_encoder(series):
     kind = guess_kind(series)
     if kind in ("numeric", "date"):
         raise ValueError(
-            f"TableEncoder: column {series.name!r} is {kind}; kinds takes transformers "
-            "for columns of images or texts. For numbers use numeric=, or put a "
-            "ColumnTransformer around."
+            f"TableEncoder: column {series.name!r} is {kind}, but kinds takes "
+            "transformers only for columns of images or texts. For numbers use "
+            "numeric=, or put a ColumnTransformer around the TableEncoder."
         )
     return "image" if kind == "image" else "text"

@@ -46,19 +46,19 @@ class Report:
         lines = [self._line_of_lost(name, odd) for name, odd in self._lost.items()]
         if with_formats:
             lines += [
-                f"column {name!r}: {len(cells)} of {self.n_rows} cells were read by "
-                f"their format, as {shorten(cells[0])}"
+                f"column {name!r}: {len(cells)} of {self.n_rows} cells were parsed by "
+                f"their format, such as {shorten(cells[0])}"
                 for name, cells in self._formatted.items()
             ]
         lines += [
-            f"column {name!r}: no date tells the day from the month, as {cell!r}; the "
-            "month was taken for the first. Where it is not, convert the column with "
-            "pandas.to_datetime(column, dayfirst=True)"
+            f"column {name!r}: no date tells the day from the month, such as {cell!r}; "
+            "the first number was read as the month. If it is the day, convert the "
+            "column with pandas.to_datetime(column, dayfirst=True)"
             for name, cell in self._ambiguous.items()
         ]
         if lines:
             warnings.warn(
-                "TableEncoder read some cells otherwise than they stand. "
+                "TableEncoder converted some cells. "
                 + ". ".join(line[0].upper() + line[1:] for line in lines)
                 + ".",
                 stacklevel=4,

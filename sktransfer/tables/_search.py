@@ -292,8 +292,8 @@ def labels_of(table, name, taken, choose):
         labels = [label for label in labels if label != "drop"]
     if not labels:
         raise ValueError(
-            f"Choose: no candidate of {choose._names(name)} is for column {name!r}, "
-            "as the last one that is left; add 'frozen'."
+            f"Choose: none of the candidates {choose._names(name)} suits column "
+            f"{name!r}, the last column left. Add 'frozen'."
         )
     return labels
 
@@ -334,8 +334,8 @@ def chosen_for(owner, X, y, groups, task):
     """
     if y is None:
         raise ValueError(
-            "TableEncoder: choose= compares encoders by how well y can be predicted, "
-            "and y is None. Pass y, or set choose=None."
+            "TableEncoder: choose= compares encoders by how well they predict y, and y "
+            "is None. Pass y, or set choose=None."
         )
     kinds, encoders = owner.kinds_, network_encoders(owner)
     choose = owner._options("choose")

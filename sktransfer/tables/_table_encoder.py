@@ -49,87 +49,85 @@ TRANSFORMERS = {
 
 @set_module("sktransfer")
 class TableEncoder(CallbackSupport, TransformerMixin, WithOptions):
-    """A table with images and texts, as numbers with names.
+    """Encode a table with images, texts and other columns as named numbers.
 
-    Finds out what each column holds; runs images and texts through a pretrained
-    network and keeps their principal components; one-hot encodes categories, takes
-    dates apart, and passes numbers on. What comes out suits gradient boosting and
-    models of tables; null cells of numbers and dates are NaN.
+    Each column is encoded by its kind, which is guessed. Images and texts run through a
+    pretrained network and keep principal components; categories are one-hot encoded;
+    dates become their parts; numbers stay. Null numbers and dates are NaN. The result
+    suits gradient boosting and models of tables.
 
     Parameters
     ----------
     image_encoder : transformer, default=None
-        Transformer for a column of images. None is ``ImageEncoder()``. A
-        `TargetAwareEncoder` will do: it gets `y`. Null cells are no error in a table:
-        where the encoder, or an estimator inside it, has ``missing="raise"``, which is
-        the default for images, it gets "mean" (`ImageClassifier` and `ImageRegressor`:
-        "prior").
+        Transformer of a column of images. None is ``ImageEncoder()``. A
+        `TargetAwareEncoder` gets `y`. ``missing="raise"`` of the transformer, or of an
+        estimator inside it, becomes "mean" ("prior" in fine-tuning estimators): null
+        cells are no error in a table.
     text_encoder : transformer, default=None
-        Transformer for a column of texts. None is ``TextEncoder()``, to which a null
-        cell is the empty text.
+        Transformer of a column of texts. None is ``TextEncoder()``, which reads a null
+        cell as the empty text.
     kinds : dict of str to (str or transformer), default=None
-        Kinds of columns, where the guess is wrong: "image", "text", "categorical",
-        "numeric", "date" or "drop". Cells that are no numbers or dates become NaN in
-        columns that are named so, with a warning. A transformer is for that column of
-        images or texts alone, in place of `image_encoder` or `text_encoder`.
+        Kinds of columns for which the guess is wrong: "image", "text", "categorical",
+        "numeric", "date" or "drop". Cells that do not fit "numeric" or "date" become
+        NaN, with a warning. A transformer encodes that column of images or texts in
+        place of `image_encoder` or `text_encoder`.
     n_components : int, None or dict, default=30
-        Principal components of each image or text column; one for four rows where
-        rows are few. None keeps the vectors. A dict, such as ``{"photo": 50}``, gives a
-        number or None for columns by name, and the others have 30.
+        Number of principal components of each image or text column, at most one per
+        four rows. None keeps the vectors. A dict, such as ``{"photo": 50}``, sets a
+        number or None per column; other columns have 30.
     categorical : {"onehot", "ordinal", "passthrough"} or transformer, default="onehot"
-        Encoder of categorical columns. "ordinal" suits trees. "passthrough" keeps it,
-        as a column of pandas' category type, so that a frame comes out: for gradient
-        boosting that reads categories, and for TabPFN and TabICL. A category that `fit`
-        did not see is missing then.
+        Encoder of categorical columns. "ordinal" suits trees. "passthrough" returns a
+        frame with columns of pandas' category type, for TabPFN, TabICL and gradient
+        boosting that reads categories; a category that `fit` did not see becomes
+        missing.
     max_categories : int, default=30
-        Columns of "onehot"; rarer categories share one.
+        Greatest number of columns per "onehot" column; rarer categories share one.
     numeric : "passthrough" or transformer, default="passthrough"
         Transformer of numeric columns, such as ``SimpleImputer()``.
     rest : {"sklearn", "skrub"}, default="sklearn"
-        "skrub" hands categorical, numeric and date columns to skrub's
-        ``TableVectorizer``, but for those that `kinds` names and for strings such as
-        "$5" and "n/a" that are numbers or dates; `categorical`, `max_categories` and
-        `numeric` are for these alone then.
+        Encoder of the other columns. "skrub" passes categorical, numeric and date
+        columns to skrub's ``TableVectorizer``, except those that `kinds` names and
+        strings such as "$5" and "n/a" that are numbers or dates. `categorical`,
+        `max_categories` and `numeric` then apply to these exceptions only.
     choose : None, "auto" or Choose, default=None
-        Choice of the encoder of each image and text column, by cross-validation in
-        `fit`, among none, n-grams, networks of several depths and sizes, and tuned
-        ones. "auto" is ``sktransfer.tables.Choose()``, which takes minutes. Columns
-        with a transformer in `kinds` keep it.
+        Choice of the encoder of each image and text column by cross-validation in
+        `fit`, which takes minutes. Candidates are no encoder, n-grams, networks of
+        several depths and sizes, and fine-tuned networks. "auto" is
+        ``sktransfer.tables.Choose()``. Columns with a transformer in `kinds` keep it.
     random_state : int or RandomState, default=0
-        Seed of the principal components, and of skrub's encoder of strings.
+        Seed of the principal components and of skrub's encoder of strings.
 
     Attributes
     ----------
     choices_ : dict of str to (transformer or "drop")
-        Encoder of each column: ``kinds=choices_`` does the same without a search.
+        Encoder of each column. ``kinds=choices_`` repeats the choice without a search.
     choosing_ : ColumnChoices
-        Scores, intervals and seconds of all candidates, where there was a choice.
+        Scores, intervals and seconds of all candidates, if there was a choice.
     kinds_ : dict of str to str
-        Kind that each column was taken for.
+        Kind of each column.
     columns_ : dict of str to object
-        The fitted encoder of each column. Those of images and texts have ``encoder``
-        and ``pca``.
+        Fitted encoder of each column; those of images and texts have ``encoder`` and
+        ``pca``.
     feature_names_in_ : ndarray of shape (n_features_in,)
     n_features_in_, n_features_out_ : int
 
     See Also
     --------
-    guess_kinds : What a table would be taken for.
-    TargetAwareEncoder : Outputs of a tuned model as features.
+    guess_kinds : Guesses the kinds of the columns.
+    TargetAwareEncoder : Outputs of a fine-tuned model as features.
 
     Notes
     -----
-    In a numeric or date column that came as strings, "n/a", "?" and the like are NaN,
-    formats such as "$1,200.00", "5%" (which is 5), "3,14" and "3/14/2020" are read, and
-    what is neither number nor date is NaN too; one warning counts them. Where no date
-    of a column tells the day from the month, the month is taken for the first, with a
-    warning. Dates in other formats than ISO's need pandas.
+    In a numeric or date column of strings, formats such as "$1,200.00", "5%" (which is
+    5), "3,14" and "3/14/2020" are parsed. "n/a", "?" and the like become NaN, and so do
+    cells that are neither number nor date; one warning counts these. If no date of a
+    column tells the day from the month, the first number is read as the month, with a
+    warning. Formats other than ISO dates need pandas.
 
-    An image or text column with null cells in `fit` gets a further column
-    ``photo_missing``. Columns of `transform` are found by name; further ones are
-    ignored.
+    An image or text column with null cells in `fit` gets a further column, such as
+    ``photo_missing``. `transform` finds columns by name and ignores further ones.
 
-    A fit is silent. ``set_callbacks(ProgressBar(max_propagation_depth=1))`` of
+    `fit` prints nothing. ``set_callbacks(ProgressBar(max_propagation_depth=1))`` of
     scikit-learn 1.9 shows the columns, and the rows of each image and text column.
 
     Examples
@@ -203,19 +201,19 @@ class TableEncoder(CallbackSupport, TransformerMixin, WithOptions):
         groups: ArrayLike | None = None,
         **params: Any,
     ) -> Self:
-        """Guess the kinds, and fit each column's encoder.
+        """Guess the kinds of the columns, and fit an encoder for each.
 
         Parameters
         ----------
         X : DataFrame, pyarrow Table or data set of the hub, of n_samples rows
         y : array-like of shape (n_samples,), default=None
-            For encoders that use it, and for `choose`.
+            Target, for `choose` and for encoders that use it.
         groups : array-like of shape (n_samples,), default=None
-            Rows of a group are never on both sides of a fold, of `choose` and of each
-            `TargetAwareEncoder`.
+            Group of each row. Rows of a group are never on both sides of a fold, in
+            `choose` and in each `TargetAwareEncoder`.
         **params : dict
-            Metadata for the given transformers that ask for it by
-            ``set_fit_request``. Needs scikit-learn's metadata routing.
+            Metadata for given transformers that request it by ``set_fit_request``.
+            Needs scikit-learn's metadata routing.
 
         Returns
         -------
@@ -224,7 +222,7 @@ class TableEncoder(CallbackSupport, TransformerMixin, WithOptions):
         Raises
         ------
         ValueError
-            As `fit_transform`, and if there is metadata though routing is off.
+            As in `fit_transform`, and if metadata is passed without metadata routing.
         """
         self._fit(X, y, groups, params, "fit")
         return self
@@ -238,13 +236,13 @@ class TableEncoder(CallbackSupport, TransformerMixin, WithOptions):
         groups: ArrayLike | None = None,
         **params: Any,
     ) -> Any:
-        """Fit, and return the numbers of the same rows.
+        """Fit, and return the encoded rows.
 
         Parameters
         ----------
         X : DataFrame, pyarrow Table or data set of the hub, of n_samples rows
         y : array-like of shape (n_samples,), default=None
-            For encoders that use it, and for `choose`.
+            Target, for `choose` and for encoders that use it.
         groups : array-like of shape (n_samples,), default=None
             As in `fit`.
         **params : dict
@@ -253,34 +251,34 @@ class TableEncoder(CallbackSupport, TransformerMixin, WithOptions):
         Returns
         -------
         ndarray of shape (n_samples, n_features_out), float64
-            Or a frame, or a tensor on the device of the first image or text encoder,
-            as ``set_output`` says; a pandas DataFrame where categories are kept.
+            A frame, or a tensor on the device of the first image or text encoder, if
+            ``set_output`` asks for it. A pandas DataFrame if categories are kept.
 
         Raises
         ------
         TypeError
-            If `X` is no frame, or a column's cells are of a type without a kind.
+            If `X` is no frame, or the cells of a column have a type without a kind.
         ValueError
-            If `kinds` names a column that is not there, or no column is left; with
-            `choose`, if there is no `y`, or it does not vary.
+            If `kinds` names an unknown column, no column is left, or `choose` is set
+            and `y` is None or constant.
         """
         return self._fit(X, y, groups, params, "fit_transform")
 
     def transform(self, X: Any, **params: Any) -> Any:
-        """Return the numbers of new rows.
+        """Return the encoded rows.
 
         Parameters
         ----------
         X : DataFrame, pyarrow Table or data set of the hub, of n_samples rows
-            With the columns that `fit` saw, in any order.
+            Table with the columns that `fit` saw, in any order.
         **params : dict
-            Metadata for the `transform` of given transformers that ask for it.
+            Metadata for the `transform` of given transformers that request it.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features_out), float64
-            Or a frame, or a tensor on the device of the first image or text encoder,
-            as ``set_output`` says; a pandas DataFrame where categories are kept.
+            A frame, or a tensor on the device of the first image or text encoder, if
+            ``set_output`` asks for it. A pandas DataFrame if categories are kept.
         """
         check_is_fitted(self, "columns_")
         routed = route(self, "transform", params)
@@ -301,7 +299,7 @@ class TableEncoder(CallbackSupport, TransformerMixin, WithOptions):
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
     ) -> np.ndarray:
-        """Names of the output columns.
+        """Return the names of the output columns.
 
         Parameters
         ----------
@@ -311,7 +309,8 @@ class TableEncoder(CallbackSupport, TransformerMixin, WithOptions):
         Returns
         -------
         ndarray of str objects
-            ``photo_0``, ``review_3``, ``color_red``, ``price``, ``sold_month``.
+            Names such as ``photo_0``, ``review_3``, ``color_red``, ``price``,
+            ``sold_month``.
         """
         check_is_fitted(self, "columns_")
         if input_features is not None and not np.array_equal(
@@ -321,7 +320,7 @@ class TableEncoder(CallbackSupport, TransformerMixin, WithOptions):
         return np.asarray(self._names_out, dtype=object)
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Say which metadata goes to which of the given transformers.
+        """Return which metadata goes to which of the given transformers.
 
         Returns
         -------
@@ -368,7 +367,7 @@ class TableEncoder(CallbackSupport, TransformerMixin, WithOptions):
         if set(self.kinds_.values()) <= {"drop"}:
             raise ValueError(
                 f"TableEncoder: no column is left to encode: {self.kinds_}. Set kinds= "
-                "for those that are to stay."
+                "for the columns to keep."
             )
         sizes = components_of(self.n_components, self.kinds_)
         self.n_features_in_ = len(names)

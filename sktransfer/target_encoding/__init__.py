@@ -1,4 +1,4 @@
-"""TargetAwareEncoder: what a supervised model says of rows that it has not seen."""
+"""TargetAwareEncoder: out-of-fold outputs of a supervised model as features."""
 
 from ._encoder import TargetAwareEncoder
 

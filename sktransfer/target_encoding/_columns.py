@@ -44,9 +44,9 @@ def columns_of(estimator, output, y):
     kind = type_of_target(y, input_name="y")
     if kind == "multiclass-multioutput" and output != "predictions":
         raise ValueError(
-            f"TargetAwareEncoder: y has {y.shape[1]} columns of several classes "
-            f"each, of which output={output!r} can say nothing; use one "
-            "encoder for each, or output='predictions'."
+            f"TargetAwareEncoder: y has {y.shape[1]} columns of several classes each, "
+            f"for which output={output!r} is not defined; use one encoder per column, "
+            "or output='predictions'."
         )
     if not can_classify or kind not in ("binary", "multiclass"):
         names = ["prediction"] if y.ndim == 1 else map(str, range(y.shape[1]))
@@ -55,9 +55,8 @@ def columns_of(estimator, output, y):
     if output == "predictions":
         if classes.dtype.kind not in "biuf":
             raise ValueError(
-                "TargetAwareEncoder: output='predictions' of classes that are "
-                f"no numbers ({classes[:3]}) cannot be features; use "
-                "output='logits' or 'proba'."
+                "TargetAwareEncoder: output='predictions' needs numbers, but the "
+                f"classes are not ({classes[:3]}); use output='logits' or 'proba'."
             )
         return Columns(output, classes, ["prediction"])
     named = classes[1:] if len(classes) == 2 else classes

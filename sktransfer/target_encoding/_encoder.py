@@ -1,4 +1,4 @@
-"""TargetAwareEncoder: what a supervised model says of rows that it has not seen."""
+"""TargetAwareEncoder: out-of-fold outputs of a supervised model as features."""
 
 from __future__ import annotations
 
@@ -54,57 +54,58 @@ OUTPUTS = {"auto", "logits", "proba", "predictions"}
 
 @set_module("sktransfer")
 class TargetAwareEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
-    """Outputs of a model of the target, out of fold where it was trained.
+    """Use the outputs of a supervised model as features, out of fold for training rows.
 
-    scikit-learn's ``TargetEncoder``, for images and texts: `fit_transform` trains the
-    estimator on all folds but one and returns what it says of that one, so that the
-    next step of a pipeline sees outputs as good, and as bad, as those it will get for
-    new rows. `transform` uses a model of all rows. Outputs of different folds are
-    comparable, which hidden features of separately tuned networks are not.
+    This is scikit-learn's ``TargetEncoder`` for images and texts. `fit_transform`
+    trains the estimator on all folds but one and returns its outputs for that fold. The
+    next step of a pipeline thus learns from outputs that are as good, and as bad, as
+    those for new rows. `transform` uses a model of all rows. Outputs of different folds
+    are comparable; hidden features of separately fine-tuned networks are not.
 
     Parameters
     ----------
     estimator : classifier or regressor
-        Takes what `fit` is given: one of the fine-tuning estimators, or any
-        scikit-learn estimator, such as a pipeline that starts with an encoder.
+        Model of the target: a fine-tuning estimator, or any scikit-learn estimator of
+        such rows, for example a pipeline that starts with an encoder.
     cv : int, splitter or iterable, default=5
-        Folds. An int makes shuffled ones, stratified for classes. Copies of a row
-        (equal texts or numbers, images of equal bytes or pixels) are never on both
-        sides, nor are rows of a group: an int keeps them in one fold, and with any
-        other `cv` training rows that belong to a test row are left out. Each row must
-        be tested once. Only splits that go forward in time, such as
-        ``TimeSeriesSplit``, may leave out the earliest rows.
+        Folds. An int makes shuffled folds, stratified for classes. Copies of a row
+        (equal texts or numbers, images of equal bytes or pixels) and rows of a group
+        are never on both sides: an int keeps them in one fold, and with any other `cv`
+        such rows are removed from the training part. Each row must be tested once. Only
+        splits that go forward in time, such as ``TimeSeriesSplit``, may leave out the
+        earliest rows.
     output : {"auto", "logits", "proba", "predictions"}, default="auto"
-        Output for each row. "logits" are the ``decision_function``, or logarithms of
-        probabilities, and for three classes or more their mean is subtracted: one
-        column for two classes, else one for each. "proba" are probabilities, in the
-        same columns; "predictions" what ``predict`` gives, which must be numbers.
+        Output per row. "logits" are the ``decision_function``, or logarithms of
+        probabilities; with three classes or more, their mean is subtracted. They have
+        one column for two classes, else one per class. "proba" are probabilities, in
+        the same columns. "predictions" are those of ``predict``, which must be numbers.
         "auto" is "logits" for classifiers and "predictions" for regressors.
     frozen : None, "auto" or transformer, default=None
-        Features to stand beside, by PCA: those of a transformer of the same rows, such
-        as `ImageEncoder`. "auto" makes the encoder that goes with a fine-tuning
-        estimator's untrained network.
+        Transformer whose features are added to the outputs, reduced by PCA, such as
+        `ImageEncoder`. "auto" is the encoder with the untrained network of a
+        fine-tuning estimator. None adds none.
     n_components : int, default=30
-        Columns of the frozen features; fewer where there are fewer rows or features.
+        Number of columns of the frozen features; fewer if there are fewer rows or
+        features.
     random_state : int, RandomState or None, default=None
         Seed of the folds and the PCA.
 
     Attributes
     ----------
     estimator_ : classifier or regressor
-        Fitted to all rows.
+        Model fitted on all rows.
     classes_ : ndarray of shape (n_classes,)
-        Classes, where there is one class per row.
+        Classes, if there is one class per row.
     n_features_in_ : int
         Number of columns of `X`.
     feature_names_in_ : ndarray of str objects
-        Names of the columns, where `X` was a frame.
+        Names of the columns, if `X` was a frame.
     output_ : str
-        The output in use.
+        Output in use.
     n_features_out_ : int
         Number of output columns.
     frozen_ : Pipeline
-        The transformer and its PCA, where there is one.
+        Fitted transformer and its PCA, if `frozen` is set.
 
     See Also
     --------
@@ -113,16 +114,15 @@ class TargetAwareEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    Rows before the first test fold of a ``TimeSeriesSplit`` get an output that says
-    nothing: 0 for "logits", equal probabilities for "proba", and NaN for "predictions",
-    because any number would be a claim about the target there. They cannot leak: none
-    of these depends on `y`.
+    Rows before the first test fold of a ``TimeSeriesSplit`` get a neutral output: 0 for
+    "logits", equal probabilities for "proba", and NaN for "predictions", because any
+    number would be a claim about the target. These outputs do not depend on `y`:
+    nothing leaks.
 
-    ``fit(X, y).transform(X)`` is not ``fit_transform(X, y)``: the former is what the
-    model says of its own training rows, and a next step that learns from it trusts it
-    too much. A pipeline calls `fit_transform`, so it is right by itself. It costs
-    ``cv + 1`` fits; the frozen blocks of our estimators run once for each row all the
-    same.
+    ``fit(X, y).transform(X)`` differs from ``fit_transform(X, y)``: it returns the
+    outputs of the model for its own training rows, which a next step would trust too
+    much. A pipeline calls `fit_transform`, so it is right. It costs ``cv + 1`` fits;
+    the frozen blocks of a fine-tuning estimator still run once per row.
 
     Examples
     --------
@@ -173,19 +173,20 @@ class TargetAwareEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         groups: ArrayLike | None = None,
         **params: Any,
     ) -> Self:
-        """Fit the estimator to all rows.
+        """Fit the estimator on all rows.
 
         Parameters
         ----------
         X : list, array, Series, frame or Arrow array of n_samples rows
-            As the estimator takes it.
+            Rows, as the estimator takes them.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         groups : array-like of shape (n_samples,), default=None
-            For the estimator's `fit`, if it takes them.
+            Groups for the estimator's `fit`, if it takes them.
         **params : dict
-            For the estimator's `fit`, such as ``sample_weight`` or ``sample_domain``;
-            of an entry per row it gets those of its rows. With scikit-learn's metadata
-            routing on, the estimator and `frozen` get what they ask for, `groups` too.
+            Arguments of the estimator's `fit`, such as ``sample_weight`` or
+            ``sample_domain``; those with one entry per row are split with the rows.
+            With scikit-learn's metadata routing, the estimator and `frozen` get what
+            they request, `groups` included.
 
         Returns
         -------
@@ -207,30 +208,31 @@ class TargetAwareEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         groups: ArrayLike | None = None,
         **params: Any,
     ) -> np.ndarray:
-        """Fit, and return what models of the other folds say of each row.
+        """Fit, and return out-of-fold outputs of each row.
 
         Parameters
         ----------
         X : list, array, Series, frame or Arrow array of n_samples rows
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         groups : array-like of shape (n_samples,), default=None
-            Rows of a group are never on both sides of a fold, and groups that share a
-            copy of a row count as one. The estimator's `fit` gets the groups too, if it
-            takes them.
+            Group of each row. Rows of a group are never on both sides of a fold; groups
+            that share a copy of a row count as one. The estimator's `fit` also gets the
+            groups, if it takes them.
         **params : dict
-            As in `fit`. With metadata routing on, also for the estimator's method that
-            makes the outputs.
+            As in `fit`. With metadata routing, also metadata for the estimator's method
+            that makes the outputs.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features_out)
-            Or a frame, or a tensor on the estimator's device, as ``set_output`` says.
+            A frame, or a tensor on the estimator's device, if ``set_output`` asks for
+            it.
 
         Raises
         ------
         ValueError
-            If the folds do not test each row once, or if there are fewer rows that
-            differ (or groups) than folds.
+            If the folds do not test each row once, or there are fewer distinct rows (or
+            groups) than folds.
         """
         y, groups, seed, routed = self._read(X, y, groups, params, "fit_transform")
         X = indexable(X)
@@ -259,7 +261,7 @@ class TargetAwareEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         return as_output(self, joined(outputs, beside), self)
 
     def transform(self, X: Cells, **params: Any) -> np.ndarray:
-        """Return what the model of all rows says.
+        """Return the outputs of the model of all rows.
 
         Parameters
         ----------
@@ -271,7 +273,8 @@ class TargetAwareEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_features_out)
-            Or a frame, or a tensor on the estimator's device, as ``set_output`` says.
+            A frame, or a tensor on the estimator's device, if ``set_output`` asks for
+            it.
         """
         check_is_fitted(self, "estimator_")
         routed = route(self, "transform", params)
@@ -285,19 +288,19 @@ class TargetAwareEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
     ) -> np.ndarray:
-        """Names of the output columns.
+        """Return the names of the output columns.
 
         Parameters
         ----------
         input_features : array-like of one str, default=None
-            The column's name; None takes the one that `fit` saw, else the class name
-            in lower case.
+            Name of the input column. None uses the name that `fit` saw, else the class
+            name in lower case.
 
         Returns
         -------
         ndarray of str objects
-            ``review_positive``, a name for each class or output, and
-            ``review_pca_0, ...`` for the frozen features.
+            ``review_positive``, one per class or output, then ``review_pca_0, ...`` of
+            `frozen`.
         """
         check_is_fitted(self, "estimator_")
         stem = self._stem
@@ -318,7 +321,7 @@ class TargetAwareEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         return np.asarray(names, dtype=object)
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Say which metadata goes to the estimator and to `frozen`.
+        """Return which metadata goes to the estimator and which to `frozen`.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""The features that stand beside the outputs."""
+"""Frozen features that are added to the outputs."""
 
 import numpy as np
 from sklearn.base import clone
@@ -27,9 +27,8 @@ def encoder_of(estimator, frozen):
                     params[policy] = "mean"
             return kind(**params)
     raise ValueError(
-        f"TargetAwareEncoder: frozen={frozen!r} with {type(estimator).__name__}; "
-        "expected None, a transformer, or 'auto' with one of the fine-tuning "
-        "estimators."
+        f"TargetAwareEncoder: got frozen={frozen!r} with {type(estimator).__name__}; "
+        "expected None, a transformer, or 'auto' with a fine-tuning estimator."
     )
 
 

@@ -357,7 +357,9 @@ def test_unknown_candidates_are_refused(candidates, message):
 def test_a_column_that_no_candidate_is_for_is_refused(image_paths):
     X = pd.DataFrame({"photo": [image_paths[i % 6] for i in range(N)]})
     table_encoder = TableEncoder(ImageEncoder("tiny-cnn"), choose=Choose(["words"]))
-    with pytest.raises(ValueError, match="no candidate of .* is for column 'photo'"):
+    with pytest.raises(
+        ValueError, match="none of the candidates .* suits column 'photo'"
+    ):
         table_encoder.fit(X, Y)
 
 

@@ -134,7 +134,7 @@ def test_what_is_no_number_is_nan_and_told_of():
     text = str(said[0].message)
     assert "Column 'x': 4 of 6" not in text
     assert "3 of 6 cells became NaN ('n/a' in row 2, 'abc' in row 4 and 1 more)" in text
-    assert "1 of 6 cells were read by their format, as '$2'" in text
+    assert "1 of 6 cells were parsed by their format, such as '$2'" in text
 
 
 @pytest.mark.parametrize(

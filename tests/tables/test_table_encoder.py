@@ -413,19 +413,23 @@ def test_tables_and_columns_that_cannot_be_used(table, image_paths):
         encoder().fit(table[:0])
     with pytest.raises(ValueError, match="no column is left"):
         encoder().fit(table[["nothing"]])
-    with pytest.raises(ValueError, match=r"columns that are not there: \['foto'\]"):
+    with pytest.raises(
+        ValueError, match=r"columns that are not in the table: \['foto'\]"
+    ):
         encoder(kinds={"foto": "image"}).fit(table)
     with pytest.raises(ValueError, match="'sound'} must be one of"):
         encoder(kinds={"photo": "sound"}).fit(table)
     with pytest.raises(TypeError, match="Column 'l' holds cells of type list"):
         TableEncoder().fit(pd.DataFrame({"l": [[1], [2]]}))
-    with pytest.raises(ValueError, match="'p' holds names of images, but there is no"):
+    with pytest.raises(
+        ValueError, match="'p' holds names of image files, but there is"
+    ):
         encoder().fit(pd.DataFrame({"p": ["a.jpg", "b.jpg"]}))
     some = pd.DataFrame({"p": [*image_paths, "nowhere.jpg"]})
     with pytest.raises(UnreadableRowError, match=r"row 6 of column 'p'.*on_error="):
         encoder().fit(some)
     for kind, name in {"numeric": "number", "date": "date"}.items():
-        with pytest.raises(ValueError, match=f"no cell of column 'c' is a {name}, as"):
+        with pytest.raises(ValueError, match=f"no cell of column 'c' is a {name}; one"):
             encoder(kinds={"c": kind}).fit(pd.DataFrame({"c": ["a", "n/a"]}))
         with pytest.raises(ValueError, match=f"row 1 of column 'c' is no {name}.*list"):
             encoder(kinds={"c": kind}).fit(pd.DataFrame({"c": [None, [1]]}))
@@ -521,7 +525,7 @@ def test_named_kinds_make_nan_of_what_is_none_with_a_warning():
 
 def test_a_decimal_comma_is_remembered():
     frame = pd.DataFrame({"x": [f"{i},5" for i in range(50)]})
-    with pytest.warns(UserWarning, match="50 of 50 cells were read by their format"):
+    with pytest.warns(UserWarning, match="50 of 50 cells were parsed by their format"):
         model = TableEncoder().fit(frame)
     assert model.transform(pd.DataFrame({"x": ["1.200"]})) == [[1200.0]]
 
