@@ -1,4 +1,4 @@
-"""ZeroShotClassifier: classes by description, without a single label."""
+"""ZeroShotClassifier: classes by description, without labels."""
 
 from __future__ import annotations
 
@@ -37,53 +37,53 @@ SHARED = ("cache", "device", "precision")
 
 @set_module("sktransfer")
 class ZeroShotClassifier(CallbackSupport, LabelScore, ClassifierMixin, BaseEstimator):
-    """Classify texts or images by the descriptions of the classes.
+    """Classify texts or images by descriptions of the classes, without labels.
 
-    A row belongs to the class whose description is nearest to it, by the cosine of
-    their vectors. Texts and descriptions go through the same network; images need a
-    network that was trained with a text tower, such as CLIP [1]_. `fit` looks at no
-    label, and at rows only if the encoder learns from them.
+    A row is assigned to the class whose description is nearest, by the cosine of their
+    vectors. Texts and descriptions run through the same network; images need a network
+    that was trained with a text tower, such as CLIP [1]_. `fit` ignores labels, and
+    reads rows only if the encoder learns from them.
 
     Parameters
     ----------
     classes : list of labels, or dict of label to str or list of str
-        A dict has the prompts of each class; several are averaged. A list has
-        labels, each of which is put into `template`.
+        Classes. A dict maps each label to its prompt or prompts; several prompts are
+        averaged. A list holds labels, which are put into `template`.
     encoder : ImageEncoder, TextEncoder or transformer, default=None
         Encoder of the rows. None is ``TextEncoder()``.
     text_encoder : transformer, default=None
-        Encoder of the prompts. None is `encoder` itself for texts, and for images the
-        text tower of the encoder's backbone, which must be a name then.
+        Encoder of the prompts. None is `encoder` itself for texts. For images it is the
+        text tower of the encoder's backbone, which must then be given by name.
     template : "auto", str or list of str, default="auto"
-        Prompt for a label of a list, which stands at ``{}``; several are averaged.
-        "auto" is ``"a photo of a {}."`` for an `ImageEncoder`, and else the label
-        itself.
+        Prompt for the labels of a list; the label replaces ``{}``. The vectors of
+        several templates are averaged. "auto" is ``"a photo of a {}."`` for an
+        `ImageEncoder`, and the label itself otherwise.
     scale : "auto" or float, default="auto"
-        Factor of the cosines before the softmax. "auto" is 100 for an `ImageEncoder`,
-        where CLIP's training ends, and else 20. It changes probabilities only, no
-        class.
+        Factor of the cosines before the softmax. It changes the probabilities, not the
+        predicted class. "auto" is 100 for an `ImageEncoder`, the final value of CLIP's
+        training, and 20 otherwise.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Sorted.
+        Class labels, sorted.
     prompts_ : list of list of str
         Prompts of each class.
     vectors_ : ndarray of shape (n_classes, n_features)
-        Directions of the classes, of length 1.
+        Vector of each class, of length 1.
     encoder_ : transformer
         Fitted encoder of the rows.
 
     See Also
     --------
-    TextClassifier, ImageClassifier : With labels.
+    TextClassifier, ImageClassifier : Classes learned from labels.
 
     Notes
     -----
-    A row whose vector is zero, as ``missing="zero"`` of an encoder makes it, is as near
-    to every class. A `TextEncoder` puts the same prompt of the network's record in
-    front of rows and descriptions; where the record has one for queries and one for
-    passages, give `text_encoder` too.
+    A row with a zero vector, as of an encoder with ``missing="zero"``, is equally near
+    to all classes. A `TextEncoder` puts the same prompt of the network's configuration
+    in front of rows and descriptions. If the network has different prompts for queries
+    and passages, pass `text_encoder` too.
 
     References
     ----------
@@ -128,17 +128,17 @@ class ZeroShotClassifier(CallbackSupport, LabelScore, ClassifierMixin, BaseEstim
     def fit(
         self, X: Cells | None = None, y: ArrayLike | None = None, **params: Any
     ) -> Self:
-        """Run the prompts through the network.
+        """Encode the prompts of the classes.
 
         Parameters
         ----------
         X : list, 1-D array, Series, frame or Arrow array, default=None
-            For an encoder that learns from rows, such as one with ``missing="mean"``;
-            others do not look at it.
+            Rows for an encoder that learns from them, such as one with
+            ``missing="mean"``. Other encoders ignore them.
         y : array-like, default=None
             Ignored.
         **params : dict
-            Metadata for an encoder that learns from rows, if it asks for it. Needs
+            Metadata for an encoder that learns from rows, if it requests it. Needs
             scikit-learn's metadata routing.
 
         Returns
@@ -148,8 +148,8 @@ class ZeroShotClassifier(CallbackSupport, LabelScore, ClassifierMixin, BaseEstim
         Raises
         ------
         ValueError
-            If there are fewer than two classes, a class has no prompt, or the encoder
-            needs rows; or if there is metadata though routing is off.
+            If there are fewer than two classes, a class has no prompt, the encoder
+            needs rows, or metadata is passed without metadata routing.
         """
         self._validate_params()
         of_fit = given(route(self, "fit", params), "encoder", "fit")
@@ -160,15 +160,15 @@ class ZeroShotClassifier(CallbackSupport, LabelScore, ClassifierMixin, BaseEstim
         if len({isinstance(label, str) for label in labels}) > 1:
             raise ValueError(
                 f"ZeroShotClassifier: the labels {shorten(labels)} are strings and "
-                "others; expected one kind, so that predictions can equal them."
+                "other types; expected one type, so that predictions can equal them."
             )
         self.classes_, order = np.unique(np.asarray(labels), return_index=True)
         self.prompts_ = [prompts[labels[i]] for i in order]
         if get_tags(encoder).requires_fit and X is None:
             raise ValueError(
-                f"ZeroShotClassifier: {type(encoder).__name__} learns from rows "
-                "before it encodes them; pass X to fit, or use an encoder that "
-                "does not, such as one with missing='zero'."
+                f"ZeroShotClassifier: {type(encoder).__name__} learns from rows before "
+                "it encodes; pass X to fit, or use an encoder that does not, such as "
+                "one with missing='zero'."
             )
         with self._fit_task(X, y, 2) as task:
             vectors = self._encode(encoder, X, of_fit, task)
@@ -202,18 +202,18 @@ class ZeroShotClassifier(CallbackSupport, LabelScore, ClassifierMixin, BaseEstim
         return _unit(dense(vectors))
 
     def decision_function(self, X: Cells, **params: Any) -> np.ndarray:
-        """Return scaled cosines with the classes.
+        """Return the scaled cosine of each row with each class.
 
         Parameters
         ----------
         X : list, 1-D array, Series, one-column frame or Arrow array of n_samples cells
         **params : dict
-            Metadata for the encoder's `transform`, if it asks for it.
+            Metadata for the encoder's `transform`, if it requests it.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
-            For two classes, the difference.
+            Scaled cosines; for two classes, their difference.
         """
         logits = self._logits(X, "decision_function", params)
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
@@ -225,12 +225,12 @@ class ZeroShotClassifier(CallbackSupport, LabelScore, ClassifierMixin, BaseEstim
         ----------
         X : list, 1-D array, Series, one-column frame or Arrow array of n_samples cells
         **params : dict
-            Metadata for the encoder's `transform`, if it asks for it.
+            Metadata for the encoder's `transform`, if it requests it.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Columns are `classes_`.
+            Probabilities, with columns in the order of `classes_`.
         """
         return softmax(self._logits(X, "predict_proba", params), axis=1)
 
@@ -241,7 +241,7 @@ class ZeroShotClassifier(CallbackSupport, LabelScore, ClassifierMixin, BaseEstim
         ----------
         X : list, 1-D array, Series, one-column frame or Arrow array of n_samples cells
         **params : dict
-            Metadata for the encoder's `transform`, if it asks for it.
+            Metadata for the encoder's `transform`, if it requests it.
 
         Returns
         -------
@@ -251,7 +251,7 @@ class ZeroShotClassifier(CallbackSupport, LabelScore, ClassifierMixin, BaseEstim
         return self.classes_[nearest]
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Say which metadata goes to the encoder.
+        """Return which metadata goes to the encoder.
 
         Returns
         -------
@@ -260,13 +260,14 @@ class ZeroShotClassifier(CallbackSupport, LabelScore, ClassifierMixin, BaseEstim
         Raises
         ------
         NotImplementedError
-            If `text_encoder` asks for some: prompts are not rows, so they have none.
+            If `text_encoder` requests metadata: prompts are not rows, so they have
+            none.
         """
         if self.text_encoder is not None and is_asking(self.text_encoder):
             raise NotImplementedError(
-                f"ZeroShotClassifier: text_encoder={shorten(self.text_encoder)} asks "
-                "for metadata, which rows have and prompts have not. Take the request "
-                "back, for example with set_fit_request(sample_weight=False)."
+                f"ZeroShotClassifier: text_encoder={shorten(self.text_encoder)} "
+                "requests metadata, which prompts do not have. Remove the request, for "
+                "example with set_fit_request(sample_weight=False)."
             )
         methods = ("predict", "predict_proba", "decision_function")
         mapping = {method: ["transform"] for method in methods} | {"fit": ["fit"]}
@@ -296,7 +297,7 @@ class ZeroShotClassifier(CallbackSupport, LabelScore, ClassifierMixin, BaseEstim
         if np.isnan(vectors).any():
             row = int(np.flatnonzero(np.isnan(vectors).any(axis=1))[0])
             raise ValueError(
-                f"ZeroShotClassifier: row {row} became NaN, which has no class; give "
+                f"ZeroShotClassifier: row {row} became NaN, which has no class. Give "
                 "the encoder missing='zero' and, for images, on_error='zero'."
             )
         scale = SCALES[self._modality] if self.scale == "auto" else self.scale

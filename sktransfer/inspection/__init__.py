@@ -1,4 +1,4 @@
-"""Looking at what was fitted and what was ranked: displays."""
+"""Displays of fitted estimators, rankings and domains."""
 
 from ._attribution import AttributionDisplay
 from ._backbone_ranking import BackboneRankingDisplay

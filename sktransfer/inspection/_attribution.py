@@ -1,4 +1,4 @@
-"""What an image or a text was judged by."""
+"""Attributions: the parts of an image or a text that a prediction rests on."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ LONGEST_NAME = 28  # of a class
 
 @set_module("sktransfer.inspection")
 class AttributionDisplay:
-    """Parts of images, or words of texts, that speak for a class or a number.
+    """Influence of parts of images, or of words, on a prediction.
 
-    Made by `from_estimator`; the parameters are what it draws.
+    `from_estimator` makes it. The parameters are what it draws.
 
     Parameters
     ----------
     inputs : list
-        Pixels of each image, uint8 of shape (height, width, 3), as the estimator was
-        shown it; or the words of each text, a list of str.
+        Pixels of each image, uint8 of shape (height, width, 3), as the estimator sees
+        it; or the words of each text, a list of str.
     values : list of ndarray
         Influence of each pixel, of shape (height, width), or of each word, of shape
-        (n_words,). What is above 0 speaks for the target.
+        (n_words,). Positive values speak for the target.
     targets : list
-        Class that is explained, of each row; of several numbers the place of one; None
-        for a model of one number.
+        Explained target of each row: a class, or the position of one of several
+        numbers, or None for a model of one number.
     scores : ndarray of shape (n_samples,)
-        Number that the estimator gives each row, such as the probability of its target.
+        Output of the estimator for the target of each row, such as its probability.
     unit : str, default="probability"
-        Name of such a number: "probability", "score" or "prediction".
+        Name of the scores: "probability", "score" or "prediction".
     method : {"gradient", "occlusion"}, default="occlusion"
-        Method that made the values, which decides their unit.
+        Method of the values, which decides their unit.
     labels : list, default=None
         True class or number of each row, for the titles.
 
@@ -110,43 +110,43 @@ class AttributionDisplay:
         plot: bool = True,
         **options: Any,
     ) -> AttributionDisplay:
-        """Find out what some rows are judged by, and draw it.
+        """Compute the influence of each part of some rows, and draw it.
 
         Parameters
         ----------
         estimator : classifier, regressor or outlier detector
-            Fitted, and taking a column of images or texts: a fine-tuned model, a
+            Fitted estimator of a column of images or texts: a fine-tuned model, a
             pipeline that begins with an encoder, a search over one of these, or any
             other estimator of such rows.
         X : list, 1-D array, Series, frame or Arrow array of n_samples cells
             Rows to explain. In a pandas or polars frame of several columns, `column`
-            names the one to look at; the others stay as they are.
+            names the one to explain; the others do not change.
         y : array-like of shape (n_samples,), default=None
             True classes or numbers, for the titles.
         target : label, or array-like of n_samples labels, default=None
             Class to explain. None explains the predicted class of each row, or the most
-            probable label where a row has several. For an estimator that predicts
-            several numbers, give the position of one of them.
+            probable label if a row has several. For an estimator that predicts several
+            numbers, the position of one of them.
         column : str, default=None
-            Name of the column to look at, in a frame that has several.
+            Name of the column to explain, in a frame that has several.
         method : {"auto", "gradient", "occlusion"}, default="auto"
-            "occlusion" covers one part after the other, and takes what the number loses
-            by it. "gradient" multiplies the activations of a block by their gradients
-            (as Grad-CAM [1]_ and LayerCAM [2]_ do), which takes one pass and works for
-            images, in fine-tuned models and in pipelines of an `ImageEncoder` and steps
-            that are linear together. "auto" is "gradient" where it works, else
+            Method to use. "occlusion" covers one part after the other and measures how
+            much the score falls. "gradient" multiplies the activations of a block by
+            their gradients (like Grad-CAM [1]_ and LayerCAM [2]_). It takes one pass,
+            and works for images in fine-tuned models, and in pipelines of an
+            `ImageEncoder` and linear steps. "auto" is "gradient" where it works, else
             "occlusion".
         max_evals : int, default=64
-            Most changed copies per row that "occlusion" makes, at least 4. Each is a
-            pass through the network, unless the cache has it. Images get a window at
-            each place of a square grid, by default 8 x 8. In a text of more words,
-            neighbours are left out together.
+            Greatest number of changed copies per row for "occlusion", at least 4. Each
+            copy runs through the network, unless the cache has it. For images, a window
+            covers each place of a square grid, 8 x 8 by default. In a text of more
+            words, neighbouring words are left out together.
         axes : sequence of n_samples matplotlib Axes, default=None
             Axes to draw on; None makes a figure.
         plot : bool, default=True
-            False draws nothing yet; call `plot`.
+            Whether to draw now. With False, call `plot` later.
         **options
-            As for `plot`.
+            Options of `plot`.
 
         Returns
         -------
@@ -155,14 +155,14 @@ class AttributionDisplay:
         Raises
         ------
         TypeError
-            If the estimator gives rows neither a class nor a number, or predicts
-            several targets of several classes.
+            If the estimator predicts neither classes nor numbers, or predicts several
+            targets of several classes each.
         ValueError
-            If `target` is unknown, `column` is needed, a text has no word, or
-            ``method="gradient"`` cannot be done; the message says why.
+            If `target` is unknown, `column` is missing, a text has no word, or
+            ``method="gradient"`` cannot be used; the message says why.
         MissingRowError, UnreadableRowError
-            If a cell is null or cannot be read, whatever the estimator's policies for
-            such rows are.
+            If a cell is null or unreadable, whatever the estimator's policies for such
+            rows.
 
         References
         ----------
@@ -185,8 +185,8 @@ class AttributionDisplay:
         rows = rows_of(estimator, X, column, caller)
         if rows.modality == "text" and method == "gradient":
             raise ValueError(
-                f"{caller}: method='gradient' is for images; words of texts are left "
-                "out one after the other, with method='occlusion' or 'auto'."
+                f"{caller}: method='gradient' is for images. Use method='occlusion' or "
+                "'auto' for texts, which leaves out one word after the other."
             )
         cells = rows.images() if rows.modality == "image" else rows.texts()
         labels = None
@@ -223,21 +223,20 @@ class AttributionDisplay:
     def plot(
         self, *, axes: Sequence[Axes] | None = None, **options: Any
     ) -> AttributionDisplay:
-        """Draw.
+        """Draw the display.
 
-        An image is the darker the less a place speaks for the target, relative to the
-        greatest value in it, and a line surrounds the places that have at least half of
-        that. What speaks against the target is as dark as what does nothing. Words that
-        speak for the target are orange, and those that speak against it are blue and
-        have a dashed edge.
+        An image is drawn darker where it speaks less for the target, relative to its
+        greatest value. A line surrounds the places with at least half of that value.
+        Places that speak against the target are as dark as places without influence.
+        Words that speak for the target are orange; words that speak against it are blue
+        with a dashed edge.
 
         Parameters
         ----------
         axes : sequence of n_samples matplotlib Axes, default=None
-            None makes a figure.
+            Axes to draw on; None makes a figure.
         **options
-            Options of images, as matplotlib's ``imshow`` takes them, or of words, as
-            its ``text`` does.
+            Options of matplotlib's ``imshow`` for images, or ``text`` for words.
 
         Returns
         -------
@@ -293,7 +292,7 @@ def _warn_of_nothing(values, rows, chosen):
     if empty:
         warnings.warn(
             f"{rows.caller}: no part of {len(empty)} of the {len(values)} rows has an "
-            f"influence on the {chosen.unit}, and their values are 0. The first is "
+            f"influence on the {chosen.unit}; their values are 0. The first is "
             f"{rows.column.describe(empty[0])}, with a {chosen.unit} of "
             f"{chosen.scores[empty[0]]:.3g}.",
             stacklevel=3,

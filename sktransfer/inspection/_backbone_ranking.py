@@ -24,18 +24,19 @@ COST_LABELS = {
 
 @set_module("sktransfer.inspection")
 class BackboneRankingDisplay:
-    """Score of candidates against what they cost, or against depth.
+    """Score of candidates against their cost, or against depth.
 
-    Made by `from_ranking`, or by `plot` of what `rank_backbones` and `layer_profile`
-    return; the parameters are what it draws.
+    `from_ranking` makes it, and so does `plot` of the result of `rank_backbones` and
+    `layer_profile`. The parameters are what it draws.
 
     Parameters
     ----------
     labels : list of str
         Names of the candidates, or of the depths.
     scores : ndarray of shape (n_candidates,)
+        Scores of the candidates; greater is better.
     costs : ndarray of shape (n_candidates,) or None
-        None draws the scores over the labels, in order.
+        Costs of the candidates. None draws the scores over the labels, in order.
     score_name, cost_name : str
         Labels of the axes.
 
@@ -77,19 +78,19 @@ class BackboneRankingDisplay:
         plot: bool = True,
         **options: Any,
     ) -> BackboneRankingDisplay:
-        """Take the rows of a ranking, and draw them.
+        """Draw the rows of a ranking.
 
         Parameters
         ----------
         ranking : BackboneRanking
         cost : {"milliseconds", "megabytes", "n_features"}, default="milliseconds"
-            Not used for the depths of one network, which are drawn in order.
+            Cost to draw. The depths of one network are drawn in order, without a cost.
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes a figure.
         plot : bool, default=True
-            False draws nothing yet; call `plot`.
+            Whether to draw now. With False, call `plot` later.
         **options
-            As matplotlib's ``plot`` takes them.
+            Options of matplotlib's ``plot``.
 
         Returns
         -------
@@ -98,7 +99,7 @@ class BackboneRankingDisplay:
         Raises
         ------
         ValueError
-            If there is no such cost, or the speed was not measured.
+            If `cost` is unknown, or the speed was not measured.
         """
         if cost not in COST_LABELS:
             raise ValueError(f"cost={cost!r} must be one of {list(COST_LABELS)}.")
@@ -126,14 +127,14 @@ class BackboneRankingDisplay:
         return display.plot(ax=ax, **options) if plot else display
 
     def plot(self, *, ax: Axes | None = None, **options: Any) -> BackboneRankingDisplay:
-        """Draw.
+        """Draw the display.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            Axes to draw on; None makes a figure.
         **options
-            As matplotlib's ``plot`` takes them.
+            Options of matplotlib's ``plot``.
 
         Returns
         -------

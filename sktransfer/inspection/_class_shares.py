@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @set_module("sktransfer.inspection")
 class ClassSharesDisplay:
-    """Class shares of the source and estimated ones of the target, side by side.
+    """Class shares of the source, and estimated shares of the target, side by side.
 
-    Made by `from_shift`; the parameters are what it draws.
+    `from_shift` makes it. The parameters are what it draws.
 
     Parameters
     ----------
     shares : dict of str to dict
-        By kind of domain, the share of each class.
+        Share of each class, by kind of domain: "source" and "target".
     moved : str, default=None
         Title of the axes; None draws none.
 
@@ -60,18 +60,18 @@ class ClassSharesDisplay:
         plot: bool = True,
         **options: Any,
     ) -> ClassSharesDisplay:
-        """Take the shares of a report, and draw them.
+        """Draw the class shares of a domain shift.
 
         Parameters
         ----------
         shift : DomainShift
-            Made by `domain_shift` with the classes of the source rows.
+            Result of `domain_shift` with the classes of the source rows.
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes a figure.
         plot : bool, default=True
-            False draws nothing yet; call `plot`.
+            Whether to draw now. With False, call `plot` later.
         **options
-            As matplotlib's ``bar`` takes them.
+            Options of matplotlib's ``bar``.
 
         Returns
         -------
@@ -80,11 +80,11 @@ class ClassSharesDisplay:
         Raises
         ------
         ValueError
-            If the report was made without classes.
+            If `shift` has no class shares.
         """
         if shift.class_shares is None:
             raise ValueError(
-                f"{cls.__name__} needs class shares, and this report has none: call "
+                f"{cls.__name__} needs class shares, and this shift has none: call "
                 "domain_shift(X, y, sample_domain=...) with the y of the source rows."
             )
         shares = {
@@ -95,14 +95,14 @@ class ClassSharesDisplay:
         return display.plot(ax=ax, **options) if plot else display
 
     def plot(self, *, ax: Axes | None = None, **options: Any) -> ClassSharesDisplay:
-        """Draw.
+        """Draw the display.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            Axes to draw on; None makes a figure.
         **options
-            For the bars, as matplotlib's ``bar`` takes them.
+            Options of matplotlib's ``bar``.
 
         Returns
         -------

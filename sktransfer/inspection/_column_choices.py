@@ -1,4 +1,4 @@
-"""What each candidate for a column's encoder scored."""
+"""Score of each candidate for the encoder of a column."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @set_module("sktransfer.inspection")
 class ColumnChoicesDisplay:
-    """Scores of the candidates for a column, against the one that was taken.
+    """Scores of the candidate encoders of a column, relative to the one taken.
 
-    Made by `from_choices`, or by `plot` of a table encoder's ``choosing_``; the
+    `from_choices` makes it, and so does `plot` of a table encoder's ``choosing_``. The
     parameters are what it draws.
 
     Parameters
@@ -28,11 +28,11 @@ class ColumnChoicesDisplay:
     candidates : list of str
         Labels, cheapest first.
     differences : ndarray of shape (n_candidates,)
-        Score minus that of the candidate that was taken.
+        Score minus that of the candidate taken.
     intervals : ndarray of shape (n_candidates, 2)
         Ends of the 95 % intervals of the differences.
     taken : str
-        Candidate that was taken.
+        Candidate taken.
     column, score_name : str
         Names of the column and of the score.
 
@@ -82,20 +82,20 @@ class ColumnChoicesDisplay:
         plot: bool = True,
         **options: Any,
     ) -> ColumnChoicesDisplay:
-        """Take the rows of a column, and draw them.
+        """Draw the candidates of a column.
 
         Parameters
         ----------
         choices : ColumnChoices
-            A table encoder's ``choosing_``.
+            Choices to draw: a table encoder's ``choosing_``.
         column : str, default=None
-            Column to draw. May be None where there is one.
+            Column to draw. None is allowed if there is only one.
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes a figure.
         plot : bool, default=True
-            False draws nothing yet; call `plot`.
+            Whether to draw now. With False, call `plot` later.
         **options
-            As matplotlib's ``errorbar`` takes them.
+            Options of matplotlib's ``errorbar``.
 
         Returns
         -------
@@ -104,15 +104,15 @@ class ColumnChoicesDisplay:
         Raises
         ------
         ValueError
-            If there is no such column, or there are several and none is named.
+            If the column is unknown, or there are several and none is named.
         """
         names = list(choices.taken)
         if column is None and len(names) == 1:
             column = names[0]
         if column not in names:
             raise ValueError(
-                f"column={column!r} must be one of those that an encoder was chosen "
-                f"for, {shorten(names)}."
+                f"column={column!r} must be a column for which an encoder was chosen: "
+                f"{shorten(names)}."
             )
         rows = [row for row in choices if row["column"] == column]
         display = cls(
@@ -126,14 +126,14 @@ class ColumnChoicesDisplay:
         return display.plot(ax=ax, **options) if plot else display
 
     def plot(self, *, ax: Axes | None = None, **options: Any) -> ColumnChoicesDisplay:
-        """Draw.
+        """Draw the display.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            Axes to draw on; None makes a figure.
         **options
-            As matplotlib's ``errorbar`` takes them.
+            Options of matplotlib's ``errorbar``.
 
         Returns
         -------

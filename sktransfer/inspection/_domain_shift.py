@@ -22,27 +22,28 @@ if TYPE_CHECKING:
 
 @set_module("sktransfer.inspection")
 class DomainShiftDisplay:
-    """Source and target in two dimensions, by domain and by class, before and after.
+    """Source and target in two dimensions, before and after adaptation.
 
-    Made by `from_estimator` and `from_features`; the parameters are what it draws.
+    `from_estimator` and `from_features` make it. The parameters are what it draws.
 
     Parameters
     ----------
     points : dict of str to ndarray of shape (n_samples, 2)
-        A column of panels for each, under its key.
+        Points of each column of panels, by its title.
     distances : dict of str to float
-        Proxy A-distance of each, in 0 to 2.
+        Proxy A-distance of each column of panels, 0 to 2.
     domains : ndarray of int of shape (n_samples,)
-        ``>= 0`` for rows of a source domain, ``< 0`` for rows of a target domain.
+        Domain of each row: ``>= 0`` for source rows, ``< 0`` for target rows.
     labels : ndarray of shape (n_samples,), object
-        Class of each row, None where it is not known: of source rows that in `y`, of
-        target rows what the model predicts.
+        Class of each row: the `y` of source rows, the predictions of target rows, None
+        if unknown.
 
     Attributes
     ----------
     figure_ : matplotlib Figure
     axes_ : ndarray of matplotlib Axes, of shape (2, n_columns)
-        Coloured by domain in the first row, by class in the second.
+        Axes of the panels, coloured by domain in the first row and by class in the
+        second.
 
     Examples
     --------
@@ -84,25 +85,27 @@ class DomainShiftDisplay:
         plot: bool = True,
         **options: Any,
     ) -> DomainShiftDisplay:
-        """Take features as they are and as a fitted model's adapters make them.
+        """Draw features as they are, and as the adapters of a fitted model change them.
 
         Parameters
         ----------
         estimator : DomainAdaptationClassifier
-            Fitted. For a regressor give `from_features` what its `adapt` returns.
+            Fitted estimator. For a regressor, use `from_features` with the result of
+            its `adapt`.
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,), default=None
-            Targets. Those of target rows are ignored; their predictions are shown.
+            Targets. The `y` of target rows is ignored; their predictions are shown.
         sample_domain : array-like of int of shape (n_samples,)
+            Domain of each row: ``>= 0`` for source rows, ``< 0`` for target rows.
         projection : transformer, default=None
-            Its ``fit_transform`` makes two columns; None is ``PCA(2)``. Each column of
-            panels has a projection of its own.
+            Transformer whose ``fit_transform`` makes two columns. None is ``PCA(2)``.
+            Each column of panels has its own projection.
         axes : ndarray of matplotlib Axes of shape (2, 2), default=None
-            None makes a figure.
+            Axes to draw on; None makes a figure.
         plot : bool, default=True
-            False draws nothing yet; call `plot`.
+            Whether to draw now. With False, call `plot` later.
         **options
-            As matplotlib's ``scatter`` takes them.
+            Options of matplotlib's ``scatter``.
 
         Returns
         -------
@@ -116,8 +119,8 @@ class DomainShiftDisplay:
         if not (hasattr(estimator, "adapt") and is_classifier(estimator)):
             raise TypeError(
                 f"{cls.__name__} needs a DomainAdaptationClassifier; got "
-                f"{type(estimator).__name__}. For a pipeline, pass the last step "
-                "with the features that it gets; for other estimators, pass "
+                f"{type(estimator).__name__}. For a pipeline, pass its last step and "
+                "the features that this step gets. For other estimators, pass "
                 "from_features a dict of features before and after."
             )
         domain = check_both_domains(sample_domain, n_rows_of(X), cls.__name__)
@@ -144,14 +147,15 @@ class DomainShiftDisplay:
         plot: bool = True,
         **options: Any,
     ) -> DomainShiftDisplay:
-        """Take features as they are; target rows have no class.
+        """Draw features as they are; target rows have no class.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or dict of str to these
-            A dict draws a column of panels for each, say before and after.
+            Features. A dict draws one column of panels per entry, such as "before" and
+            "after".
         y, sample_domain, projection, axes, plot, **options
-            As for `from_estimator`.
+            As in `from_estimator`.
 
         Returns
         -------
@@ -183,14 +187,14 @@ class DomainShiftDisplay:
     def plot(
         self, *, axes: np.ndarray | None = None, **options: Any
     ) -> DomainShiftDisplay:
-        """Draw.
+        """Draw the display.
 
         Parameters
         ----------
         axes : ndarray of matplotlib Axes of shape (2, n_columns), default=None
-            None makes a figure.
+            Axes to draw on; None makes a figure.
         **options
-            As matplotlib's ``scatter`` takes them.
+            Options of matplotlib's ``scatter``.
 
         Returns
         -------

@@ -93,8 +93,8 @@ def explained(estimator, X, target, caller):
         target = predicted
     elif target is None and names is None and n_numbers > 1:
         raise ValueError(
-            f"{caller}: the estimator predicts {n_numbers} numbers per row; say with "
-            f"target= which one to explain, from 0 to {n_numbers - 1}."
+            f"{caller}: the estimator predicts {n_numbers} numbers per row; choose one "
+            f"with target=, from 0 to {n_numbers - 1}."
         )
     if target is None:  # of several labels the most probable; of one number, that
         places = table.argmax(axis=1)
@@ -149,8 +149,8 @@ def _numbers_of(estimator, caller):
         return "decision_function", None
     raise TypeError(
         f"{caller} needs a classifier, a regressor or an outlier detector; got {name}, "
-        "which gives a row neither a class nor a number. For an encoder, pass "
-        "the pipeline that it is a step of."
+        "which predicts neither classes nor numbers. For an encoder, pass the pipeline "
+        "that contains it."
     )
 
 

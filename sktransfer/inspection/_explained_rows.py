@@ -129,7 +129,7 @@ class Rows(NamedTuple):
             if is_missing(cell):
                 raise MissingRowError(
                     f"{self.caller}: {self.column.describe(row)} is missing, so there "
-                    "is nothing to look at. Leave such rows out.",
+                    "is nothing to explain. Leave such rows out.",
                     row=row,
                     label=self.column.label(row),
                     source=shorten(cell),
@@ -190,8 +190,8 @@ def rows_of(estimator, X, name, caller):
         names = list(frame.columns)
         if name is None and len(names) != 1:
             raise ValueError(
-                f"{caller}: X has {len(names)} columns: {shorten(names)}; say with "
-                "column= which one to look at."
+                f"{caller}: X has {len(names)} columns: {shorten(names)}; choose one "
+                "with column=."
             )
         name = names[0] if name is None else name
         if name not in names:

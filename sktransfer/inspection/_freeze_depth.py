@@ -21,20 +21,21 @@ if TYPE_CHECKING:
 class FreezeDepthDisplay:
     """Score and fit time against freeze depth, from a grid search.
 
-    Made by `from_search`; the parameters are what it draws.
+    `from_search` makes it. The parameters are what it draws.
 
     Parameters
     ----------
     depths : list of int or str
-        Values of ``freeze_depth``, those that freeze most first. Where
-        several freeze the same blocks, the one that comes first in the search.
+        Values of ``freeze_depth``, most frozen first. If several values freeze the same
+        blocks, the first one in the search.
     scores, errors : ndarray of shape (n_depths,)
         Mean test score of the best candidate at each depth, and its standard deviation
-        over the folds. In a halving search, candidates of the last iteration count that
-        the depth has reached.
+        over the folds. In a halving search, only the candidates of the last iteration
+        that a depth reached count.
     fit_times : ndarray of shape (n_depths,)
         Mean fit time of that candidate, in seconds.
     score_name : str, default="score"
+        Label of the axis.
 
     Attributes
     ----------
@@ -80,25 +81,25 @@ class FreezeDepthDisplay:
         plot: bool = True,
         **options: Any,
     ) -> FreezeDepthDisplay:
-        """Take the results of a fitted search, and draw them.
+        """Draw the results of a fitted search.
 
         Parameters
         ----------
         search : GridSearchCV, RandomizedSearchCV or another with ``cv_results_``
         param : str, default=None
-            The searched parameter; None takes the one whose name ends in
+            Name of the searched parameter. None uses the one whose name ends in
             ``freeze_depth``.
         metric : str, default=None
-            The metric to draw, of a search that scored several; None takes the one
-            named by its ``refit``.
+            Metric to draw, if the search scored several. None uses the one that its
+            ``refit`` names.
         score_name : str, default=None
-            Label of the axis; None takes the name of the metric, if it has one.
+            Label of the axis. None uses the name of the metric, if it has one.
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes a figure.
         plot : bool, default=True
-            False draws nothing yet; call `plot`.
+            Whether to draw now. With False, call `plot` later.
         **options
-            For the line of the scores, as matplotlib's ``errorbar`` takes them.
+            Options of matplotlib's ``errorbar``.
 
         Returns
         -------
@@ -107,8 +108,8 @@ class FreezeDepthDisplay:
         Raises
         ------
         ValueError
-            If the search did not vary a freeze depth, or if it scored several metrics
-            and none is chosen.
+            If the search did not vary a freeze depth, or scored several metrics and
+            none is chosen.
         """
         results = getattr(search, "cv_results_", None)
         if results is None:
@@ -135,14 +136,14 @@ class FreezeDepthDisplay:
         return display.plot(ax=ax, **options) if plot else display
 
     def plot(self, *, ax: Axes | None = None, **options: Any) -> FreezeDepthDisplay:
-        """Draw.
+        """Draw the display.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            Axes to draw on; None makes a figure.
         **options
-            For the line of the scores, as matplotlib's ``errorbar`` takes them.
+            Options of matplotlib's ``errorbar``.
 
         Returns
         -------

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 class LabelEfficiencyDisplay:
     """Score against labels per class, with intervals.
 
-    Made by `from_curves`, or by `plot` of what `label_efficiency_curve` returns; the
-    parameters are what it draws.
+    `from_curves` makes it, and so does `plot` of the result of
+    `label_efficiency_curve`. The parameters are what it draws.
 
     Parameters
     ----------
     curves : dict of str to list of dict
-        By estimator, points with ``labels_per_class``, ``score``, ``low`` and ``high``.
+        Points of each estimator, with ``labels_per_class``, ``score``, ``low`` and
+        ``high``.
     score_name : str, default="score"
         Label of the axis.
 
@@ -60,17 +61,18 @@ class LabelEfficiencyDisplay:
         plot: bool = True,
         **options: Any,
     ) -> LabelEfficiencyDisplay:
-        """Take the points of some curves, and draw them.
+        """Draw label efficiency curves.
 
         Parameters
         ----------
         curves : LabelEfficiencyCurves
+            Result of `label_efficiency_curve`.
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes a figure.
         plot : bool, default=True
-            False draws nothing yet; call `plot`.
+            Whether to draw now. With False, call `plot` later.
         **options
-            As matplotlib's ``plot`` takes them.
+            Options of matplotlib's ``plot``.
 
         Returns
         -------
@@ -83,14 +85,14 @@ class LabelEfficiencyDisplay:
         return display.plot(ax=ax, **options) if plot else display
 
     def plot(self, *, ax: Axes | None = None, **options: Any) -> LabelEfficiencyDisplay:
-        """Draw.
+        """Draw the display.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            Axes to draw on; None makes a figure.
         **options
-            For the lines, as matplotlib's ``plot`` takes them.
+            Options of matplotlib's ``plot``.
 
         Returns
         -------

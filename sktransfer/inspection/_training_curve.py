@@ -20,12 +20,12 @@ PARTS = {"train": "rows trained on", "valid": "rows watched"}
 class TrainingCurveDisplay:
     """Loss or a metric of each epoch, for rows trained on and rows watched.
 
-    Made by `from_estimator`; the parameters are what it draws.
+    `from_estimator` makes it. The parameters are what it draws.
 
     Parameters
     ----------
     curves : dict of str to list of float
-        Values of each epoch by part: "train" and, where rows were watched, "valid".
+        Values per epoch, by part: "train" and, if rows were watched, "valid".
     score_name : str, default="loss"
         Label of the axis.
 
@@ -61,20 +61,20 @@ class TrainingCurveDisplay:
         plot: bool = True,
         **options: Any,
     ) -> TrainingCurveDisplay:
-        """Take the curves of a fitted model, and draw them.
+        """Draw the curves of a fitted model.
 
         Parameters
         ----------
         estimator : ImageClassifier, ImageRegressor, TextClassifier or TextRegressor
-            After `fit` or `partial_fit`.
+            Fine-tuning estimator after `fit` or `partial_fit`.
         metric : str, default="loss"
-            "loss", or the name of a metric of the model's `scoring`.
+            Values to draw: "loss", or the name of a metric in the model's `scoring`.
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes a figure.
         plot : bool, default=True
-            False draws nothing yet; call `plot`.
+            Whether to draw now. With False, call `plot` later.
         **options
-            Options of the lines, as matplotlib's ``plot`` takes them.
+            Options of matplotlib's ``plot``.
 
         Returns
         -------
@@ -83,15 +83,15 @@ class TrainingCurveDisplay:
         Raises
         ------
         ValueError
-            If the model has no such values.
+            If the model has no such values, or no history.
         """
         check_is_fitted(estimator)
         history = getattr(estimator, "history_", None)
         if history is None:
             raise ValueError(
                 f"TrainingCurveDisplay: {type(estimator).__name__} has no history_; "
-                "expected a fine-tuning estimator. Pass the step of a pipeline, and "
-                "the best_estimator_ of a search."
+                "expected a fine-tuning estimator. Pass the step of a pipeline, or the "
+                "best_estimator_ of a search."
             )
         curves = {
             part: [float(row[f"{part}_{metric}"]) for row in history]
@@ -115,14 +115,14 @@ class TrainingCurveDisplay:
         return display.plot(ax=ax, **options) if plot else display
 
     def plot(self, *, ax: Axes | None = None, **options: Any) -> TrainingCurveDisplay:
-        """Draw.
+        """Draw the display.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            Axes to draw on; None makes a figure.
         **options
-            Options of the lines, as matplotlib's ``plot`` takes them.
+            Options of matplotlib's ``plot``.
 
         Returns
         -------

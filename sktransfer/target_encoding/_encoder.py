@@ -57,10 +57,10 @@ class TargetAwareEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
     """Use the outputs of a supervised model as features, out of fold for training rows.
 
     This is scikit-learn's ``TargetEncoder`` for images and texts. `fit_transform`
-    trains the estimator on all folds but one and returns its outputs for that fold. The
-    next step of a pipeline thus learns from outputs that are as good, and as bad, as
-    those for new rows. `transform` uses a model of all rows. Outputs of different folds
-    are comparable; hidden features of separately fine-tuned networks are not.
+    trains the estimator on all folds but one and returns its outputs for that fold, so
+    the next step of a pipeline learns from outputs as good, and as bad, as those for
+    new rows. `transform` uses a model of all rows. Outputs of different folds are
+    comparable; hidden features of separately fine-tuned networks are not.
 
     Parameters
     ----------
@@ -216,8 +216,8 @@ class TargetAwareEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         groups : array-like of shape (n_samples,), default=None
             Group of each row. Rows of a group are never on both sides of a fold; groups
-            that share a copy of a row count as one. The estimator's `fit` also gets the
-            groups, if it takes them.
+            that share a copy of a row count as one. The estimator's `fit` gets the
+            groups too, if it takes them.
         **params : dict
             As in `fit`. With metadata routing, also metadata for the estimator's method
             that makes the outputs.

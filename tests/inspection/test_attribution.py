@@ -455,7 +455,7 @@ def test_numbers_have_no_target(images):
 def test_of_several_numbers_one_has_to_be_chosen(images):
     y = np.arange(24.0).reshape(12, 2)
     model = ImageRegressor("tiny-cnn", max_epochs=1, random_state=0).fit(images, y)
-    with pytest.raises(ValueError, match="predicts 2 numbers per row; say with target"):
+    with pytest.raises(ValueError, match="predicts 2 numbers per row; choose one with target"):
         explain(model, images[:2])
     display = explain(model, images[:2], target=1)
     assert display.method == "gradient"
