@@ -134,8 +134,8 @@ class AttributionDisplay:
             much the score falls. "gradient" multiplies the activations of a block by
             their gradients (like Grad-CAM [1]_ and LayerCAM [2]_). It takes one pass,
             and works for images in fine-tuned models, and in pipelines of an
-            `ImageEncoder` and linear steps. "auto" is "gradient" where it works, else
-            "occlusion".
+            `ImageEncoder` and steps that together are linear. "auto" is "gradient"
+            where it works, else "occlusion".
         max_evals : int, default=64
             Greatest number of changed copies per row for "occlusion", at least 4. Each
             copy runs through the network, unless the cache has it. For images, a window

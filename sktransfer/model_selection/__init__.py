@@ -1,8 +1,8 @@
-"""Choose a backbone, a depth and a pooling before paying for a search.
+"""Choose a backbone, a depth and a pooling before an expensive search.
 
-`rank_backbones` scores candidates on your rows without training them,
-`layer_profile` every depth of one network, and `label_efficiency_curve` estimators at
-some numbers of labels.
+`rank_backbones` scores candidates on your rows without training them. `layer_profile`
+scores every depth of one network. `label_efficiency_curve` scores estimators by the
+number of labels.
 """
 
 from ._backbone_ranking import BackboneRanking

@@ -34,12 +34,12 @@ COLUMNS = (
 class BackboneRanking(RowTable):
     """Scores and costs of candidates: a sequence of dicts, and a table.
 
-    Made by `rank_backbones`, best first, and by `layer_profile`, shallow first.
+    `rank_backbones` makes it, best first; `layer_profile` makes it, shallow first.
 
     Parameters
     ----------
     rows : list of dict
-        With the keys of a table row, below.
+        Rows of the table, with the keys below.
     score_name : str
         Name of the score, for figures.
     by_depth : bool, default=False
@@ -48,35 +48,40 @@ class BackboneRanking(RowTable):
     Attributes
     ----------
     best_ : dict
-        The row of rank 1.
+        Row of rank 1.
     not_worse_ : list of dict
-        Rows of candidates that the data cannot tell from rank 1, with that one.
+        Rows of rank 1 and of the candidates that the data cannot tell from it.
 
     Notes
     -----
     A row has these keys:
 
     ``backbone`` (str or Backbone), ``depth`` (str), ``pooling`` (str)
-        As an encoder takes them. ``depth`` is the name of the last block that runs.
+        Parameters of an encoder. ``depth`` is the name of the last block that runs.
     ``score`` (float), ``rank`` (int)
         Greater is better; rank 1 is best.
     ``difference``, ``low``, ``high`` (float)
-        Score minus that of rank 1, and the ends of its 95 % interval: by the folds of
-        "probe", and else by leaving out a fifth of the rows at a time. Infinite where
-        there are too few rows for it.
+        Score minus that of rank 1, and the ends of its 95 % interval. "probe" estimates
+        the interval from its folds, other methods by leaving out a fifth of the rows at
+        a time. It is infinite if there are too few rows.
     ``not_worse`` (bool)
-        True where the interval reaches 0: so many rows cannot tell it from rank 1. Take
-        the cheapest of these, or the one that you know.
+        True if the interval reaches 0: this number of rows cannot tell the candidate
+        from rank 1. Take the cheapest of these, or the one that you know.
     ``embed_seconds``, ``score_seconds`` (float)
-        Spent in this call. Candidates that differ in depth only share one pass, whose
-        seconds stand at the first of them; what the cache had costs next to nothing.
+        Time spent in this call. Candidates that differ only in depth share one pass,
+        whose seconds are counted for the first of them. Features from the cache take
+        almost no time.
     ``rows_per_second`` (float)
         Rows per second through the network up to that depth, measured on a few rows
-        without the cache; NaN if it was not measured.
+        without the cache. NaN if not measured.
     ``n_features`` (int)
         Width of the vectors.
     ``megabytes`` (float)
-        Weights of the blocks that run, in 10**6 bytes.
+        Size of the weights of the blocks that run, in units of 10**6 bytes.
+
+    See Also
+    --------
+    sktransfer.inspection.BackboneRankingDisplay : Draws it.
 
     Examples
     --------
@@ -102,7 +107,7 @@ class BackboneRanking(RowTable):
 
     @property
     def not_worse_(self) -> list[dict[str, Any]]:
-        """Rows of candidates that the data cannot tell from rank 1, with that one."""
+        """Rows of rank 1 and of the candidates that the data cannot tell from it."""
         return [row for row in self._rows if row["not_worse"]]
 
     def __repr__(self) -> str:
@@ -120,12 +125,12 @@ class BackboneRanking(RowTable):
 
     @staticmethod
     def label(row: dict[str, Any]) -> str:
-        """Name a candidate in a few words.
+        """Return a short name of a candidate.
 
         Parameters
         ----------
         row : dict
-            One of the ranking.
+            Row of the ranking.
 
         Returns
         -------
@@ -148,11 +153,11 @@ class BackboneRanking(RowTable):
         ----------
         cost : {"milliseconds", "megabytes", "n_features"}, default="milliseconds"
             Cost of a candidate: time per row through the network, size of the weights,
-            or width. The depths of one network are drawn in order instead.
+            or number of features. The depths of one network are drawn in order instead.
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            Axes to draw on; None makes a figure.
         **options
-            As matplotlib's ``plot`` takes them.
+            Options of matplotlib's ``plot``.
 
         Returns
         -------

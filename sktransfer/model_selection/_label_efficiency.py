@@ -41,45 +41,47 @@ def label_efficiency_curve(
     random_state: RandomStateLike = 0,
     params: Mapping[str, Any] | None = None,
 ) -> LabelEfficiencyCurves:
-    """Score estimators that see few labels of each class.
+    """Score estimators by the number of labelled rows per class.
 
-    From the training part of each split, some rows of each class are drawn at random,
-    the smaller draws out of the larger ones; all estimators see the same. The rest of
-    the work is `sklearn.model_selection.cross_validate`.
+    From the training part of each split, rows of each class are drawn at random.
+    Smaller draws are parts of larger ones, and all estimators get the same rows. The
+    fits and scores are those of `sklearn.model_selection.cross_validate`.
 
     Parameters
     ----------
     estimators : dict of str to classifier, or classifier
-        By name; the name of one alone is its class's.
+        Estimators, by name. A single estimator gets the name of its class.
     X : list, array, Series or DataFrame of n_samples rows
-        As the estimators take it.
+        Rows, as the estimators take them.
     y : array-like of shape (n_samples,)
         Classes.
     labels_per_class : sequence of int, default=(1, 2, 5, 10, 20)
-        Rows of each class; a class that has fewer in a training part gives all.
+        Numbers of rows per class. A class with fewer rows in a training part gives all
+        of them.
     cv : int, splitter or iterable of (train, test), default=5
-        Splits into rows to draw from and rows to score on. An int makes stratified
-        shuffled folds, with whole groups where there are groups.
+        Splits into rows to draw from and rows to score on. An int makes shuffled
+        stratified folds, which keep groups together if `groups` is given.
     groups : array-like of shape (n_samples,), default=None
-        Group of each row. Rows of a group are never on both sides: from the training
-        parts of a splitter that ignores groups, rows of a tested group are left out.
-        The estimators' `fit` gets groups only if `params` has them.
+        Group of each row. Rows of a group are never on both sides: if a splitter
+        ignores groups, training rows of a tested group are left out. The estimators'
+        `fit` gets groups only if `params` has them.
     scoring : str or callable, default="accuracy"
-        As scikit-learn takes it.
+        Scorer, as in scikit-learn.
     confidence : float, default=0.95
-        Level of the interval of the mean over the splits, by Student's t. It reflects
-        the draws of labels; splits share rows, so it is a little too narrow.
+        Level of the confidence interval of the mean score over the splits, by Student's
+        t. The interval reflects the draws of labels. It is slightly too narrow, because
+        splits share rows.
     n_jobs : int, default=None
-        Fits at a time.
+        Number of fits that run at the same time.
     random_state : int, RandomState or None, default=0
         Seed of the folds and the draws, which are the same for all estimators.
     params : dict, default=None
-        Further arguments of the estimators' `fit`, such as ``{"sample_weight": w}``; of
-        those with one entry per row, each fit gets the entries of its rows. With
-        metadata routing they go where they are requested. A ``"sample_domain"`` marks
-        rows without labels: labels are drawn among rows with at least 0, and all other
-        rows of a training part join each draw. ``"groups"`` here are those of the folds
-        too, unless `groups` is given.
+        Further arguments of the estimators' `fit`, such as ``{"sample_weight": w}``.
+        Arguments with one entry per row are reduced to the rows of each fit. With
+        metadata routing they go to the objects that request them. ``"sample_domain"``
+        marks rows without labels: labels are drawn among rows with a value of at least
+        0, and all other rows of a training part are added to each draw. ``"groups"``
+        are also the groups of the folds, unless `groups` is given.
 
     Returns
     -------
@@ -88,13 +90,12 @@ def label_efficiency_curve(
     Raises
     ------
     ValueError
-        If `y` does not hold one class per row, if a training part lacks a class, if no
-        class has as many rows as asked for, or if metadata does not have one entry per
-        row.
+        If `y` does not hold one class per row, a training part lacks a class, no class
+        has as many rows as asked for, or metadata does not have one entry per row.
 
     See Also
     --------
-    sklearn.model_selection.learning_curve : Against the number of all rows.
+    sklearn.model_selection.learning_curve : Score by the number of all rows.
 
     Examples
     --------
@@ -131,7 +132,7 @@ def label_efficiency_curve(
     if not (scoring is None or isinstance(scoring, str) or callable(scoring)):
         raise ValueError(
             f"label_efficiency_curve: scoring={scoring!r} must be one scorer: a name, "
-            "a callable or None. Call it once for each."
+            "a callable or None. Call the function once per scorer."
         )
     if not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence!r} must be between 0 and 1.")
@@ -254,9 +255,9 @@ def _draws(y, train, classes, sizes, seed):
         )
     if sizes[-1] > counts.max():
         raise ValueError(
-            f"labels_per_class={list(sizes)} asks for {sizes[-1]}, and the largest "
+            f"labels_per_class={list(sizes)} asks for {sizes[-1]}, but the largest "
             f"class has {counts.max()} rows in a training part; set labels_per_class "
-            "to at most so many."
+            "to at most that number."
         )
     by_class = order[np.argsort(codes, kind="stable")]
     starts = np.cumsum(counts) - counts

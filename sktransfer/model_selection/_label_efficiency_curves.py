@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 class LabelEfficiencyCurves(RowTable):
     """Scores at some numbers of labels per class: a sequence of dicts, and a table.
 
-    Made by `label_efficiency_curve`.
+    `label_efficiency_curve` makes it.
 
     Parameters
     ----------
     rows : list of dict
-        With the keys of a table row, below.
+        Rows of the table, with the keys below.
     score_name : str, default="score"
         Name of the score, for figures.
 
@@ -33,12 +33,12 @@ class LabelEfficiencyCurves(RowTable):
     A row has these keys:
 
     ``estimator`` (str), ``labels_per_class`` (int), ``n_labels`` (float)
-        Name, and how many rows it was fitted on, in the mean over the splits: fewer
-        than asked for where classes have fewer.
+        Name of the estimator, rows per class, and the number of labelled rows, on
+        average over the splits: fewer than asked for if classes have fewer.
     ``score``, ``low``, ``high`` (float)
-        Mean over the splits, and the ends of its interval.
+        Mean score over the splits, and the ends of its interval.
     ``fit_seconds`` (float)
-        Median over the splits.
+        Median fit time over the splits.
     ``scores`` (list of float)
         Score of each split.
 
@@ -79,7 +79,7 @@ class LabelEfficiencyCurves(RowTable):
         Parameters
         ----------
         name : str
-            One of `names`.
+            Name of the estimator, one of `names`.
 
         Returns
         -------
@@ -88,7 +88,7 @@ class LabelEfficiencyCurves(RowTable):
         Raises
         ------
         KeyError
-            If there is none of that name.
+            If no estimator has that name.
         """
         rows = [row for row in self._rows if row["estimator"] == name]
         if not rows:
@@ -96,21 +96,22 @@ class LabelEfficiencyCurves(RowTable):
         return rows
 
     def to_reach(self, score: float) -> dict[str, Any]:
-        """Return what each estimator needs to reach a score.
+        """Return the labels and the fit time that each estimator needs for a score.
 
-        Between two points the score is taken to grow with the logarithm of the labels,
-        and so are the seconds. A dip below the score after it was reached is not looked
-        at.
+        Between two points, score and seconds are interpolated linearly in the logarithm
+        of the number of labels. If the score falls again after it was reached, that is
+        ignored.
 
         Parameters
         ----------
         score : float
+            Score to reach.
 
         Returns
         -------
         dict of str to dict
-            ``labels_per_class`` and ``fit_seconds`` by estimator; infinite for one that
-            did not get there.
+            ``labels_per_class`` and ``fit_seconds`` of each estimator; infinite if it
+            does not reach the score.
         """
         return {name: _reached(self.of(name), score) for name in self.names}
 
@@ -120,9 +121,9 @@ class LabelEfficiencyCurves(RowTable):
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            Axes to draw on; None makes a figure.
         **options
-            As matplotlib's ``plot`` takes them.
+            Options of matplotlib's ``plot``.
 
         Returns
         -------

@@ -44,8 +44,8 @@ def nearest(features, n_neighbors, apart):
         is_there = np.isfinite(np.take_along_axis(closeness, order, axis=1))
         if not is_there[:, 0].all():
             raise ValueError(
-                "method='knn' finds no neighbour for some rows: every other row is of "
-                "the same group, or a copy. Give rows of at least two groups, and two "
-                "that differ."
+                "method='knn' finds no neighbour for some rows: every other row is in "
+                "the same group, or a copy. Pass rows of at least two groups, of which "
+                "at least two differ."
             )
         yield rows, np.take_along_axis(near, order, axis=1), is_there

@@ -1,8 +1,8 @@
-"""Choose a backbone, a depth and a pooling before paying for a search.
+"""Choose a backbone, a depth and a pooling before an expensive search.
 
-`rank_backbones` scores candidates on your rows without training them,
-`layer_profile` every depth of one network, and `label_efficiency_curve` estimators at
-some numbers of labels.
+`rank_backbones` scores candidates on your rows without training them. `layer_profile`
+scores every depth of one network. `label_efficiency_curve` scores estimators by the
+number of labels.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def rank_backbones(
 ) -> BackboneRanking:
     """Rank networks by how well their features suit a target, without training them.
 
-    Every candidate is run once over the rows, through the cache, so that a search over
-    the best of them pays nothing for their features.
+    Each candidate runs over the rows once, through the cache, so a later search over
+    the best candidates needs no further pass.
 
     Parameters
     ----------
@@ -68,63 +68,65 @@ def rank_backbones(
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Classes of any kind, an indicator matrix of labels, or numbers.
     candidates : "installed", or list of candidate, default="installed"
-        A candidate is what an encoder takes as ``backbone``, or a triple
+        Candidates to rank: values for an encoder's ``backbone``, or triples
         ``(backbone, depth, pooling)``. "installed" takes the names of
-        ``list_backbones`` whose weights are at hand.
+        ``list_backbones`` whose weights are installed.
     method : {"logme", "hscore", "knn", "probe"}, default="logme"
-        "logme" is the evidence of a Bayesian linear model [1]_, in nats per row;
-        "hscore" the spread of the classes' means in the features' shrunk covariance
-        [2]_ [3]_, for classes and labels; "knn" the leave-one-out score of the nearest
-        rows; "probe" that of a cross-validated linear model, which costs most. Its
-        penalty is chosen in each training part, by folds of that part. The last two
-        give accuracy, mean average precision of labels, or R2, and keep copies of a
-        row apart: none is the other's neighbour or is tested by a model of the other.
+        Score of the features. "logme" is the evidence of a Bayesian linear model [1]_,
+        in nats per row. "hscore" is the spread of the class means relative to the
+        features' shrunk covariance [2]_ [3]_, for classes and labels. "knn" is the
+        leave-one-out score of the nearest rows. "probe" is the score of a
+        cross-validated linear model, whose penalty is chosen within each training part;
+        it takes most time. "knn" and "probe" give accuracy, mean average precision of
+        labels, or R2. They keep copies of a row apart: a copy is neither a neighbour of
+        the row nor in the training part when the row is tested.
     task : {"auto", "classes", "labels", "numbers"}, default="auto"
-        "auto" reads whole numbers as classes, as scikit-learn does.
+        Kind of `y`. "auto" reads whole numbers as classes, as scikit-learn does.
     modality : {"image", "text"}, default=None
-        Kind of the cells in `X`. None asks the candidates, and else the cells.
+        Kind of the cells in `X`. None takes that of the candidates, else looks at the
+        cells.
     missing : {"drop", "raise"}, default="drop"
-        Policy for rows whose cell is null: they take no part, or raise. Unreadable
-        images follow ``on_error`` of `encoder_params`.
+        Policy for null cells: leave the row out, or raise an error. Unreadable images
+        follow ``on_error`` of `encoder_params`.
     cv : int, splitter or iterable, default=5
-        Folds of "probe", the same for all candidates; an int makes shuffled ones,
-        stratified by class. Positions of an iterable count the rows of `X`. With
-        splits of your own, training rows that share a copy or a group with a test row
+        Folds of "probe", the same for all candidates. An int makes shuffled folds,
+        stratified by class. Positions in an iterable refer to the rows of `X`. With
+        your own splits, training rows that are copies of a test row, or in its group,
         are left out.
     groups : array-like of shape (n_samples,), default=None
-        Group of each row, such as a person or a shop. Rows of a group are not
-        neighbours in "knn" and stay in one fold of "probe". The other methods cannot
-        use groups and refuse them.
+        Group of each row, such as a person or a shop. In "knn", rows of a group are no
+        neighbours; in "probe", they stay in one fold. The other methods refuse groups.
     n_neighbors : int, default=5
         Number of neighbours of "knn".
     n_timed : int, default=16
-        Rows on which the speed of each candidate is measured, without the cache; 0
-        measures nothing.
+        Number of rows on which the speed of each candidate is measured, without the
+        cache; 0 measures nothing.
     encoder_params : dict, default=None
         Further parameters of `ImageEncoder` or `TextEncoder`, such as ``source``,
-        ``cache`` or ``device``. Without a cache of theirs, features are kept for the
-        call.
+        ``cache`` or ``device``. Without ``cache``, features are kept until the call
+        ends.
     random_state : int, RandomState or None, default=0
         Seed of the folds, which are the same for all candidates.
 
     Returns
     -------
     BackboneRanking
-        Best first; candidates of equal scores have the same rank. ``not_worse`` says of
-        each whether so many rows can tell it from the first.
+        Candidates, best first; equal scores have the same rank. ``not_worse`` marks
+        those that the rows cannot tell from the first.
 
     Raises
     ------
     ValueError
-        If there is no candidate, if rows and targets differ in number, if a method
-        cannot do with the target or with groups, or if all rows are of one group or
-        copies of one another.
+        If there is no candidate, rows and targets differ in number, a method does not
+        suit the target or refuses groups, or all rows are of one group or copies of
+        each other.
     MissingRowError
         If a cell is null and ``missing="raise"``.
 
     See Also
     --------
-    layer_profile : The depths of one network.
+    layer_profile : Ranks the depths of one network.
+    sktransfer.inspection.BackboneRankingDisplay : Draws the ranking.
 
     References
     ----------
@@ -218,22 +220,22 @@ def layer_profile(
         Images or texts.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
     backbone : str, BackboneSpec or Backbone
-        The network.
+        Network whose depths are scored.
     pooling : {"auto", "mean", "max", "cls", "last"}, default="auto"
-        As an encoder takes it.
+        Pooling, as in an encoder.
     method, task, missing, cv, groups, n_neighbors
-        As `rank_backbones` takes them.
+        As in `rank_backbones`.
     n_timed, encoder_params, random_state
-        As `rank_backbones` takes them.
+        As in `rank_backbones`.
 
     Returns
     -------
     BackboneRanking
-        A row for each block, shallow first.
+        One row per block, shallow first.
 
     See Also
     --------
-    rank_backbones : Several networks.
+    rank_backbones : Ranks several networks.
 
     Examples
     --------

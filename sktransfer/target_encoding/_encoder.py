@@ -65,8 +65,8 @@ class TargetAwareEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
     Parameters
     ----------
     estimator : classifier or regressor
-        Model of the target: a fine-tuning estimator, or any scikit-learn estimator of
-        such rows, for example a pipeline that starts with an encoder.
+        Supervised model: a fine-tuning estimator, or any estimator of such rows, for
+        example a pipeline that starts with an encoder.
     cv : int, splitter or iterable, default=5
         Folds. An int makes shuffled folds, stratified for classes. Copies of a row
         (equal texts or numbers, images of equal bytes or pixels) and rows of a group
@@ -85,8 +85,7 @@ class TargetAwareEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
         `ImageEncoder`. "auto" is the encoder with the untrained network of a
         fine-tuning estimator. None adds none.
     n_components : int, default=30
-        Number of columns of the frozen features; fewer if there are fewer rows or
-        features.
+        Number of columns of the frozen features, or fewer with few rows or features.
     random_state : int, RandomState or None, default=None
         Seed of the folds and the PCA.
 
@@ -116,8 +115,7 @@ class TargetAwareEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
     -----
     Rows before the first test fold of a ``TimeSeriesSplit`` get a neutral output: 0 for
     "logits", equal probabilities for "proba", and NaN for "predictions", because any
-    number would be a claim about the target. These outputs do not depend on `y`:
-    nothing leaks.
+    number would claim something. These outputs do not depend on `y`: nothing leaks.
 
     ``fit(X, y).transform(X)`` differs from ``fit_transform(X, y)``: it returns the
     outputs of the model for its own training rows, which a next step would trust too
