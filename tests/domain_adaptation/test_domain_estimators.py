@@ -218,7 +218,7 @@ def test_the_name_coral_is_coral_and_nothing_else():
         (["coral", None], "got adapter=None"),
         (CORALAdapter, "got adapter=<class"),
         (5, "got adapter=5"),
-        (["pseudo_labels", "coral"], "put it last"),
+        (["pseudo_labels", "coral"], "Put it last"),
     ],
 )
 def test_another_adapter_is_refused(adapter, message):

@@ -384,7 +384,7 @@ def test_it_comes_last_after_adapters_and_alone():
         ["label_shift", "pseudo_labels"],
         [PseudoLabels(), LabelShiftCorrection()],
     ):
-        with pytest.raises(ValueError, match="before other adapters.*put it last"):
+        with pytest.raises(ValueError, match="before other adapters.*Put it last"):
             fitted(data, wrong)
     X, _, domain, _ = data
     regressor = DomainAdaptationRegressor(adapter="label_shift")

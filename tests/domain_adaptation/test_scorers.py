@@ -343,7 +343,7 @@ def test_rows_that_are_no_numbers_cannot_be_weighed():
         def predict(self, X):
             return np.zeros(len(X))
 
-    with pytest.raises(ValueError, match="Put what makes numbers of the rows"):
+    with pytest.raises(ValueError, match="Put the step that makes numbers"):
         ImportanceWeightedScorer()(Whole(), texts, y, sample_domain=domain)
 
 
@@ -380,7 +380,7 @@ def test_an_ensemble_of_something_else_is_refused():
         (
             [fitted(shifted(n=20, labels=("a", "b")))],
             ValueError,
-            "they have to be the same",
+            "expected the same classes",
         ),
         (
             [fitted(made, estimator=LinearSVC(random_state=0))],

@@ -131,7 +131,7 @@ def test_the_mean_is_that_of_fit(pixels, bad_images):
 
 @pytest.mark.filterwarnings("ignore:.* rows cannot be read")
 def test_a_mean_of_nothing_is_an_error(bad_images):
-    with pytest.raises(ValueError, match="none of the 2 rows can be used"):
+    with pytest.raises(ValueError, match="all 2 rows are missing or unreadable"):
         ImageEncoder("tiny-cnn", on_error="mean", missing="mean").fit(
             [None, bad_images["directory"]]
         )

@@ -84,7 +84,7 @@ def test_a_bad_target_is_refused(y, message):
 def test_partial_fit_knows_all_classes_and_refuses_others():
     model = classifier().partial_fit(TEXTS[:4], [0, 1, 0, 1], classes=[0, 1, 2])
     assert model.classes_.tolist() == [0, 1, 2]
-    with pytest.raises(ValueError, match="not there at the first call"):
+    with pytest.raises(ValueError, match="the first call did not have"):
         model.partial_fit(TEXTS[:2], [0, 3])
 
 

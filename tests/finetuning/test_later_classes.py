@@ -210,7 +210,7 @@ def test_heads_that_are_trained_take_no_later_class():
     estimator = model(head="linear").partial_fit(TEXTS[IS_OLD], LABELS[IS_OLD])
     with pytest.raises(ValueError, match="differs from the first call's"):
         estimator.partial_fit(TEXTS, LABELS, classes=KINDS)
-    with pytest.raises(ValueError, match="were not there at the first call"):
+    with pytest.raises(ValueError, match="the first call did not have"):
         estimator.partial_fit(TEXTS, LABELS)
 
 

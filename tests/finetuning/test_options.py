@@ -210,7 +210,7 @@ def test_training_goes_on_only_with_the_weights_it_began_with():
         "tiny-bert", freeze_depth=-1, warm_start=True, random_state=0
     )
     tuned = model.fit(TEXTS, LABELS).backbone_
-    with pytest.raises(ValueError, match="backbone is another one"):
+    with pytest.raises(ValueError, match="backbone is not the network"):
         model.set_params(backbone=tuned).fit(TEXTS, LABELS)
 
 
@@ -261,5 +261,5 @@ def test_parameters_set_after_fit_wait_for_the_next_fit(freeze_depth):
     model.set_params(pooling="max", freeze_depth=0)
     np.testing.assert_array_equal(model.predict_proba(TEXTS), want)
     model.set_params(warm_start=True, freeze_depth=freeze_depth)
-    with pytest.raises(ValueError, match="pooling='max', and the first fit used 'mean"):
+    with pytest.raises(ValueError, match="pooling='max', but the first fit used 'mean"):
         model.fit(TEXTS, LABELS)

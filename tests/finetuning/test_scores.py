@@ -221,7 +221,7 @@ def test_watched_images_are_not_changed(augment, freeze_depth):
         ({"X_val": TEXTS[:2], "y_val": np.eye(2)}, "the first y had one class per row"),
         (
             {"X_val": TEXTS[:1], "y_val": ["good"], "sample_weight_val": [0]},
-            "no row with a weight above 0",
+            "no row with a sample_weight_val above 0",
         ),
         (
             {"X_val": TEXTS[:1], "y_val": ["good"], "sample_weight_val": [-1]},

@@ -449,7 +449,7 @@ def test_classes_of_several_labels_are_their_names():
 def test_other_classes_at_a_later_call_are_refused():
     estimator = model().partial_fit(TEXTS, LABELS, classes=[0, 1])
     estimator.partial_fit(TEXTS, LABELS, classes=[1, 0])
-    with pytest.raises(ValueError, match=r"classes=\[0, 1, 2\] is not what the first"):
+    with pytest.raises(ValueError, match=r"classes=\[0, 1, 2\] differs from the"):
         estimator.partial_fit(TEXTS, LABELS, classes=[0, 1, 2])
 
 

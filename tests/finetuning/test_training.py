@@ -184,7 +184,7 @@ def test_warm_start_at_another_depth_is_refused_by_name():
 
 def test_warm_start_with_another_head_is_refused_by_name():
     fitted = model(warm_start=True).fit(TEXTS, LABELS)
-    with pytest.raises(ValueError, match="head='mlp', and the first fit made 'linear'"):
+    with pytest.raises(ValueError, match="head='mlp', but the first fit made 'linear'"):
         fitted.set_params(head="mlp").fit(TEXTS, LABELS)
 
 
@@ -227,7 +227,7 @@ def test_early_stopping_ends_with_the_weights_that_it_watched():
     best = max(row["valid_neg_mean_squared_error"] for row in fitted.history_)
     assert error == pytest.approx(best, rel=1e-4)
     fitted.set_params(optimizer__average=True)
-    with pytest.raises(ValueError, match="other weights than early_stopping watches"):
+    with pytest.raises(ValueError, match="weights that early_stopping has chosen"):
         fitted.fit(TEXTS, y)
 
 

@@ -274,14 +274,14 @@ def test_a_class_whose_rows_all_dropped_out_is_an_error():
     model = ImageClassifier("tiny-cnn", on_error="prior", missing="prior", **FAST)
     line = r"no row of the class \['a'\] can be read"
     with (
-        pytest.warns(UserWarning, match="leaves 6 of 12"),
+        pytest.warns(UserWarning, match="leaves out 6 of 12"),
         pytest.raises(ValueError, match=line),
     ):
         model.fit(broken, STRINGS)
     empty = [None if i % 2 else text for i, text in enumerate(TEXTS)]
     model = TextClassifier("tiny-bert", missing="prior", **FAST)
     with (
-        pytest.warns(UserWarning, match="leaves 6 of 12"),
+        pytest.warns(UserWarning, match="leaves out 6 of 12"),
         pytest.raises(ValueError, match=line),
     ):
         model.fit(empty, STRINGS)
