@@ -32,33 +32,42 @@ MODALITIES = ("image", "text", "array")
 class Backbone:
     """A pretrained network as an immutable, ordered list of named blocks.
 
-    Encoder depth, freeze depth and activation caches are all one thing, a bound of a
-    slice of this list. Nobody trains a backbone: whoever fine-tunes copies the blocks
-    that are to change.
+    Encoder depth, freeze depth and activation caches are all bounds of a slice of this
+    list. A backbone is never trained: fine-tuning copies the blocks that are to change.
 
     Parameters
     ----------
     name : str
         Display name.
     modality : {"image", "text", "array"}
-        Kind of rows that it reads.
+        Kind of rows that the network reads.
     blocks : mapping of str to torch.nn.Module
-        In order. Each maps a `State` to a `State`; names are dotted, and the part
-        before a dot is a stage ("blocks.4" means up to its last block).
+        Blocks, in order. Each maps a `State` to a `State`. Names may have dots; the
+        part before a dot is a stage ("blocks.4" means up to the last block of that
+        stage).
     preprocess : ImagePreprocess, TextPreprocess or ArrayPreprocess
-        From the record of the weights.
+        Preprocessing that the weights were trained with.
     pooling : {"mean", "max", "cls", "last", "none"}
-        From the record of the weights; "none" if the blocks pool for themselves.
+        Pooling that the weights were trained with; "none" if the blocks pool
+        themselves.
     post_pool : torch.nn.Module, default=None
-        Maps pooled vectors to vectors, at full depth only.
+        Module that maps pooled vectors to vectors. It runs at full depth only.
     n_prefix_tokens : int, default=0
-        Class and register tokens in front, which "mean" and "max" leave out.
+        Number of class and register tokens at the start, which "mean" and "max" leave
+        out.
     fingerprint : str, default=None
-        Names the weights and the structure; None hashes both.
+        Hash of the weights and the structure. None computes it.
     widths : tuple of int, default=None
-        Features of each block's pooled output; None runs one example to see.
+        Number of features of each block's pooled output. None runs one example to find
+        out.
     why_whole : str, default=None
-        Reason why a network is one block, for messages; None for one that is cut.
+        Reason why the network is a single block, for messages. None for a network that
+        is cut.
+
+    See Also
+    --------
+    load_backbone : Loads a backbone by name.
+    check_backbone : Proves that a backbone can be cut after each block.
 
     Examples
     --------
@@ -110,32 +119,34 @@ class Backbone:
         n_prefix_tokens: int = 0,
         name: str | None = None,
     ) -> Backbone:
-        """Describe a network of your own by the names of its parts.
+        """Make a backbone of your own network, by the names of its parts.
 
-        The module is copied. What the blocks compute is compared with the module's own
-        forward, and cut after every block (`check_backbone`), before it is returned.
+        The module is copied. Before it is returned, the output of the blocks is
+        compared with the module's own forward, and with runs that are cut after every
+        block (`check_backbone`).
 
         Parameters
         ----------
         module : torch.nn.Module
+            Network to describe.
         blocks : list of str, or dict of str to str or list of str
-            Names of submodules in the order in which they run, each a block;
-            ``"layers.*"`` makes a block of each child. A dict names the blocks itself,
-            and may put several parts into one. For texts, a part whose forward takes
+            Names of submodules, in the order in which they run; each is a block.
+            ``"layers.*"`` makes a block of each child. A dict names the blocks, and may
+            put several parts into one. For texts, a part whose forward takes
             ``attention_mask`` (additive) or ``src_key_padding_mask`` gets the mask.
         preprocess : ImagePreprocess, TextPreprocess or ArrayPreprocess
-            From `sktransfer.backbones`; it says what the network reads.
+            Preprocessing, which also says what the network reads.
         pooling : {"mean", "max", "cls", "last", "none"}, default="mean"
-            "none" if the last block pools for itself.
+            Default pooling; "none" if the last block pools itself.
         post_pool : str or list of str, default=None
             Parts that run after pooling.
         head : str, default=None
-            Name of the part to cut off, such as the classifier: the features are what
-            enters it. None if the module itself returns the features.
+            Name of the part to cut off, such as the classifier: its input is the
+            features. None if the module itself returns the features.
         n_prefix_tokens : int, default=0
-            Class and register tokens in front.
+            Number of class and register tokens at the start.
         name : str, default=None
-            Display name; None takes the class name.
+            Display name. None uses the class name.
 
         Returns
         -------
@@ -144,8 +155,8 @@ class Backbone:
         Raises
         ------
         BackboneCutError
-            If a name is not a part of the module, or the parts do not compute what
-            the module does.
+            If a name is no part of the module, or the blocks compute something else
+            than the module.
 
         Examples
         --------
@@ -177,7 +188,7 @@ class Backbone:
         )
 
     def __repr__(self) -> str:
-        """Name it in one line."""
+        """Describe the backbone in one line."""
         return (
             f"<Backbone {self.name!r}: {self.modality}, {len(self.blocks)} blocks, "
             f"{self.widths[-1]} features, {self.fingerprint[:12]}>"
@@ -214,12 +225,12 @@ class Backbone:
 
     @property
     def cache_identity(self) -> str:
-        """Name of what makes the vectors, for cache keys.
+        """Hash of everything that determines the vectors, for cache keys.
 
-        The fingerprint says which network it is, and a save brings it along. The
-        identity is always computed from what was loaded: the bytes of weights and
-        buffers, the attributes of the modules, the tokenizer, and the code of classes
-        and functions that are not an installed package's.
+        The fingerprint names the network and is part of a save. The identity is always
+        computed from the loaded network: the bytes of weights and buffers, the
+        attributes of the modules, the tokenizer, and the code of classes and functions
+        outside installed packages.
         """
         return self._identity[0]
 
@@ -241,22 +252,22 @@ class Backbone:
     def resolve_depth(
         self, depth: int | str, *, parameter: str = "depth", minimum: int = 1
     ) -> int:
-        """Turn a depth into a number of blocks.
+        """Return the number of blocks of a depth.
 
         Parameters
         ----------
         depth : int or str
-            ``"all"``; an int as in a slice (``-1`` is all but the last block); or
-            the name of a block or stage, which is included.
+            ``"all"``; an int, as in a slice (``-1`` is all but the last block); or the
+            name of a block or stage, which is included.
         parameter : str, default="depth"
             Name of the caller's parameter, for the message.
         minimum : int, default=1
-            The smallest number that makes sense to the caller.
+            Smallest number of blocks that the caller accepts.
 
         Returns
         -------
         int
-            ``minimum <= k <= len(blocks)``.
+            Number of blocks, from `minimum` to the number of blocks of the network.
 
         Raises
         ------
@@ -275,7 +286,7 @@ class Backbone:
     def resolve_pooling(
         self, pooling: Literal["auto", "mean", "max", "cls", "last"]
     ) -> Literal["mean", "max", "cls", "last", "none"]:
-        """Turn a pooling parameter into what is done.
+        """Return the pooling that a parameter stands for.
 
         Parameters
         ----------
@@ -284,12 +295,13 @@ class Backbone:
         Returns
         -------
         {"mean", "max", "cls", "last", "none"}
-            "none" if the network pools for itself.
+            Pooling to use; "none" if the network pools itself.
 
         Raises
         ------
         PoolingError
-            If there is no such pooling, or the network pools for itself.
+            If the pooling is unknown, or the network pools itself and `pooling` is not
+            "auto".
         """
         if pooling not in POOLING_CHOICES:
             raise PoolingError(f"pooling={pooling!r} must be one of {POOLING_CHOICES}.")
@@ -297,8 +309,8 @@ class Backbone:
             return self.pooling  # type: ignore[return-value]
         if self.pooling == "none":
             raise PoolingError(
-                f"pooling={pooling!r} cannot be done: {self.name!r} runs as a whole "
-                "and pools for itself; use pooling='auto'."
+                f"pooling={pooling!r} is not possible: {self.name!r} runs as a whole "
+                "and pools itself; use pooling='auto'."
             )
         return pooling
 
@@ -315,11 +327,13 @@ class Backbone:
         Parameters
         ----------
         rows : list of ndarray
-            Rows that ``preprocess`` made, or activations that `unbatch` gave.
+            Rows from ``preprocess``, or activations from `unbatch`.
         n_rows, length : int, default=None
-            Pad to so many rows of zeros and so many tokens.
+            Number of rows, and of tokens, to pad to. None does not pad beyond the
+            longest row.
         pin_memory : bool, default=False
-            Collate into pinned memory, from which CUDA copies without waiting.
+            Whether to collate into pinned memory, from which CUDA copies without
+            waiting.
 
         Returns
         -------
@@ -329,7 +343,7 @@ class Backbone:
         return collate(rows, is_text, n_rows, length, pin_memory)
 
     def unbatch(self, state: State) -> list[np.ndarray]:
-        """Take a batch apart.
+        """Split a batch into its rows.
 
         Parameters
         ----------
@@ -338,7 +352,7 @@ class Backbone:
         Returns
         -------
         list of ndarray
-            One array a row, trimmed to its own length.
+            One array per row, trimmed to the row's own length.
         """
         return take_apart(state)
 
@@ -352,7 +366,7 @@ class Backbone:
         state : State
             Output of the block before `start`, or a batch.
         start, stop : int or None, default=0, None
-            As in a slice.
+            Blocks to run, as in a slice.
 
         Returns
         -------
@@ -365,15 +379,16 @@ class Backbone:
         return state
 
     def pool(self, state: State, pooling: str, depth: int) -> torch.Tensor:
-        """Pool activations to vectors, with `post_pool` at full depth.
+        """Pool activations to vectors; at full depth, `post_pool` follows.
 
         Parameters
         ----------
         state : State
-            After `depth` blocks.
+            Activations after `depth` blocks.
         pooling : {"mean", "max", "cls", "last", "none"}
-            As `resolve_pooling` gives it.
+            Pooling, as `resolve_pooling` returns it.
         depth : int
+            Number of blocks that ran.
 
         Returns
         -------

@@ -27,16 +27,16 @@ PART = 3  # rows of the first batch after the cut; the rest are another
 
 @set_module("sktransfer.backbones")
 class CutReport(NamedTuple):
-    """What `check_backbone` measured.
+    """Result of `check_backbone`.
 
     Attributes
     ----------
     n_cuts : int
-        Places where the network was cut: one less than its blocks.
+        Number of places where the network was cut: one less than its blocks.
     largest_difference : float
-        Over all cuts, relative to the greatest value of the vectors.
+        Largest difference over all cuts, relative to the greatest value of the vectors.
     reference_difference : float or None
-        The same against `reference`, if there was one.
+        Largest difference from `reference`; None without a reference.
     """
 
     n_cuts: int
@@ -53,21 +53,23 @@ def check_backbone(
 ) -> CutReport:
     """Prove that a backbone can be cut after each of its blocks.
 
-    At every cut the activations of five rows (texts: of unequal lengths) leave as
-    NumPy arrays, each trimmed to its own length, are collated again with other rows in
-    another order and with other padding, and run on to the end. The vectors must equal
-    those of each row run alone through the whole network.
+    Five rows are run (texts: of different lengths). At each cut their activations are
+    converted to NumPy arrays and trimmed to their own length, then collated with other
+    rows, in another order and with other padding, and run to the end. The vectors must
+    equal those of each row alone through the whole network.
 
     Parameters
     ----------
     backbone : Backbone
+        Backbone to check.
     reference : callable, default=None
-        ``reference(rows)`` returns the vectors ``(n_rows, features)`` that the network
-        itself computes for prepared rows: a list of uint8 pixels ``(height, width,
-        3)``, of token ids ``(length,)`` or of numbers ``(features,)``. Without it, the
-        check cannot see that a norm was forgotten or two blocks were swapped.
+        Function that returns the vectors ``(n_rows, features)`` that the original
+        network computes for prepared rows: a list of uint8 pixels
+        ``(height, width, 3)``, of token ids ``(length,)`` or of numbers
+        ``(features,)``. Without it, the check cannot notice a missing norm or two
+        swapped blocks.
     tolerance : float, default=1e-5
-        Greatest difference, relative to the greatest value.
+        Greatest difference allowed, relative to the greatest value.
 
     Returns
     -------
@@ -77,7 +79,7 @@ def check_backbone(
     ------
     BackboneCutError
         If a vector differs, an activation has another length than its row, or `widths`
-        are wrong. The message says at which block.
+        are wrong. The message names the block.
 
     Examples
     --------
@@ -146,11 +148,11 @@ def _compare(backbone, got, want, what, tolerance):
     difference = np.abs(got - want).max() / max(np.abs(want).max(), 1e-30)
     if not difference <= tolerance:
         raise BackboneCutError(
-            f"{backbone.name!r} differs from {what}: by {difference:.2g} of the "
-            f"greatest value, expected at most {tolerance:g}. A block has to map a "
-            "State to a State on its own: look for a norm that is left out, blocks in "
-            "another order, a mask that is not used, positions or biases that are "
-            "shared between blocks."
+            f"{backbone.name!r} differs from {what} by {difference:.2g} of the "
+            f"greatest value; expected at most {tolerance:g}. Each block must map a "
+            "State to a State on its own. Look for a norm that is missing, blocks in "
+            "another order, a mask that is not used, and positions or biases that "
+            "blocks share."
         )
     return float(difference)
 

@@ -1,4 +1,4 @@
-"""From a depth, as callers say it, to a number of blocks."""
+"""From a depth, as callers give it, to a number of blocks."""
 
 from .._utils.validation import is_integer
 from ..exceptions import DepthError

@@ -53,11 +53,11 @@ def from_module(
     own = _own_vectors(backbone, module, None if head is None else _get(module, head))
     if head is None and own.shape[1] != backbone.widths[-1]:
         raise BackboneCutError(
-            f"{backbone.name!r}: the blocks give {backbone.widths[-1]} features, and "
-            f"the module itself returns {own.shape[1]}. If it ends with a classifier "
-            f"or another head, name that part{_guess_head(module, own.shape[1])}: what "
-            "enters it are the features. Otherwise a part is missing in blocks or "
-            "post_pool."
+            f"{backbone.name!r}: the blocks give {backbone.widths[-1]} features, but "
+            f"the module itself returns {own.shape[1]}. If the module ends with a "
+            "classifier or another head, name that "
+            f"part{_guess_head(module, own.shape[1])}: its input is the features. "
+            "Otherwise a part is missing in blocks or post_pool."
         )
     check_backbone(backbone, reference=lambda rows: own)
     return backbone

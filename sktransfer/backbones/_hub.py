@@ -59,8 +59,8 @@ def from_hub(load, name, *, is_local=False, endpoint=None, cache="the local cach
         if not is_local and not is_reachable:
             reason = f"{endpoint} is out of reach, and they are not in {cache}"
         raise WeightsNotFoundError(
-            f"The weights of {name!r} could not be loaded: {reason}. Without a "
-            f"network, copy them to {cache}, give a folder that holds them, or use "
+            f"The weights of {name!r} could not be loaded: {reason}. Without a network "
+            f"connection, copy them to {cache}, give a folder that holds them, or use "
             f"{_in_a_wheel(name)}"
         ) from err
 
@@ -90,8 +90,8 @@ def mismatch(name, problems):
             more = f" and {len(keys) - MAX_KEYS} more" if len(keys) > MAX_KEYS else ""
             parts.append(f"{kind}: {', '.join(keys[:MAX_KEYS])}{more}")
     return WeightsMismatchError(
-        f"The weights of {name!r} do not fit its network ({'; '.join(parts)}). They "
-        "are another network's or incomplete: save or download them again."
+        f"The weights of {name!r} do not fit the network ({'; '.join(parts)}). They "
+        "belong to another network or are incomplete: save or download them again."
     )
 
 

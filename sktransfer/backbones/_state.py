@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 @set_module("sktransfer.backbones")
 class State(NamedTuple):
-    """What a block takes and gives: the activations of a batch.
+    """Activations of a batch, which blocks take and return.
 
     Attributes
     ----------
     hidden : Tensor
-        Before the first block the batch that `Backbone.batch` made; after it
+        Before the first block, the batch from `Backbone.batch`; after it
         ``(n, channels, height, width)``, ``(n, length, features)`` or
         ``(n, features)``.
     mask : bool Tensor of shape (n, length) or None
-        True where a token is real.
+        Mask of tokens: True for a real token, False for padding.
     lengths : int64 Tensor of shape (n,) or None
         Number of real tokens of each row.
 
@@ -40,7 +40,7 @@ class State(NamedTuple):
     lengths: Any = None
 
     def to(self, device: torch.device) -> State:
-        """Move to a device; to CUDA from pinned memory, without waiting.
+        """Move the state to a device; from pinned memory to CUDA without waiting.
 
         Parameters
         ----------
