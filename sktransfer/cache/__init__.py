@@ -1,7 +1,7 @@
-"""FeatureCache: one row through the network once, whoever asks again.
+"""FeatureCache: features that were computed once, for later calls and processes.
 
-A row is found again by its content, never by a name, an index or a fold. The key also
-holds everything that makes the vector: the network's cache identity and how it runs.
+A row is looked up by its content, never by a name, an index or a fold. The key also
+contains the network's cache identity and the settings with which it runs.
 """
 
 from ._default import cache_info, clear_cache, set_cache_dir

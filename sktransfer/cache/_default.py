@@ -1,4 +1,4 @@
-"""The cache that `cache="auto"` stands for, and what a `cache` parameter means."""
+"""The cache of ``cache="auto"``, and the values of a `cache` parameter."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _warned_pids: set[int] = set()
 def set_cache_dir(folder: str | Path | None) -> None:
     """Set the folder that ``cache="auto"`` uses in this process and its children.
 
-    It sets the environment variable ``SKTRANSFER_CACHE``, which joblib's workers
+    This sets the environment variable ``SKTRANSFER_CACHE``, which joblib's workers
     inherit when they start.
 
     Parameters
     ----------
     folder : str, Path or None
-        A folder on a local disk; None goes back to memory only.
+        Folder on a local disk. None returns to memory only.
 
     Raises
     ------
     ValueError
-        If it is a word such as "off", which is more likely a mistake than a folder;
-        ``"./off"`` is one.
+        If `folder` is a word such as "off", which is probably a mistake; ``"./off"`` is
+        a folder.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def set_cache_dir(folder: str | Path | None) -> None:
 
 @set_module("sktransfer")
 def cache_info() -> CacheInfo:
-    """Say what the cache that ``cache="auto"`` uses now did and holds.
+    """Return the counts and the size of the cache that ``cache="auto"`` uses now.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def clear_cache(*, folder: bool = False) -> None:
     Parameters
     ----------
     folder : bool, default=False
-        Also delete what its folder holds.
+        Whether to empty its folder too.
 
     Examples
     --------
@@ -126,9 +126,9 @@ def _warn_worker():
     warnings.warn(
         "This is a worker process, whose features other workers and later calls do not "
         "see: each worker runs every row through the network again. Give the estimator "
-        "cache=FOLDER, and all workers share that folder; or call "
-        "sktransfer.set_cache_dir(FOLDER) before the first parallel call, since "
-        "workers that run already keep the setting that they started with.",
+        "cache=FOLDER, which all workers share; or call "
+        "sktransfer.set_cache_dir(FOLDER) before the first parallel call, because "
+        "running workers keep the setting with which they started.",
         RuntimeWarning,
         stacklevel=2,
     )

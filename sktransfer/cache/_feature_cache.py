@@ -1,7 +1,7 @@
-"""FeatureCache: one row through the network once, whoever asks again.
+"""FeatureCache: features that were computed once, for later calls and processes.
 
-A row is found again by its content, never by a name, an index or a fold. The key also
-holds everything that makes the vector: the network's cache identity and how it runs.
+A row is looked up by its content, never by a name, an index or a fold. The key also
+contains the network's cache identity and the settings with which it runs.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ DEFAULT_MEMORY_BUDGET = 2**30
 DEFAULT_FOLDER_BUDGET = 10 * 2**30
 POLL_S = 0.05
 WRONG_RECORD = (
-    "A record in the feature cache is not of the length or form that its row must "
-    "have. It is deleted, and the row is computed again. Results are right."
+    "A record in the feature cache has a wrong length or form. It is deleted, and the "
+    "row is computed again. Results are right."
 )
 
 
 @set_module("sktransfer")
 class FeatureCache:
-    """Vectors of rows that went through a network, in memory and in a folder.
+    """Cache of the vectors of rows, in memory and in a folder.
 
-    Give one to several encoders to share it, or a folder's path for short. Copies
-    made by ``sklearn.clone``, ``copy`` and ``copy.deepcopy`` are the same cache. A
-    pickle has the settings of a cache, not its content. It gives the cache itself in
-    the process that made it, as long as it lives; in another process all pickles of one
-    cache are one cache, so that the tasks of a worker of ``n_jobs`` share it. A worker
-    keeps the last four.
+    Encoders share a cache if they get the same object, or the path of its folder.
+    ``sklearn.clone``, ``copy`` and ``copy.deepcopy`` return the cache itself. A pickle
+    holds the settings, not the content: in the process that made the cache it becomes
+    that cache again, as long as it lives. In another process all pickles of one cache
+    become one cache, which the tasks of a worker of ``n_jobs`` share; a worker keeps
+    the last four.
 
     Parameters
     ----------
@@ -52,27 +52,28 @@ class FeatureCache:
         runs. None keeps them in memory only. Words such as "memory" and "none" are
         refused; ``"./memory"`` is a folder.
     store : FeatureStore, default=None
-        A place of your own in place of a folder.
+        Store of your own, instead of a folder.
     memory_budget : int, default=2**30
-        Bytes that vectors in memory take. Beyond it, vectors of depths that nobody
-        has asked for go first, then the least recently used ones. The rows of one
-        call do not push each other out: those that come too late are not kept.
+        Greatest size of the vectors in memory, in bytes. Beyond it, vectors of depths
+        that nobody has asked for are dropped first, then the least recently used ones.
+        Rows of the same call do not replace each other: those that come too late are
+        not kept.
     folder_budget : int or None, default=10 * 2**30
-        Bytes that the folder may take. Beyond it, the least recently used rows go, but
-        for those of one call, as in memory. None sets no limit.
+        Greatest size of the folder, in bytes. Beyond it, the least recently used rows
+        are deleted, with the same exception. None sets no limit.
 
     Raises
     ------
     TypeError
-        If a budget is no int, or `store` no `FeatureStore`.
+        If a budget is no int, or `store` is no `FeatureStore`.
     ValueError
-        If a budget is negative, `folder` is a word such as "none", or there are a
-        folder and a store.
+        If a budget is negative, `folder` is a word such as "none", or both `folder` and
+        `store` are given.
 
     Notes
     -----
-    Threads and processes that ask for the same rows at the same time share the work:
-    each says which rows it computes, and waits for the others' at the end.
+    Threads and processes that need the same rows at the same time share the work: each
+    one claims the rows that it computes, and waits for the others' rows at the end.
 
     Examples
     --------
@@ -105,13 +106,12 @@ class FeatureCache:
         self.folder_budget = folder_budget
         if folder is not None and store is not None:
             raise ValueError(
-                f"FeatureCache got folder={str(folder)!r} and store={store!r}; give "
-                "one of them."
+                f"FeatureCache got folder={str(folder)!r} and store={store!r}; "
+                "expected only one of them."
             )
         if store is not None and not isinstance(store, FeatureStore):
             raise TypeError(
-                f"store={store!r} must be a sktransfer.cache.FeatureStore, which says "
-                "what it must do."
+                f"store={store!r} must be an instance of sktransfer.cache.FeatureStore."
             )
         self.folder = None if folder is None else Path(folder).expanduser()
         self._store = store
@@ -158,7 +158,7 @@ class FeatureCache:
 
     @property
     def is_from_elsewhere(self) -> bool:
-        """Whether it is the copy of another process's cache."""
+        """Whether this is a copy of another process's cache."""
         return self._home != os.getpid()
 
     def __sklearn_clone__(self) -> Self:
@@ -183,7 +183,7 @@ class FeatureCache:
         return rebuild_cache(cls, *settings)
 
     def info(self) -> CacheInfo:
-        """Say what the cache did and holds.
+        """Return the counts and the size of the cache.
 
         Returns
         -------
@@ -200,12 +200,12 @@ class FeatureCache:
             )
 
     def clear(self, *, folder: bool = False) -> None:
-        """Forget what memory holds and set the counts to 0.
+        """Empty the memory and reset the counts.
 
         Parameters
         ----------
         folder : bool, default=False
-            Also delete what the folder or the store holds, and free its disk.
+            Whether to empty the folder or the store too, and free its disk space.
         """
         with self._lock:
             self._reset()
@@ -226,17 +226,17 @@ class FeatureCache:
         keys : sequence of bytes
             Row keys.
         part : slice, default=None
-            The part of each row's record that is wanted: the depth. None is all.
+            Part of each row's record to return: a depth. None is all.
         scan : int, default=None
-            From `new_scan`: the call whose rows do not push each other out.
+            Call whose rows do not replace each other, from `new_scan`.
         is_right : callable, default=None
-            Says of an array that came from the store whether it is what a row of this
-            kind must be. One that is not is discarded, with one warning.
+            Function that says whether an array from the store is valid. An invalid
+            array is deleted, with one warning.
 
         Returns
         -------
         dict of bytes to ndarray
-            The rows that are there.
+            Rows that were found.
         """
         found = {}
         with self._lock:
@@ -286,7 +286,7 @@ class FeatureCache:
             self._store.note_origin(prefix, origin)
 
     def claim(self, keys: Sequence[bytes], part: slice | None = None) -> set[bytes]:
-        """Say that this thread is going to compute rows that it did not find.
+        """Claim rows that this thread is going to compute.
 
         A claim ends with `put_many` or `release`.
 
@@ -294,14 +294,14 @@ class FeatureCache:
         ----------
         keys : sequence of bytes
         part : slice, default=None
-            The part of each row's record that is wanted.
+            Part of each row's record that is needed.
 
         Returns
         -------
         set of bytes
-            The keys that are this thread's to compute. The others are being computed
-            by another thread or process, or are there by now: look them up again,
-            and where they are still missing, claim them again.
+            Keys that this thread has to compute. The others are computed by another
+            thread or process, or are finished by now: look them up again, and claim
+            those that are still missing.
         """
         # Twice: among the threads of this process here, which costs nothing, and then
         # among processes in the store. A key counts as claimed here before the store is
@@ -327,7 +327,7 @@ class FeatureCache:
         return granted
 
     def release(self, keys: Iterable[bytes]) -> None:
-        """Give up claims of this thread.
+        """Release claims of this thread.
 
         Parameters
         ----------
@@ -356,14 +356,15 @@ class FeatureCache:
         part: slice | None = None,
         scan: int | None = None,
     ) -> None:
-        """Keep the records of rows that have just been computed.
+        """Store the records of rows that have just been computed.
 
         Parameters
         ----------
         records : dict of bytes to ndarray
-            One array a row: for an encoder, the vectors of all depths, end to end.
+            One array per row: for an encoder, the vectors of all depths, one after the
+            other.
         part : slice, default=None
-            The part that was asked for. None is all.
+            Part that was asked for. None is all.
         scan : int, default=None
             As in `get_many`.
         """
@@ -408,9 +409,9 @@ class FeatureCache:
         if is_full and self.memory_budget and self._store is None:
             self._warn(
                 f"The feature cache is full ({self.memory_budget / 2**20:.0f} MiB): "
-                "rows that it lets go run through the network again when they are "
-                "asked for again. Give it a folder (set_cache_dir, or cache=FOLDER), "
-                "or raise the memory_budget of a FeatureCache."
+                "rows that were dropped run through the network again when they are "
+                "needed. Give it a folder (set_cache_dir, or cache=FOLDER), or raise "
+                "the memory_budget of a FeatureCache."
             )
 
     def _warn(self, text):

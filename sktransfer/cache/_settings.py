@@ -1,4 +1,4 @@
-"""What a cache may be given, and what it says of itself."""
+"""Settings of a cache, and its counts."""
 
 import numbers
 from typing import NamedTuple
@@ -14,20 +14,20 @@ WORDS = set(
 
 @set_module("sktransfer.cache")
 class CacheInfo(NamedTuple):
-    """What a cache did and holds.
+    """Counts and size of a cache.
 
     Attributes
     ----------
     hits, misses : int
-        Rows found, and rows that went through a network because they were not.
+        Number of rows that were found, and of rows that had to be computed.
     rows : int
-        Vectors held in memory.
+        Number of vectors in memory.
     n_bytes : int
-        Memory they take, in bytes.
+        Memory that they take, in bytes.
     memory_budget : int
-        The limit on `n_bytes`.
+        Limit of `n_bytes`.
     folder : str or None
-        The folder of the lasting part.
+        Folder of the cache; None if there is none.
     """
 
     hits: int

@@ -1,4 +1,4 @@
-"""FeatureStore: what a place must do to keep rows for a FeatureCache."""
+"""FeatureStore: base class of places that keep rows for a FeatureCache."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,21 +11,21 @@ from .._utils.names import set_module
 
 @set_module("sktransfer.cache")
 class FeatureStore(ABC):
-    """A place that keeps arrays by key for many processes; the base of your own.
+    """Base class of a store, which keeps arrays by key for many processes.
 
-    `FeatureCache(store=...)` takes one. The folder of a `FeatureCache` is such a store
-    too. Keys are bytes that name everything an array depends on, so that a store never
-    has to forget a row that has become wrong. Threads call it at the same time.
+    Pass an instance as `FeatureCache(store=...)`; the folder of a `FeatureCache` is
+    such a store too. A key names everything that an array depends on, so the array of a
+    key never becomes wrong. Several threads may call a store at the same time.
 
-    A subclass has `get_many`, `put_many` and `clear`. One that also has `claim` and
-    `release` keeps processes from computing the same row twice; it should have
-    `discard`, too. `begin_call` and `note_origin` tell it more and may be left out. It
-    must be picklable, to reach the workers of ``n_jobs``.
+    A subclass must have `get_many`, `put_many` and `clear`, and be picklable for the
+    workers of ``n_jobs``. With `claim` and `release`, processes do not compute the same
+    row twice; such a store should also have `discard`. `begin_call` and `note_origin`
+    pass more information, and are optional.
 
     Notes
     -----
-    A store decides by itself what its failures cost. What it raises ends the call of
-    the estimator; where it returns nothing, rows are computed again.
+    A store chooses how it fails: an exception ends the call of the estimator, and
+    arrays that it does not return are computed again.
 
     Examples
     --------
@@ -52,7 +52,7 @@ class FeatureStore(ABC):
 
     @abstractmethod
     def get_many(self, keys: Sequence[bytes]) -> Iterable[tuple[bytes, np.ndarray]]:
-        """Find arrays.
+        """Return the arrays of some keys.
 
         Parameters
         ----------
@@ -61,51 +61,51 @@ class FeatureStore(ABC):
         Returns
         -------
         iterable of (bytes, ndarray)
-            Key and array of those that are there, in any order; the cache marks the
-            arrays as read-only.
+            Keys and arrays that were found, in any order. The cache marks the arrays as
+            read-only.
         """
 
     @abstractmethod
     def put_many(self, records: Mapping[bytes, np.ndarray]) -> None:
-        """Keep arrays, and end this thread's claims on their keys.
+        """Store arrays, and end this thread's claims on their keys.
 
         Parameters
         ----------
         records : mapping of bytes to ndarray
-            C-contiguous or not, of any numeric data type and shape.
+            Arrays of any numeric data type and shape, C-contiguous or not.
         """
 
     @abstractmethod
     def clear(self) -> None:
-        """Forget every array."""
+        """Delete every array."""
 
     def begin_call(self) -> None:  # noqa: B027
-        """Take note that the next keys of this thread belong to a new call.
+        """Note that the next keys of this thread belong to a new call.
 
-        A store with a limit on its size may keep the rows of one call from pushing each
-        other out: else a call with more rows than there is room for finds none of them
+        A store with a size limit may stop rows of the same call from replacing each
+        other. Otherwise a call with more rows than the limit allows finds none of them
         the next time.
         """
 
     def note_origin(self, prefix: bytes, origin: Mapping[str, Any]) -> None:  # noqa: B027
-        """Take note of what made the rows whose keys begin alike.
+        """Note the origin of the rows whose keys begin with a prefix.
 
-        It comes before the first `put_many` of such rows, and may come again.
+        The call comes before the first `put_many` of such rows, and may be repeated.
 
         Parameters
         ----------
         prefix : bytes
             The first 20 bytes of the keys; the other 20 are the content of a row.
         origin : mapping of str to object
-            Can be written as JSON. Under "network" is a name, and under "versions" a
-            mapping of package to major and minor version.
+            Origin, which can be written as JSON: the name of a network under "network",
+            and a mapping of package to major and minor version under "versions".
         """
 
     def discard(self, keys: Sequence[bytes]) -> None:  # noqa: B027
-        """Delete arrays that are not what they should be, for example too short.
+        """Delete invalid arrays, for example too short ones.
 
-        They are computed anew. A store with `claim` should do it, or nobody is granted
-        the key.
+        They are computed again. A store with `claim` should implement this: otherwise
+        nobody can claim the key.
 
         Parameters
         ----------
@@ -113,10 +113,10 @@ class FeatureStore(ABC):
         """
 
     def claim(self, keys: Sequence[bytes]) -> set[bytes]:
-        """Say that this thread computes rows, so that nobody else does.
+        """Claim rows that this thread computes, so that nobody else does.
 
-        A claim ends with `put_many` or `release`, and must end by itself when its owner
-        dies. Without a method of its own, a store grants every key.
+        A claim ends with `put_many` or `release`, and must expire by itself when its
+        owner dies. This default grants every key.
 
         Parameters
         ----------
@@ -125,13 +125,13 @@ class FeatureStore(ABC):
         Returns
         -------
         set of bytes
-            The keys that are this thread's to compute. The others are being computed
-            elsewhere, or are there by now.
+            Keys that this thread has to compute. The others are computed elsewhere, or
+            are finished by now.
         """
         return set(keys)
 
     def release(self, keys: Sequence[bytes]) -> None:  # noqa: B027
-        """Give up claims of this thread.
+        """Release claims of this thread.
 
         Parameters
         ----------

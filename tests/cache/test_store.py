@@ -251,7 +251,7 @@ def test_what_the_store_raises_reaches_the_caller():
 def test_other_things_than_stores_are_refused(tmp_path):
     with pytest.raises(TypeError, match="must be a sktransfer.cache.FeatureStore"):
         FeatureCache(store={})
-    with pytest.raises(ValueError, match="give one of them"):
+    with pytest.raises(ValueError, match="expected only one of them"):
         FeatureCache(tmp_path, store=DictStore("a"))
     with pytest.raises(TypeError, match="abstract"):
         FeatureStore()
