@@ -1,30 +1,30 @@
-"""The errors that sktransfer raises.
+"""Errors and warnings of sktransfer.
 
-Every error is also the builtin that one would catch without knowing it::
+Every error is also a subclass of the builtin error in brackets::
 
     SKTransferError
     ├── MissingDependencyError (ImportError)     an optional package is needed
-    ├── UnknownBackboneError   (ValueError)      no network goes by that name
-    ├── WeightsNotFoundError   (OSError)         its weights are not here
+    ├── UnknownBackboneError   (ValueError)      no network has that name
+    ├── WeightsNotFoundError   (OSError)         its weights are not available
     ├── WeightsMismatchError   (ValueError)      the weights are not the expected ones
-    ├── RemoteCodeError        (ValueError)      a record asks for code of its own
+    ├── RemoteCodeError        (ValueError)      a network asks to run its own code
     ├── BulkError              (ValueError)      a job cannot use the source or folder
-    ├── BackboneCutError       (ValueError)      the blocks are not the network
+    ├── BackboneCutError       (ValueError)      the blocks differ from the network
     ├── DepthError             (ValueError)      a depth that the network does not have
-    ├── NonFiniteLossError     (ValueError)      training went astray
-    ├── PoolingError           (ValueError)      a pooling that the network cannot do
-    ├── WaitError              (TimeoutError)    another thread does not come to an end
+    ├── NonFiniteLossError     (ValueError)      the loss became NaN or infinite
+    ├── PoolingError           (ValueError)      a pooling that cannot be used
+    ├── WaitError              (TimeoutError)    another thread does not finish
     ├── ForkedDeviceError      (RuntimeError)    a device that a fork cannot use
-    ├── ExportError            (ValueError)      a step that has no form in ONNX
+    ├── ExportError            (ValueError)      a step that ONNX cannot express
     ├── SaveError              (ValueError)      a save that cannot be made or used
     │   ├── IncompleteSaveError                  files are missing, or it is no save
-    │   ├── DamagedSaveError                     bytes are not those that were written
-    │   ├── UnsafeSaveError                      names or files that a save never has
-    │   ├── UntrustedTypeError                   a type that is not on the list
+    │   ├── DamagedSaveError                     its bytes have changed
+    │   ├── UnsafeSaveError                      it has names or files that no save has
+    │   ├── UntrustedTypeError                   it has a type that is not trusted
     │   └── NewerProtocolError                   a later version of sktransfer wrote it
     └── InvalidRowError        (ValueError)      a row that cannot be used
         ├── MissingRowError                      the cell is null
-        └── UnreadableRowError                   the cell is there, its content is not
+        └── UnreadableRowError                   the cell cannot be read
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ class SKTransferError(Exception):
 
 
 class MissingDependencyError(SKTransferError, ImportError):
-    """An optional package is not installed; the message has the pip line."""
+    """An optional package is not installed; the message has the pip command."""
 
 
 class UnknownBackboneError(SKTransferError, ValueError):
-    """No network goes by that name; the message lists close matches."""
+    """No network has that name; the message lists similar names."""
 
 
 class WeightsNotFoundError(SKTransferError, OSError):
@@ -77,15 +77,15 @@ class WeightsNotFoundError(SKTransferError, OSError):
 
 
 class WeightsMismatchError(SKTransferError, ValueError):
-    """A weights file is not the one that was published under that name."""
+    """The weights are not those that were published or saved under that name."""
 
 
 class RemoteCodeError(SKTransferError, ValueError):
-    """A network's record asks for code of its own, or for files elsewhere."""
+    """A network's configuration asks for its own code, or for files elsewhere."""
 
 
 class BackboneCutError(SKTransferError, ValueError):
-    """The blocks do not compute what the network does, whole or cut."""
+    """The blocks compute something else than the network, whole or cut."""
 
 
 class BulkError(SKTransferError, ValueError):
@@ -97,7 +97,7 @@ class DepthError(SKTransferError, ValueError):
 
 
 class NonFiniteLossError(SKTransferError, ValueError):
-    """The loss became NaN or infinite before one epoch was over."""
+    """The loss became NaN or infinite in the first epoch."""
 
 
 class PoolingError(SKTransferError, ValueError):
@@ -105,15 +105,15 @@ class PoolingError(SKTransferError, ValueError):
 
 
 class WaitError(SKTransferError, TimeoutError):
-    """Another thread holds what is needed here and does not come to an end."""
+    """Another thread holds a resource that is needed here, and does not finish."""
 
 
 class ForkedDeviceError(SKTransferError, RuntimeError):
-    """The parent of a forked process had started the device, which is lost here."""
+    """A forked process cannot use the device, because its parent had started it."""
 
 
 class ExportError(SKTransferError, ValueError):
-    """A step of a pipeline has no form in ONNX, or computes something else there."""
+    """ONNX cannot express a step of a pipeline, or computes something else."""
 
 
 class SaveError(SKTransferError, ValueError):
@@ -125,15 +125,15 @@ class IncompleteSaveError(SaveError):
 
 
 class DamagedSaveError(SaveError):
-    """The bytes of a save are not those that were written, or make no sense."""
+    """The bytes of a save have changed since it was written, or make no sense."""
 
 
 class UnsafeSaveError(SaveError):
-    """A save has what `save` never writes: names that leave it, links, packed files."""
+    """A save has parts that `save` never writes: outside names, links, packed files."""
 
 
 class UntrustedTypeError(SaveError):
-    """A save has a type or function that is on no list of trusted ones.
+    """A save has a type or function that is not trusted.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ class UntrustedTypeError(SaveError):
     Attributes
     ----------
     types : tuple of str
-        Their dotted names.
+        Dotted names of these types and functions.
     """
 
     def __init__(self, message: str, types: Iterable[str] = ()) -> None:
@@ -152,7 +152,7 @@ class UntrustedTypeError(SaveError):
 
 
 class NewerProtocolError(SaveError):
-    """A later version of sktransfer wrote the save, in a form that this one lacks."""
+    """A later version of sktransfer wrote the save, in a newer format."""
 
 
 class VersionMismatchWarning(UserWarning):
@@ -173,12 +173,12 @@ class InvalidRowError(SKTransferError, ValueError):
     row : int
         Position of the row in ``X``, from 0.
     label : object
-        Its index label, where ``X`` has an index; else `row`.
+        Index label of the row if ``X`` has an index; else `row`.
     source : str
-        The cell, shortened.
+        Cell, shortened.
     reason : str
-        Cause alone, for whoever sent the row, such as the client of a service. The
-        message also says what to do about it in Python, and may name files.
+        Cause without advice, for the sender of the row, such as a client of a service.
+        The message also says what to do about it in Python, and may name files.
     """
 
     def __init__(
@@ -212,4 +212,4 @@ class MissingRowError(InvalidRowError):
 
 
 class UnreadableRowError(InvalidRowError):
-    """The cell is there but cannot be read, and ``on_error="raise"``."""
+    """The cell cannot be read, and ``on_error="raise"``."""

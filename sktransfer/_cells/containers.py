@@ -226,8 +226,8 @@ def _paths_of(X):
         return None
     if getattr(X, "transforms", None) is not None:
         warnings.warn(
-            f"The transform of {type(X).__name__} is not applied: images are read from "
-            "its files and prepared as the network's record says.",
+            f"The transform of {type(X).__name__} is not applied: its files are read "
+            "and prepared as the network's configuration says.",
             stacklevel=7,
         )
     return [sample[0] for sample in samples]

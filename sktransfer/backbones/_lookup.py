@@ -100,14 +100,14 @@ def _by_record(spec, folder, modality):
     if modality is None:
         if len(record.modalities) > 1:
             raise ValueError(
-                f"backbone={name!r} reads {what}, with a tower for each; say which "
-                f"with modality={' or modality='.join(map(repr, record.modalities))}."
+                f"backbone={name!r} reads {what} with one tower each; choose one with "
+                f"modality={' or modality='.join(map(repr, record.modalities))}."
             )
         modality = record.modalities[0]
     if modality not in record.modalities:
         raise ValueError(
             f"backbone={name!r} is a network for {record.library} that reads {what}, "
-            f"but {modality}s are to be encoded."
+            f"but the rows are {modality}s."
         )
     build = BUILDERS[record.library, modality]
     if record.is_clip and modality == "text":

@@ -209,8 +209,8 @@ def load_backbone(
         network = _load(as_spec(backbone), modality)
     if modality is not None and network.modality != modality:
         raise ValueError(
-            f"backbone {network.name!r} reads {network.modality}s, but {modality}s "
-            f"are to be encoded; for {modality}s there are {list_backbones(modality)}."
+            f"backbone {network.name!r} reads {network.modality}s, but the rows are "
+            f"{modality}s; for {modality}s there are {list_backbones(modality)}."
         )
     return network
 

@@ -1,4 +1,4 @@
-"""A fitted pipeline as one ONNX graph, for programs without Python or torch."""
+"""Export a fitted pipeline as one ONNX graph, for programs without Python or torch."""
 
 from ._export import prepare_inputs, to_onnx
 

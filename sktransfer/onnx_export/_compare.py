@@ -17,9 +17,9 @@ def check_size(name, n_bytes):
     """
     if n_bytes > MAX_BYTES:
         raise ExportError(
-            f"Step {name!r}: the graph up to it has {n_bytes / 2**30:.1f} GiB, and a "
-            "file of ONNX holds at most 2. Use a smaller network or depth= (what lies "
-            "behind it is left out), or ship the pipeline with sktransfer.save."
+            f"Step {name!r}: the graph up to it has {n_bytes / 2**30:.1f} GiB, and an "
+            "ONNX file holds at most 2. Use a smaller network or depth= (the blocks "
+            "after it are left out), or ship the pipeline with sktransfer.save."
         )
 
 

@@ -38,44 +38,52 @@ def to_onnx(
 ) -> Path:
     """Write a fitted pipeline as one ONNX graph, checked with onnxruntime.
 
-    The graph takes what `prepare_inputs` gives: for images ``pixels``, uint8 of shape
-    ``(rows, height, width, 3)``, resized and cropped; for texts ``input_ids`` and
-    ``attention_mask``, int64 of shape ``(rows, tokens)``. Rows and tokens are free. It
-    gives ``label`` and ``probabilities``, ``variable`` (a regressor), or ``features``.
-    Labels are int64 where they are whole numbers, also as floats, else text.
+    The graph takes the result of `prepare_inputs`: for images ``pixels``, uint8 of
+    shape ``(rows, height, width, 3)``, resized and cropped; for texts ``input_ids`` and
+    ``attention_mask``, int64 of shape ``(rows, tokens)``. The numbers of rows and
+    tokens are free. The graph returns ``label`` and ``probabilities`` (a classifier),
+    ``variable`` (a regressor), or ``features``. Labels are int64 if they are whole
+    numbers, even if stored as floats; otherwise they are text.
 
     Parameters
     ----------
     pipeline : Pipeline, encoder, fine-tuning estimator or search
-        Fitted. An encoder, and behind it steps that skl2onnx knows: scalers, PCA,
-        linear models, MLPs, trees and more. A search gives its best estimator.
+        Fitted estimator: an encoder, followed by steps that skl2onnx knows, such as
+        scalers, PCA, linear models, MLPs and trees. A search exports its best
+        estimator.
     path : str or Path
-        The file. It is written beside and renamed.
+        File to write. It is written under another name and then renamed.
     X : column of cells, default=None
-        Rows of yours for the check. None takes 8 images of seeded noise, or 32 short
-        texts, which may not reach every class.
+        Rows for the check. None uses 8 images of seeded noise, or 32 short texts, whose
+        predictions may not cover every class.
     tolerance : float, default=1e-3
-        Largest difference between graph and pipeline, of numbers above 1 relative to
-        the largest.
+        Greatest difference allowed between graph and pipeline; for values above 1
+        relative to the greatest value.
 
     Returns
     -------
     Path
+        Path of the file.
 
     Notes
     -----
-    Numbers have to agree within `tolerance`, and every label has to be the pipeline's,
-    unless the two classes are level within it. The graph's metadata has an entry
-    ``sktransfer``, a JSON text whose ``compared`` says how many ``rows`` were compared
-    and how many different ``labels`` there were among them.
+    Numbers must agree within `tolerance`, and every label must be the pipeline's,
+    unless the values of the two classes are equal within `tolerance`. The graph's
+    metadata has an entry ``sktransfer``, a JSON text. Its ``compared`` contains the
+    number of compared ``rows`` and the number of different ``labels`` among them.
 
     Raises
     ------
     ExportError
-        If a step has no form in ONNX or computes something else there; the message
-        names the step.
+        If ONNX cannot express a step, or computes something else; the message names the
+        step.
     MissingDependencyError
         If a package of the extra ``onnx`` is not installed.
+
+    See Also
+    --------
+    prepare_inputs : Makes the inputs of the graph.
+    sktransfer.save : Saves an estimator for Python programs.
 
     Examples
     --------
@@ -131,9 +139,10 @@ def prepare_inputs(pipeline: Estimator, X: Cells) -> dict[str, np.ndarray]:
     Parameters
     ----------
     pipeline : Pipeline, encoder, fine-tuning estimator or search
-        The one that was exported.
+        Pipeline that was exported.
     X : list, 1-D array, Series, one-column frame or Arrow array of n_samples cells
-        Every cell must be readable: the graph has no rule for those that are not.
+        Rows to prepare. Every cell must be readable: the graph has no policy for other
+        cells.
 
     Returns
     -------
@@ -144,7 +153,7 @@ def prepare_inputs(pipeline: Estimator, X: Cells) -> dict[str, np.ndarray]:
     Raises
     ------
     MissingRowError
-        If a cell is missing; with ``missing="empty"`` it is an empty text.
+        If a cell is missing; with ``missing="empty"`` it is read as an empty text.
     UnreadableRowError
         If a cell cannot be read.
 
@@ -167,7 +176,7 @@ def prepare_inputs(pipeline: Estimator, X: Cells) -> dict[str, np.ndarray]:
         row = min(nulls)
         raise MissingRowError(
             f"prepare_inputs: {column.describe(row)} is missing, and the graph has no "
-            "rule for missing cells; leave such rows out.",
+            "policy for missing cells; leave such rows out.",
             row=row,
             label=column.label(row),
             source=repr(column.cells[row]),
@@ -175,8 +184,8 @@ def prepare_inputs(pipeline: Estimator, X: Cells) -> dict[str, np.ndarray]:
         )
     if first._lists(cells, request) is not None:
         raise ExportError(
-            "prepare_inputs: rows of several cells have no place in the graph, which "
-            "takes one image or text per row; pass each as a row of its own."
+            "prepare_inputs: some rows have several cells, but the graph takes one "
+            "image or text per row; pass each as its own row."
         )
     reader = first._reader(request)
     with contextlib.closing(reader):
@@ -213,7 +222,7 @@ def _steps(pipeline):
         )
     if getattr(first, "add_indicator", False):
         raise ExportError(
-            f"Step {name!r} has add_indicator=True, and a graph sees prepared rows "
+            f"Step {name!r} has add_indicator=True, but a graph gets prepared rows "
             "only, never missing cells; fit with add_indicator=False."
         )
     return steps

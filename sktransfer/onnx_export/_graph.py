@@ -261,10 +261,10 @@ def step_graph(name, step, graph, features, opset):
         raise
     except Exception as err:  # skl2onnx raises errors of many kinds
         raise ExportError(
-            f"Step {name!r} ({kind}) has no form in ONNX: skl2onnx says "
-            f"{type(err).__name__}: {str(err).strip()[:300]}. Use a linear model, "
-            "an MLP, a forest or a gradient boosting of another kind for that step, or "
-            "ship the pipeline with sktransfer.save."
+            f"Step {name!r} ({kind}) cannot be expressed in ONNX: skl2onnx says "
+            f"{type(err).__name__}: {str(err).strip()[:300]}. Use a linear model, an "
+            "MLP, a forest or another gradient boosting for that step, or ship the "
+            "pipeline with sktransfer.save."
         ) from err
     # Its nodes are those of `opset`; it states the lowest number that has them.
     for entry in piece.opset_import:

@@ -1,4 +1,4 @@
-"""A Markdown card that says what a model is, for those who did not make it."""
+"""Model cards in Markdown, for people who did not make the model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LICENCES = {
     "tiny-cnn": "none needed: seeded random weights",
     "tiny-mlp": "none needed: seeded random weights",
 }
-UNKNOWN_LICENCE = "not known to sktransfer; read the record of the weights"
+UNKNOWN_LICENCE = "not known to sktransfer; read the model card of the weights"
 STRINGS = {
     "base64": "`source='base64'`: are images in base64",
     "url": "`source='url'`: are URLs, which are fetched from public addresses",
@@ -49,38 +49,40 @@ def model_card(
     licence: str | None = None,
     figures: dict[str, str | Path] | None = None,
 ) -> str:
-    """Write a card in Markdown: networks, depths, licences, data, metrics, versions.
+    """Write a model card: networks, depths, licences, data, metrics and versions.
 
-    What can be read off the estimator is; what nobody but you knows are parameters.
+    The card describes the estimator as far as it can be read from it. The parameters
+    add what only you know.
 
     Parameters
     ----------
     estimator : estimator
-        Fitted; a pipeline or a search may hold several networks.
+        Fitted estimator. A pipeline or a search may hold several networks.
     path : str or Path, default=None
-        File to write. None only returns the text.
+        Markdown file to write. None only returns the text.
     title : str, default=None
-        None takes the class name.
+        Title of the card. None uses the class name.
     description, data, limits : str, default=None
-        Purpose of the model, data that it was trained and tested on, and uses that it
-        is not for.
+        Purpose of the model, its training and test data, and uses that it is not meant
+        for.
     metrics : dict of str to float or str, default=None
-        By name, with their units in the name.
+        Metrics, by name; put units into the names.
     licence : str, default=None
-        Licence of the model. That of the pretrained weights is looked up.
+        Licence of the model. The licence of the pretrained weights is looked up.
     figures : dict of str to str or Path, default=None
-        Captions and files; files are linked, not copied.
+        Figures: captions and their files, which are linked, not copied.
 
     Returns
     -------
     str
+        Text of the card, in Markdown.
 
     Raises
     ------
     OSError
         If `path` cannot be written.
     FileNotFoundError
-        If a figure is not there.
+        If the file of a figure does not exist.
     NotFittedError
         If the estimator is not fitted.
     TypeError
@@ -240,7 +242,7 @@ def _cell(text):
 def _link(file, path):
     file = Path(file)
     if not file.is_file():
-        raise FileNotFoundError(f"figure {str(file)!r} is not there.")
+        raise FileNotFoundError(f"figure {str(file)!r} does not exist.")
     base = Path.cwd() if path is None else Path(path).absolute().parent
     try:
         return file.absolute().relative_to(base).as_posix()

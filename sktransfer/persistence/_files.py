@@ -83,8 +83,8 @@ def warn_of_versions(lines, folder):
     if lines:
         warnings.warn(
             f"{folder} was saved with other versions: {'; '.join(lines)}. Predictions "
-            "may differ. Install the versions named in its manifest.json, or compare "
-            "predictions and save anew.",
+            "may differ. Install the versions in its manifest.json, or compare "
+            "predictions and save again.",
             VersionMismatchWarning,
             stacklevel=3,
         )
@@ -108,7 +108,7 @@ def new_folder(folder, *, overwrite):
     if folder.exists() or folder.is_symlink():
         if not overwrite:
             raise SaveError(
-                f"{folder} is there already; give another folder, or overwrite=True."
+                f"{folder} exists already; give another folder, or overwrite=True."
             )
         if not (folder / MANIFEST).is_file():
             raise SaveError(
@@ -282,8 +282,8 @@ class SaveReader:
             path = self.folder / name
             if not NAME.fullmatch(name) or not name.endswith(SUFFIXES):
                 raise UnsafeSaveError(
-                    f"{self.folder}: the manifest names {name!r}, which is no name of "
-                    "a file in a save. Do not use it."
+                    f"{self.folder}: the manifest names {name!r}, which is not a valid "
+                    "name of a file in a save. Do not use it."
                 )
             if not isinstance(line, dict) or not isinstance(line.get("sha256"), str):
                 raise DamagedSaveError(f"{self.folder}: no sha256 of {name!r}.")

@@ -212,8 +212,8 @@ def _origin(backbone, modality):
             return BackboneSpec(other)
     raise SaveError(
         f"The network {backbone.name!r} was given as an object, and no name leads to "
-        "its structure. Register what builds it with register_backbone(name, builder) "
-        "and save again; the program that loads registers it too."
+        "its structure. Register its builder with register_backbone(name, builder) and "
+        "save again; the program that loads the save must register it too."
     )
 
 
@@ -288,7 +288,7 @@ def read_network(reader, record):
         if base.fingerprint != wanted:
             raise WeightsMismatchError(
                 f"{reader.folder} was saved with other weights of {spec.name!r} than "
-                f"there are here: expected the fingerprint {wanted}, got "
+                f"those here: expected the fingerprint {wanted}, got "
                 f"{base.fingerprint}. Install the weights that it was saved with, or "
                 'save with weights="include".'
             )
@@ -323,10 +323,10 @@ def _warn_changed(reader, record, base):
     is_comparable = record.get("versions") == base.versions
     if is_comparable and record.get("identity") != base.cache_identity:
         warnings.warn(
-            f"{reader.folder} was saved with {base.name!r} as it was then. Its weights "
-            "are the same here, but its configuration, its tokenizer or its code has "
-            "changed since, so that predictions may be others. Restore them, or fit "
-            'and save again; weights="include" keeps a network as it is.',
+            f"{reader.folder} was saved with an earlier {base.name!r}: its weights are "
+            "the same here, but its configuration, its tokenizer or its code has "
+            "changed, so predictions may differ. Restore them, or fit and save again; "
+            'weights="include" keeps a network unchanged.',
             VersionMismatchWarning,
             stacklevel=2,
         )

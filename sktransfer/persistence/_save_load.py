@@ -34,26 +34,27 @@ def save(
 ) -> str:
     """Save a fitted estimator, pipeline or search to a folder.
 
-    The folder has the structure (skops), tensors (safetensors), a manifest (JSON) with
-    the sha256 of every file, and no pickle. It is written beside `folder` and renamed,
-    so that it is there as a whole or not at all.
+    The folder holds the structure (skops), tensors (safetensors) and a manifest (JSON)
+    with the sha256 of every file; it has no pickle. It is written under another name
+    and then renamed, so it is complete or absent.
 
     Parameters
     ----------
     estimator : estimator
-        An estimator of sktransfer or scikit-learn, or one made of both. `cache` is not
-        saved but becomes "auto", unless it is None, and `memory` becomes None: where
-        things are kept is a matter of the machine. `verbose` of sktransfer's becomes 0.
+        Fitted estimator of sktransfer or scikit-learn, or one made of both. Settings of
+        the machine are not saved: `cache` becomes "auto" unless it is None, `memory`
+        becomes None, and `verbose` of sktransfer's estimators becomes 0.
     folder : str or Path
-        A new folder.
+        Folder to write, which must not exist.
     weights : {"reference", "include"}, default="reference"
-        Form in which frozen pretrained networks are saved: their name and fingerprint,
-        which `load` compares; or the weights themselves, so that the folder is all that
-        is needed. What was trained is saved in any case.
+        Form of frozen pretrained networks in the save. "reference" saves name and
+        fingerprint, which `load` compares. "include" saves the weights, so that the
+        folder is all that is needed. Trained weights are always saved.
     trusted : sequence of str, default=()
-        Dotted names of your own types and functions in it. `load` needs them too.
+        Dotted names of your own types and functions in the estimator. `load` needs them
+        too.
     overwrite : bool, default=False
-        Replace a folder that `save` wrote.
+        Whether to replace a folder that `save` wrote.
 
     Returns
     -------
@@ -63,10 +64,10 @@ def save(
     Raises
     ------
     UntrustedTypeError
-        If there is a type that `load` would refuse; the message names it.
+        If the estimator has a type that `load` would refuse; the message names it.
     SaveError
-        If `folder` is there, or a network has no name. Whatever else `load` would
-        refuse is refused too, as `load` reads the structure once before it is kept.
+        If `folder` exists, or a network has no name. `save` also reads the structure
+        once, as `load` would, and refuses whatever `load` would refuse.
     NotFittedError
         If the estimator is not fitted.
     MissingDependencyError
@@ -74,7 +75,8 @@ def save(
 
     See Also
     --------
-    load : The way back.
+    load : Loads the folder.
+    model_card : Describes the estimator in Markdown.
 
     Examples
     --------
@@ -132,47 +134,50 @@ def load(
 ) -> Any:
     """Load what `save` wrote.
 
-    Every file is read once and compared with its sha256, every type with a list of
-    exact names, and weights by reference with their fingerprint, before anything is
-    made of them. What libraries read by path is a copy in a temporary folder.
+    Before any object is made, every file is compared with its sha256, every type with a
+    list of trusted names, and the weights of references with their fingerprint. Each
+    file is read once; libraries that read by path get a copy in a temporary folder.
 
     Parameters
     ----------
     folder : str or Path
+        Folder that `save` wrote.
     sha256 : str, default=None
-        Digest that `save` returned. The manifest vouches for the other files; this
-        vouches for the manifest, and with it for where the folder comes from.
+        Digest that `save` returned. The manifest contains the digests of the other
+        files, so this digest proves that the folder is the one that was saved.
     trusted : sequence of str, default=()
-        Dotted names of your own types and functions that may be made. Only you decide:
-        what the save says of itself is not asked.
+        Dotted names of your own types and functions that `load` may create. The save
+        itself cannot add to this list.
     device : str, default=None
-        ``device`` of every estimator of sktransfer's in it. None keeps what was saved,
-        and takes "auto" where the machine lacks that device.
+        ``device`` of every sktransfer estimator in it. None keeps the saved device, or
+        uses "auto" if the machine lacks it.
 
     Returns
     -------
     estimator
-        Its predictions on the same machine are bitwise those of the saved one.
+        Estimator whose predictions on the same machine are bitwise equal to those of
+        the saved one.
 
     Raises
     ------
     IncompleteSaveError
         If files are missing, or the folder is no save.
     DamagedSaveError
-        If bytes are not those that were written, or not those of `sha256`.
+        If a file has changed since it was written, or does not match `sha256`.
     UnsafeSaveError
-        If there are names that leave the folder, links, other files or packed ones.
+        If the save has names outside the folder, links, unexpected files or packed
+        ones.
     UntrustedTypeError
-        If a type is on no list.
+        If the save has a type that is not trusted.
     NewerProtocolError
-        If a later version of sktransfer wrote it.
+        If a later version of sktransfer wrote the save.
     WeightsMismatchError
-        If the weights by reference are others here.
+        If weights saved by reference differ from those here.
 
     Warns
     -----
     VersionMismatchWarning
-        If it was saved with other versions of the packages that matter.
+        If relevant packages had other versions when the estimator was saved.
 
     Examples
     --------
@@ -206,19 +211,19 @@ def _dump(skops, structure, trusted):
         content = skops.dumps(structure)
     except UnsupportedTypeException as err:
         raise SaveError(
-            f"The estimator cannot be saved: {err} Replace that step by another."
+            f"The estimator cannot be saved: {err} Replace that step by another one."
         ) from err
     except RecursionError as err:
         raise SaveError(
-            "The estimator cannot be saved: something in it holds itself, or is nested "
-            "too deeply. Take out attributes that lead back to the estimator."
+            "The estimator cannot be saved: some attribute refers back to the "
+            "estimator, or it is nested too deeply. Remove such attributes."
         ) from err
     foreign = _foreign(skops, content, trusted)
     if foreign:
         raise UntrustedTypeError(
-            f"The estimator has {foreign}, which load() would refuse: they are on no "
-            f"list of trusted types.{_trust.advice_on(foreign)} Replace them; or, if "
-            f"you know what they do with a file's content, name them: save(..., "
+            f"The estimator has {foreign}, which load() would refuse as untrusted "
+            f"types.{_trust.advice_on(foreign)} Replace them; or, if you know what "
+            "they do with the content of a file, pass their names: save(..., "
             f"trusted={foreign}) and load(..., trusted={foreign}).",
             foreign,
         )
@@ -246,9 +251,9 @@ def _read_structure(skops, reader, trusted, lines):
         foreign = _foreign(skops, content, trusted)
         if foreign:
             raise UntrustedTypeError(
-                f"{reader.folder} has {foreign}, which are on no list of "
-                "trusted types; nothing was loaded. If you know them and where the "
-                f"save comes from, pass trusted={foreign}.",
+                f"{reader.folder} has {foreign}, which are on no list of trusted "
+                "types; nothing was loaded. If you know these types and where the save "
+                f"comes from, pass trusted={foreign}.",
                 foreign,
             )
         with warnings.catch_warnings():

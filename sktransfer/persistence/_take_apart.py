@@ -40,9 +40,9 @@ def check_can_predict(estimator, caller):
         check_is_fitted(estimator)
     except NotFittedError as err:
         raise NotFittedError(
-            f"{caller}: this {type(estimator).__name__} is not fitted. Call fit first; "
-            "of a search take its best_estimator_, as the estimator that it was given "
-            "stays as it was."
+            f"{caller}: this {type(estimator).__name__} is not fitted. Call fit first. "
+            "After a search, pass its best_estimator_: the search does not fit the "
+            "estimator that it was given."
         ) from err
 
 
@@ -82,8 +82,8 @@ def take_apart(estimator, networks):
             return _without_owner(obj)
         if isinstance(obj, torch.Tensor):
             raise SaveError(
-                f"{path.lstrip('.')} is a tensor on {obj.device}, which is what "
-                "scikit-learn learns from tensors, and a save holds NumPy arrays. With "
+                f"{path.lstrip('.')} is a tensor on {obj.device}, because scikit-learn "
+                "was fitted on tensors; a save holds NumPy arrays. With "
                 "array_api_dispatch=True, move the estimator: "
                 "sklearn.utils._array_api.move_estimator_to(estimator, numpy, 'cpu'); "
                 "its encoders then need set_output(transform='default')."
@@ -91,9 +91,9 @@ def take_apart(estimator, networks):
         if isinstance(obj, (torch.nn.Module, torch.Generator)):
             raise SaveError(
                 f"{path.lstrip('.') or 'the estimator'} is a {type(obj).__name__} of "
-                "torch's, which cannot be saved: only networks that a name leads to "
-                "and nets that sktransfer trained can. Use an estimator of "
-                "sktransfer's for that step."
+                "torch's, which cannot be saved: a save can only hold networks that "
+                "have a name and nets that sktransfer trained. Use an sktransfer "
+                "estimator for that step."
             )
         return obj
 
@@ -106,8 +106,8 @@ def take_apart(estimator, networks):
             name = "log_loss" if hasattr(obj, "predict_proba") else "squared_error"
             raise SaveError(
                 f"{path.lstrip('.') or 'the estimator'}: loss={shorten(obj.loss)} is "
-                "code, which no save holds. Predictions do not need it: call "
-                f"set_params(loss={name!r}) before."
+                "code, which a save cannot hold. Predictions do not need it: call "
+                f"set_params(loss={name!r}) before saving."
             )
         number = None
         if is_fitted or hasattr(obj, "n_features_in_"):
