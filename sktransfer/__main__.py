@@ -14,18 +14,17 @@ def main(argv=None):
     Parameters
     ----------
     argv : list of str, default=None
-        Arguments; None takes those of the process.
+        Arguments. None uses those of the process.
 
     Returns
     -------
     int
-        Exit code: 0; 1 for an error on the way, or for a cache that is not sound; 130
-        when interrupted.
+        Exit code: 0 for success, 1 for an error or a damaged cache, 130 if interrupted.
 
     Raises
     ------
     SystemExit
-        With code 2, for arguments that cannot be used.
+        With code 2, if the arguments are invalid.
 
     Examples
     --------

@@ -26,32 +26,33 @@ PARTS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
 @set_module("sktransfer.datasets")
 def load_image_folder(folder: str | os.PathLike[str]) -> pandas.DataFrame:
-    """Images in one sub-folder per class, as torchvision's `ImageFolder` takes them.
+    """List images in one sub-folder per class, as for torchvision's `ImageFolder`.
 
-    Nothing is opened: the frame lists the files, in the order of their names. Hidden
-    files are left out, and so are files whose suffix Pillow does not know, with a
+    No file is opened: the frame lists the files in the order of their names. Hidden
+    files are left out. Files whose suffix Pillow does not know are left out with a
     warning that counts them.
 
     Parameters
     ----------
     folder : str or path-like
-        Folder with a sub-folder for each class.
+        Folder with one sub-folder per class.
 
     Returns
     -------
     DataFrame of shape (n_images, 3)
-        ``path`` is the file (str) and ``label`` the name of its class (str). ``group``
-        (str) is for `GroupKFold` and alike: the sub-folder of the class that the image
-        is in, such as one per patient or session, relative to `folder`. An image right
-        in the folder of its class is a group of its own.
+        One row per image. ``path`` is the file (str) and ``label`` the name of its
+        class (str). ``group`` (str) is for `GroupKFold` and similar splitters: the
+        sub-folder within the class that holds the image, such as one per patient or
+        session, relative to `folder`. An image directly in the folder of its class is
+        its own group.
 
     Raises
     ------
     NotADirectoryError
         If `folder` is no folder.
     ValueError
-        If it has no images in sub-folders, if images stand beside the sub-folders, or
-        if the sub-folders are parts of a data set, such as "train" and "test".
+        If `folder` has no images in sub-folders, if it also holds images itself, or if
+        the sub-folders are parts of a data set, such as "train" and "test".
     OSError
         If a folder cannot be read.
     MissingDependencyError
@@ -76,8 +77,8 @@ def load_image_folder(folder: str | os.PathLike[str]) -> pandas.DataFrame:
     root = Path(folder).expanduser()
     if not root.is_dir():
         raise NotADirectoryError(
-            f"load_image_folder: {str(folder)!r} is no folder; expected one with a "
-            "sub-folder for each class."
+            f"load_image_folder: {str(folder)!r} is no folder; expected one with one "
+            "sub-folder per class."
         )
     files = files_in(root)
     images = [path for path in files if is_image_suffix(path.suffix)]
@@ -102,38 +103,40 @@ def _check_places(root, places):
     loose = [parts[0] for parts in places if len(parts) == 1]
     if loose and len(loose) < len(places):
         raise ValueError(
-            f"load_image_folder: {len(loose)} images stand beside the sub-folders of "
-            f"{str(root)!r} and have no class, such as {loose[0]!r}. Move each into "
-            "the sub-folder of its class."
+            f"load_image_folder: {len(loose)} images are directly in {str(root)!r}, "
+            f"beside the sub-folders, and have no class, such as {loose[0]!r}. Move "
+            "each into the sub-folder of its class."
         )
     if not places or loose:
         raise ValueError(
             f"load_image_folder: {str(root)!r} has no sub-folders with images "
-            f"({len(loose)} images right in it); expected one for each class."
+            f"({len(loose)} images are directly in it); expected one sub-folder per "
+            "class."
         )
     names = {parts[0].lower() for parts in places}
     if names <= PARTS:
         first = places[0][0]
         raise ValueError(
-            f"load_image_folder: the sub-folders of {str(root)!r} are the parts of a "
-            f"data set ({sorted(names)}), and no classes. Load each part by itself, "
-            f"such as {str(root / first)!r}."
+            f"load_image_folder: the sub-folders of {str(root)!r} are parts of a data "
+            f"set ({sorted(names)}), not classes. Load each part separately, such as "
+            f"{str(root / first)!r}."
         )
 
 
 @set_module("sktransfer.datasets")
 def load_elpv() -> pandas.DataFrame:
-    """Electroluminescence photos of solar cells, and how likely each is defective.
+    """Load electroluminescence images of solar cells, with their defect probability.
 
-    2,624 grey images of 300 x 300 pixels from 44 photovoltaic modules [1]_ [2]_. An
-    expert graded each cell: probability 0, 1/3, 2/3 or 1 of a defect. The images
-    are in the package ``elpv-dataset``, so nothing is downloaded.
+    The data set has 2,624 grey images of 300 x 300 pixels from 44 photovoltaic modules
+    [1]_ [2]_. An expert graded each cell with the probability of a defect: 0, 1/3, 2/3
+    or 1. The images are in the package ``elpv-dataset``, so nothing is downloaded.
 
     Returns
     -------
     DataFrame of shape (2624, 3)
-        ``photo`` is the path of a PNG file (str), ``type`` the kind of cell, "mono" or
-        "poly" (str), and ``probability`` that of a defect, from 0 to 1 (float).
+        One row per cell. ``photo`` is the path of a PNG file (str), ``type`` is "mono"
+        or "poly" (str), and ``probability`` is the probability of a defect, from 0 to 1
+        (float).
 
     Raises
     ------
@@ -142,8 +145,8 @@ def load_elpv() -> pandas.DataFrame:
 
     Notes
     -----
-    The images and labels are under CC BY-NC-SA 4.0: not for commercial use, with
-    attribution, and shared alike.
+    The images and labels have the licence CC BY-NC-SA 4.0: no commercial use, with
+    attribution, share alike.
 
     References
     ----------

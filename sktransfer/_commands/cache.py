@@ -15,14 +15,14 @@ def add_parser(commands):
     """Add the command and its own commands to a command line."""
     cache = commands.add_parser(
         "cache",
-        help="look after a folder that keeps features",
-        description="Look after a folder that keeps features for later runs.",
+        help="inspect and clean a folder that keeps features",
+        description="Inspect and clean a folder that keeps features for later runs.",
     )
     actions = cache.add_subparsers(dest="action", title="commands", required=True)
     for name, text in (
-        ("info", "what it holds"),
+        ("info", "show what it holds"),
         ("verify", "read every row and compare checksums; exit code 1 if one is wrong"),
-        ("prune", "delete old rows and damaged files, and give the space back"),
+        ("prune", "delete old rows and damaged files, and free their space"),
         ("clear", "delete every row"),
     ):
         action = actions.add_parser(name, help=text, description=text.capitalize())
@@ -38,20 +38,20 @@ def add_parser(commands):
                 "--max-size",
                 metavar="SIZE",
                 type=_n_bytes,
-                help="keep at most so much, as 500M or 2G; the least recently used "
-                "rows go",
+                help="keep at most this size, such as 500M or 2G; the least recently "
+                "used rows are deleted",
             )
             action.add_argument(
                 "--older-than",
                 metavar="DAYS",
                 type=_days,
-                help="delete rows that were not used for so many days",
+                help="delete rows that were not used for this number of days",
             )
             action.add_argument(
                 "--stale",
                 action="store_true",
-                help="delete rows that were made with another minor version of a "
-                "package than the one installed here",
+                help="delete rows that were computed with another minor version of a "
+                "package than the installed one",
             )
     cache.set_defaults(run=run)
 
@@ -87,10 +87,13 @@ def _info(care, args):
     if names:
         print(
             f"An upgrade of {' or '.join(names)} to another minor version makes rows "
-            "stale: they are computed anew. `cache prune FOLDER --stale` deletes them."
+            "stale: they are computed again. `cache prune FOLDER --stale` deletes them."
         )
     if info.n_claims:
-        print(f"{info.n_claims:,} rows are being computed, or were when a process died")
+        print(
+            f"{info.n_claims:,} rows are being computed, or belong to a process that "
+            "has died"
+        )
     for path in info.damaged:
         state = _size(path.stat().st_size) if path.is_file() else "deleted"
         print(f"{path.name}: damaged, not used ({state}); prune deletes it")
@@ -120,7 +123,9 @@ def _verify(care, args):
     for problem in health.problems:
         print(f"SQLite: {problem}")
     if not health.is_sound:
-        print("Wrong rows are never used: they are computed again when asked for.")
+        print(
+            "Wrong rows are never used: they are computed again when they are needed."
+        )
     return 0 if health.is_sound else 1
 
 
@@ -142,14 +147,16 @@ def _clear(care, args):
 
 def _deleted(counts):
     n_rows, n_bytes = counts
-    print(f"{n_rows:,} rows deleted, {_size(n_bytes)} given back")
+    print(f"{n_rows:,} rows deleted, {_size(n_bytes)} freed")
     return 0
 
 
 def _n_bytes(text):
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text, re.IGNORECASE)
     if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size, such as 500M or 2G")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size; expected for example 500M or 2G"
+        )
     return int(float(match[1]) * UNITS[match[2].upper()])
 
 
@@ -159,7 +166,9 @@ def _days(text):
     except ValueError:
         days = -1.0
     if not 0 <= days < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of days")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of days; expected for example 30"
+        )
     return days
 
 

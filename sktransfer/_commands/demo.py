@@ -1,4 +1,4 @@
-"""``python -m sktransfer demo``: what a pretrained network adds to a table."""
+"""``python -m sktransfer demo``: the gain by a pretrained network on a table."""
 
 import argparse
 import functools
@@ -8,13 +8,13 @@ from pathlib import Path
 MIN_ROWS = 40  # five folds that hold both classes, and rows set aside
 
 DESCRIPTION = """\
-Without --text: photos of solar cells and the type of each cell in one table; is the
-cell defective? With --text: a column of texts and a column of categories of your own
-CSV file.
+Without --text, the demo predicts whether a solar cell is defective, from a table with
+an image and the type of each cell. With --text, it predicts a column of categories from
+a column of texts in your own CSV file.
 
-Each photo or text goes through a pretrained network once, into a cache that later runs
-read. A grid search over the depth of the network then costs no further pass. The scores
-are printed, and figures are written as PNG files."""
+Each image or text runs through a pretrained network once; a cache keeps the result for
+later runs. A grid search over the depth of the network then needs no further pass. The
+scores are printed, and figures are written as PNG files."""
 
 
 def add_parser(commands):
@@ -25,10 +25,10 @@ def add_parser(commands):
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    demo.add_argument("--text", action="store_true", help="texts instead of photos")
-    demo.add_argument("--csv", metavar="FILE", help="the table, with --text")
-    demo.add_argument("--text-column", metavar="NAME", help="its column of texts")
-    demo.add_argument("--target", metavar="NAME", help="its column of categories")
+    demo.add_argument("--text", action="store_true", help="use texts instead of images")
+    demo.add_argument("--csv", metavar="FILE", help="table for --text")
+    demo.add_argument("--text-column", metavar="NAME", help="column of texts")
+    demo.add_argument("--target", metavar="NAME", help="column of categories")
     demo.add_argument(
         "--out",
         metavar="DIR",
@@ -40,19 +40,20 @@ def add_parser(commands):
         "--cache",
         metavar="DIR",
         type=Path,
-        help="folder that keeps what the network computed (default: the environment "
-        "variable SKTRANSFER_CACHE, else sktransfer/ in your cache folder)",
+        help="folder of the feature cache (default: the environment variable "
+        "SKTRANSFER_CACHE, else sktransfer/ in your cache folder)",
     )
     demo.add_argument(
         "--rows",
         metavar="N",
         type=_row_count,
-        help="draw N rows, with seed 0 (default: all)",
+        help="use N rows, drawn with seed 0 (default: all)",
     )
     demo.add_argument(
         "--backbone",
         metavar="NAME",
-        help="the network (default: efficientnet_lite0, with --text all-MiniLM-L6-v2)",
+        help="network to use (default: efficientnet_lite0, with --text "
+        "all-MiniLM-L6-v2)",
     )
     demo.set_defaults(run=functools.partial(run, parser=demo))
 
@@ -67,7 +68,10 @@ def run(args, parser):
         print(f"{parser.prog}: error: {err}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nInterrupted; what is encoded stays in the cache.", file=sys.stderr)
+        print(
+            "\nInterrupted; computed features stay in the cache.",
+            file=sys.stderr,
+        )
         return 130
     return 0
 

@@ -10,19 +10,19 @@ from .._utils.arithmetic import PRECISIONS
 N_REASONS = 3  # that are printed
 
 DESCRIPTION = """\
-Send a folder of images, or a column of CSV or Parquet files, through a pretrained
-network, and write Parquet files with one named column for each feature.
+Encode a folder of images, or a column of CSV or Parquet files, with a pretrained
+network, and write Parquet files with one named column per feature.
 
-Rows that cannot be used go to _rejected/ with the reason. When it is interrupted or
-killed, the same command goes on behind the last finished part. The exit code is 1
-where no row could be encoded."""
+Rows that cannot be used are written to _rejected/ with the reason. The same command
+resumes an interrupted or killed run after the last finished part. The exit code is 1
+if no row could be encoded."""
 
 
 def add_parser(commands):
     """Add the command to a command line."""
     encode = commands.add_parser(
         "encode",
-        help="many images or texts to Parquet files of features",
+        help="encode many images or texts to Parquet files of features",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -38,27 +38,28 @@ def add_parser(commands):
         metavar="DIR",
         type=Path,
         required=True,
-        help="folder for the result: a new one, or that of the same job before",
+        help="folder for the result: a new one, or the folder of an earlier run of the "
+        "same job",
     )
-    encode.add_argument("--column", metavar="NAME", help="the column to encode")
+    encode.add_argument("--column", metavar="NAME", help="column to encode")
     encode.add_argument(
         "--keep",
         metavar="NAME",
         action="append",
         default=[],
-        help="copy this column too; may be given several times",
+        help="also copy this column; may be given several times",
     )
     encode.add_argument(
         "--modality",
         choices=("image", "text"),
-        help="kind of the cells (default: that of the network; without --backbone "
-        "images for a folder of them and for bytes, else texts)",
+        help="kind of the cells (default: that of the network; without --backbone, "
+        "images for a folder of images and for bytes, else texts)",
     )
     encode.add_argument(
         "--missing",
         choices=("empty", "reject"),
-        help="null cells: encode the empty text, or reject the row (default: empty for "
-        "texts, reject for images)",
+        help="policy for null cells: encode the empty text, or reject the row "
+        "(default: empty for texts, reject for images)",
     )
     _add_network(encode.add_argument_group("the network"))
     _add_images(encode.add_argument_group("images only"))
@@ -78,14 +79,15 @@ def _add_network(group):
         "--depth",
         type=_depth,
         default="all",
-        help="how much of it runs: all, -1 for all but the last block, 6 for the first "
-        "six, or the name of a block (default: all)",
+        help="blocks of the network to run: all, -1 for all but the last block, 6 for "
+        "the first six, or the name of a block (default: all)",
     )
     group.add_argument(
         "--pooling",
         choices=("auto", "mean", "max", "cls", "last"),
         default="auto",
-        help="how activations become one vector (default: auto, the network's own)",
+        help="reduction of the activations to one vector (default: auto, that of the "
+        "network)",
     )
     group.add_argument(
         "--normalize", action="store_true", help="scale each vector to length 1"
@@ -97,20 +99,22 @@ def _add_images(group):
         "--cell",
         choices=("path", "base64", "url", "intranet", "bytes"),
         default="path",
-        help="how to read a string in a column of images (default: path, from the "
-        "folder of its file)",
+        help="how to interpret strings in a column of images (default: path, relative "
+        "to the folder of its file)",
     )
     group.add_argument(
         "--image-size",
         metavar="N",
         type=_count,
-        help="height and width in pixels that the network sees (default: its own)",
+        help="height and width of the network's input in pixels (default: that of the "
+        "network)",
     )
     group.add_argument(
         "--max-pixels",
         metavar="N",
         type=_count,
-        help="reject larger images before they are decoded (default: 178 million)",
+        help="greatest number of pixels; larger images are rejected before they are "
+        "decoded (default: 178 million)",
     )
 
 
@@ -119,17 +123,18 @@ def _add_texts(group):
         "--max-length",
         metavar="N|pieces",
         type=_count_or_pieces,
-        help="tokens of a text that are kept (default: the network's own limit); "
-        "pieces: cut longer texts into overlapping pieces and average their vectors",
+        help="greatest number of tokens per text (default: the limit of the network); "
+        "pieces: split longer texts into overlapping pieces and average their "
+        "vectors",
     )
     group.add_argument(
         "--prompt-name",
         metavar="NAME",
-        help="put this prompt of the network's record in front of each text (default: "
-        "the record's default, which most do not have)",
+        help="name of a prompt in the network's configuration to put in front of each "
+        "text (default: its default prompt; most have none)",
     )
     group.add_argument(
-        "--prompt", metavar="TEXT", help="put this text in front instead, as it is"
+        "--prompt", metavar="TEXT", help="text to put in front instead, unchanged"
     )
 
 
@@ -139,13 +144,14 @@ def _add_computation(group):
         metavar="N",
         type=_count,
         default=1024,
-        help="rows in memory at once, and in a file of the result (default: 1024)",
+        help="rows per part: in memory at the same time, and in one file (default: "
+        "1024)",
     )
     group.add_argument(
         "--batch-size",
         metavar="N",
         type=_count,
-        help="rows that run together (default: what suits the device)",
+        help="rows per forward pass (default: what suits the device)",
     )
     group.add_argument(
         "--device",
@@ -157,24 +163,24 @@ def _add_computation(group):
         "--precision",
         choices=PRECISIONS,
         default="float32",
-        help="what the network computes in (default: float32)",
+        help="precision of the computation (default: float32)",
     )
     group.add_argument(
         "--engine",
         choices=("auto", "torch", "compile", "onnxruntime", "openvino"),
         default="torch",
-        help="what computes the vectors (default: torch)",
+        help="engine that computes the features (default: torch)",
     )
     group.add_argument(
         "--cache",
         metavar="DIR",
-        help="folder that keeps vectors for other jobs, or auto for that of "
+        help="folder that keeps features for other jobs, or auto for that of "
         "SKTRANSFER_CACHE (default: memory, until the end of the job)",
     )
     group.add_argument(
-        "--scheduler", metavar="ADDRESS", help="compute on this Dask cluster"
+        "--scheduler", metavar="ADDRESS", help="Dask cluster to compute on"
     )
-    group.add_argument("--quiet", action="store_true", help="no progress bar")
+    group.add_argument("--quiet", action="store_true", help="show no progress bar")
 
 
 def run(args):
@@ -202,7 +208,7 @@ def run(args):
         return 1
     except KeyboardInterrupt:
         print(
-            "\nInterrupted; the same command goes on behind the last finished part.",
+            "\nInterrupted; the same command resumes after the last finished part.",
             file=sys.stderr,
         )
         return 130

@@ -54,8 +54,8 @@ def check_travels(backbone):
     """
     if isinstance(backbone, Backbone):
         raise BulkError(
-            f"backbone={backbone!r} would send its weights with every part; on a "
-            "cluster give a name or a folder that every worker can load."
+            f"backbone={backbone!r} would send its weights with every part. On a "
+            "cluster, pass a name or a folder that every worker can load."
         )
 
 
@@ -106,8 +106,8 @@ def on_cluster(client, encoder, missing, chunks):
             except KilledWorker as err:
                 raise BulkError(
                     f"Part {number} has ended several workers, the last at "
-                    f"{err.last_worker.address}; most often their memory is too "
-                    "small: give fewer rows_per_part. Finished parts are kept."
+                    f"{err.last_worker.address}. Usually their memory is too small: "
+                    "use fewer rows_per_part. Finished parts are kept."
                 ) from err
             _check_seen(chunk.cells, bad)
             yield number, chunk, vectors, bad, n_cut
@@ -130,7 +130,7 @@ def _check_seen(cells, bad):
         if all(map(os.path.exists, paths)):
             names = " or ".join(map(str, paths))
             raise BulkError(
-                f"The workers do not see {names}, which is here: put the files where "
+                f"The workers do not see {names}, which is here. Put the files where "
                 "every worker finds them under the same path."
             )
 

@@ -37,23 +37,24 @@ N_REASONS = 10  # that are told
 
 @set_module("sktransfer.bulk")
 class BulkResult(NamedTuple):
-    """What a run did.
+    """Result of a run.
 
     Attributes
     ----------
     out : Path
-        The folder.
+        Folder of the result.
     n_rows : int
-        Rows in all parts.
+        Number of rows in all parts.
     n_rejected : int
-        Rows that could not be encoded, in all parts.
+        Number of rows that could not be encoded, in all parts.
     n_parts : int
+        Number of parts.
     n_found : int
-        Parts that an earlier run had finished.
+        Number of parts that an earlier run had finished.
     reasons : dict of str to int
-        The most frequent reasons of rejected rows, at most 10, and how often each came.
+        Most frequent reasons of rejected rows, at most 10, with their counts.
     left_out : dict of str to int
-        Files in folders that were taken for no rows, by suffix ("" for none).
+        Number of files in folders that are not rows, by suffix ("" for none).
     """
 
     out: Path
@@ -93,78 +94,86 @@ def encode(
     scheduler: str | distributed.Client | None = None,
     verbose: int = 1,
 ) -> BulkResult:
-    r"""Send a column of a data set through a network, and write Parquet files.
+    r"""Encode a column of a data set with a network, and write Parquet files.
 
     Each part of `rows_per_part` rows becomes ``part-00000.parquet`` with the columns
-    ``source_file`` and ``source_row`` (the file and the row in it, from 0), those of
-    `keep`, and one float32 column for each feature, named ``photo_0``, ``photo_1`` and
-    so on after `column`. Rows that cannot be encoded go to
-    ``_rejected/part-00000.parquet`` with the reason, and nowhere else. A part is
-    written beside its place and renamed: it is whole, or not there. A later run with
-    the same arguments goes on behind the last finished part.
+    ``source_file`` and ``source_row`` (the file and the row in it, from 0), the columns
+    of `keep`, and one float32 column per feature, named ``photo_0``, ``photo_1`` and so
+    on after `column`. Rows that cannot be encoded are only in
+    ``_rejected/part-00000.parquet``, with the reason. A part is written under another
+    name and then renamed, so it is complete or absent. A later run with the same
+    arguments resumes after the last finished part.
 
     Parameters
     ----------
     source : str, Path or list of them
-        A folder of images (with its subfolders, also those that are links; names that
-        begin with a dot are not looked at), a CSV or Parquet file, a folder of Parquet
-        or CSV files, or several files. In a folder, images are files with a suffix of a
-        format that Pillow reads.
+        Data to encode: a folder of images, a CSV or Parquet file, a folder of such
+        files, or several files. In a folder, images are files with a suffix that Pillow
+        knows; subfolders and links to folders are included, names that begin with a dot
+        are not.
     out : str or Path
-        Folder for the result: a new one, or that of the same job before.
+        Folder for the result: a new folder, or the folder of an earlier run of the same
+        job.
     column : str, default=None
-        The column to encode. Not for a folder of images, whose column is "path".
-        Images may also be the hub's, ``{"bytes": ..., "path": ...}``.
+        Column to encode. A folder of images has none; its column is called "path".
+        Cells of images may also have the form of the Hub's data sets,
+        ``{"bytes": ..., "path": ...}``.
     backbone : str, Path or BackboneSpec, default=None
-        None takes the encoder's own default.
+        Network to use. None uses the default of the encoder.
     modality : {"image", "text"}, default=None
-        Kind of the cells. None asks the backbone; without one it is images for a folder
-        of them and for cells of bytes, else texts. A column of names of image files may
-        be either, and has to be told.
+        Kind of the cells. None uses the kind that `backbone` reads. Without `backbone`
+        it is "image" for a folder of images and for cells of bytes, else "text". A
+        column of names of image files needs `modality`, because both are possible.
     depth, pooling, normalize : see `ImageEncoder`
     image_size, max_pixels : int, default=None
-        Images only, as in `ImageEncoder`.
+        Settings for images, as in `ImageEncoder`.
     max_length, prompt, prompt_name : default=None
-        Texts only, as in `TextEncoder`.
+        Settings for texts, as in `TextEncoder`.
     cell : {"path", "base64", "url", "intranet", "bytes"}, default="path"
-        How to read a string in a column of images. Relative paths start at the folder
-        of the file that names them.
+        How to interpret strings in a column of images. Relative paths start at the
+        folder of the file that contains them.
     missing : {"empty", "reject"}, default=None
-        "reject" puts null cells with the rejected rows; "empty" encodes the empty text
-        for them. None is "empty" for texts and "reject" for images.
+        Policy for null cells. "reject" rejects the row; "empty" encodes the empty text.
+        None is "empty" for texts and "reject" for images.
     keep : sequence of str, default=()
-        Columns to copy, such as an identifier; those of CSV files are copied as text.
+        Columns to copy to the result, such as an identifier. Columns of CSV files are
+        copied as text.
     rows_per_part : int, default=1024
-        So many rows are in memory at once, and are lost at most when a run is killed.
+        Number of rows per part, which are in memory at the same time. A run that is
+        killed loses at most one part.
     batch_size, device, precision, engine : see `ImageEncoder`
     cache : "auto", str, Path, FeatureCache or None, default=None
-        None keeps vectors in memory until the end of the job, up to 1 GiB (on a cluster
-        256 MiB per worker), so that a row that comes again does not run again; nothing
-        is left afterwards. The others are as in `ImageEncoder`.
+        Store of the features. None keeps them in memory until the end of the job, up to
+        1 GiB (on a cluster 256 MiB per worker), so that repeated rows run once. Other
+        values are as in `ImageEncoder`.
     scheduler : str or distributed.Client, default=None
-        Address or client of a Dask cluster, whose workers compute the parts; this
+        Address or client of a Dask cluster whose workers compute the parts; this
         process reads the source and writes the result. Workers need sktransfer and the
-        weights, and see image files under the same paths. They get the parameters of
-        the encoder, never weights. None computes here.
+        weights, and must see image files under the same paths. They get the parameters
+        of the encoder, never weights. None computes in this process.
     verbose : int, default=1
-        1 shows a progress bar with rate and time left.
+        1 shows a progress bar with rate and remaining time.
 
     Returns
     -------
     BulkResult
-        With ``n_rows == 0``, and a warning, where no row could be encoded; the command
-        line then ends with exit code 1.
+        Counts of the run. If no row could be encoded, ``n_rows`` is 0 with a warning,
+        and the command line ends with exit code 1.
 
     Raises
     ------
     BulkError
-        If the source has nothing to encode, lacks the column or has it twice, `out` is
-        the result of another job, the cells are names of image files and `modality`
-        does not say what to do with them, or the cluster cannot do it.
+        If the source has nothing to encode, lacks the column or has it twice; if `out`
+        is the result of another job; if cells are names of image files and `modality`
+        is not given; or if the cluster cannot do the job.
     MissingDependencyError
-        If pyarrow is not installed, or distributed where `scheduler` is given.
+        If pyarrow is not installed, or distributed if `scheduler` is given.
     WeightsMismatchError
         If a worker of the cluster has other weights than this process.
+
+    See Also
+    --------
+    ImageEncoder, TextEncoder : The encoders, for rows in memory.
 
     Examples
     --------
@@ -279,9 +288,9 @@ def _modality(data, modality, backbone):
         return "image"
     what = "The folder" if data.column is None else f"Column {data.column!r}"
     raise BulkError(
-        f"{what} seems to hold images, such as {shorten(cells[0])}: modality='image' "
-        "reads them, and modality='text' encodes the cells as texts (--modality image "
-        "or --modality text)."
+        f"{what} seems to hold images, such as {shorten(cells[0])}. Set "
+        "modality='image' to read them, or modality='text' to encode the cells as "
+        "texts (--modality image or --modality text)."
     )
 
 

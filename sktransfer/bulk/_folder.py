@@ -26,7 +26,10 @@ def job_folder(out, job):
         and not (out / JOB).is_file()
         and any(p.name not in known and p.suffix != ".tmp" for p in out.iterdir())
     ):
-        raise BulkError(f"{out} has files, but no {JOB}: give a new folder.")
+        raise BulkError(
+            f"{out} has files, but no {JOB}, so it is not the folder of a "
+            "job: use a new folder."
+        )
     (out / REJECTED).mkdir(parents=True, exist_ok=True)
     with alone(out):
         _start(out, job)
@@ -45,8 +48,8 @@ def alone(out):
             pass
         except OSError as err:
             raise BulkError(
-                f"Another process is writing to {out}; wait for it, or give another "
-                "folder."
+                f"Another process is writing to {out}; wait until it ends, or use "
+                "another folder."
             ) from err
         yield
 

@@ -45,7 +45,7 @@ def open_source(source, column, keep):
     if tables and not (images and column is None):
         if column is None:
             raise BulkError(
-                f"{tables[0]} is a table; say which column to encode: column=, or "
+                f"{tables[0]} is a table; choose the column to encode with column=, or "
                 "--column on the command line."
             )
         others = [path for path in named if not _is_table(path)]

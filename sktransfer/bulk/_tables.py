@@ -37,7 +37,7 @@ class Tables:
             if twice:
                 raise BulkError(
                     f"{path} has the column {twice[0]!r} {names.count(twice[0])} "
-                    "times; give each a name of its own."
+                    "times; rename them, so that each name is unique."
                 )
         clash = [name for name in keep if name in PLACE]
         if clash:

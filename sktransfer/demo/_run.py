@@ -1,8 +1,9 @@
-"""What a pretrained network adds to a table, measured: ``python -m sktransfer demo``.
+"""Measure the gain by a pretrained network: ``python -m sktransfer demo``.
 
-Both demos do the same. Each photo or text goes through the network once, into a cache
-folder. A grid search over the depth of the network, the PCA and the classifier, scores
-on other folds, and a learning curve then cost no further pass.
+Both demos take the same steps. Each image or text runs through the network once; a
+cache folder keeps the features. A grid search over the depth of the network, the PCA
+and the classifier, scores on other folds, and a learning curve then need no further
+pass.
 """
 
 from __future__ import annotations
@@ -50,26 +51,27 @@ def run_images(
     backbone: str | BackboneSpec | Backbone = "efficientnet_lite0",
     verbose: bool = True,
 ) -> pandas.DataFrame:
-    """Tell defective solar cells from a photo and the type of the cell.
+    """Predict defects of solar cells from an image and the type of the cell.
 
     Parameters
     ----------
     out : str or Path, default="sktransfer-demo"
-        Folder for the figures; made if needed.
+        Folder for the figures; it is created if needed.
     cache : str or Path, default=None
-        Folder that keeps the features; None takes `default_cache_dir`.
+        Folder that keeps the features. None uses `default_cache_dir`.
     rows : int, default=None
-        Number of photos, drawn with seed 0. None takes all 2,624.
+        Number of images, drawn with seed 0. None uses all 2,624.
     backbone : str, BackboneSpec or Backbone, default="efficientnet_lite0"
-        The network.
+        Network to use.
     verbose : bool, default=True
-        Print what happens, and show a progress bar.
+        Whether to print progress and show a progress bar.
 
     Returns
     -------
     DataFrame
-        The printed table: one row a step or model; columns ``balanced accuracy``,
-        ``ROC AUC``, ``seconds`` and ``forward passes``, which counts photos.
+        Printed table, with one row per step or model and the columns
+        ``balanced accuracy``, ``ROC AUC``, ``seconds`` and ``forward passes``, the
+        number of images that ran.
 
     Raises
     ------
@@ -151,28 +153,31 @@ def run_texts(
     backbone: str | BackboneSpec | Backbone = "all-MiniLM-L6-v2",
     verbose: bool = True,
 ) -> pandas.DataFrame:
-    """Tell the category of texts.
+    """Predict the category of texts.
 
     Parameters
     ----------
     texts : array-like of str, shape (n_samples,)
+        Texts to classify.
     labels : array-like of shape (n_samples,)
-        At least 2 categories, each with at least 10 rows; `read_texts` sees to that.
+        Categories: at least 2, each with at least 10 rows, as `read_texts` returns
+        them.
     out : str or Path, default="sktransfer-demo"
-        Folder for the figures; made if needed.
+        Folder for the figures; it is created if needed.
     cache : str or Path, default=None
-        Folder that keeps the features; None takes `default_cache_dir`.
+        Folder that keeps the features. None uses `default_cache_dir`.
     backbone : str, BackboneSpec or Backbone, default="all-MiniLM-L6-v2"
-        The network.
+        Network to use.
     verbose : bool, default=True
-        Print what happens, and show a progress bar.
+        Whether to print progress and show a progress bar.
 
     Returns
     -------
     DataFrame
-        The printed table: one row a step or model; columns ``balanced accuracy``,
-        ``ROC AUC`` (of more than 2 categories the mean, each against the rest),
-        ``seconds`` and ``forward passes``, which counts texts.
+        Printed table, with one row per step or model and the columns
+        ``balanced accuracy``, ``ROC AUC`` (with more than 2 categories the mean of each
+        against the rest), ``seconds`` and ``forward passes``, the number of texts that
+        ran.
 
     Raises
     ------
@@ -230,23 +235,23 @@ def read_texts(
     Parameters
     ----------
     csv : str or Path
-        A CSV file with the names of its columns in the first line.
+        CSV file, with the names of the columns in the first line.
     text_column, target : str
         Names of the columns.
     rows : int, default=None
-        Number of rows, drawn with seed 0. None takes all.
+        Number of rows, drawn with seed 0. None uses all.
 
     Returns
     -------
     DataFrame of shape (n_samples, 2)
-        ``text`` and ``label``, both str.
+        Columns ``text`` and ``label``, both str.
 
     Raises
     ------
     OSError
         If the file cannot be read.
     ValueError
-        If it is no CSV file, lacks a column, or fewer than 2 categories are left.
+        If the file is no CSV file, lacks a column, or has fewer than 2 categories left.
 
     Examples
     --------
@@ -287,12 +292,12 @@ def read_texts(
 
 @set_module("sktransfer.demo")
 def default_cache_dir() -> Path:
-    """Folder that the demo keeps features in.
+    """Return the folder in which the demo keeps features.
 
     Returns
     -------
     Path
-        That of the environment variable ``SKTRANSFER_CACHE``, else ``sktransfer`` in
+        Folder of the environment variable ``SKTRANSFER_CACHE``, else ``sktransfer`` in
         the user's cache folder.
 
     Examples
