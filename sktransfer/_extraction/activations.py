@@ -104,8 +104,8 @@ class ActivationRunner(Runner):
             shape = rows[0].shape
             if self.shapes.setdefault(depth, shape) != shape:
                 raise ValueError(
-                    f"The cache gave activations of shape {self.shapes[depth]} for an "
-                    f"image, and the network computes {shape}. Clear the folder or the "
+                    f"The cache has activations of shape {self.shapes[depth]} for an "
+                    f"image, but the network computes {shape}. Clear the folder or the "
                     "store of the cache."
                 )
         return apart(rows[:n_rows], self.dtype)

@@ -127,8 +127,8 @@ class ColumnEstimator(CallbackSupport, BaseEstimator):
         raise ValueError(
             f"{type(self).__name__} was fitted on a frame with the column "
             f"{known[0]!r}, and got one with the column {column.name!r}. The feature "
-            "names should match those that were passed during fit; to use another "
-            f"column all the same, pass it alone: X[{column.name!r}]."
+            "names should match those that were passed during fit. To use another "
+            f"column, pass it alone: X[{column.name!r}]."
         )
 
     def _nulls(self, column):
@@ -145,8 +145,8 @@ class ColumnEstimator(CallbackSupport, BaseEstimator):
             more = f", and {len(nulls) - 1} more rows are" if len(nulls) > 1 else " is"
             raise MissingRowError(
                 f"{type(self).__name__}: {column.describe(row)}{more} missing "
-                f"({column.cells[row]!r}). To replace missing rows, set missing= one "
-                f"of {self._policies('missing')}.",
+                f"({column.cells[row]!r}). To replace missing rows, set missing= to "
+                f"one of {self._policies('missing')}.",
                 row=row,
                 label=column.label(row),
                 source=shorten(column.cells[row]),
@@ -237,10 +237,10 @@ class ColumnEstimator(CallbackSupport, BaseEstimator):
         deepest = max(getattr(reader, "deepest", ()), default=DEEP)
         if deepest < DEEP:
             warnings.warn(
-                f"{type(self).__name__}: all {len(reader.deepest)} image(s) of 16 bits "
-                f"are dark, with no value above {deepest} of 65,535, as images of 12 "
-                "bits are in 16. If that is what they are, scale them, for example "
-                "with pixels << 4, or store 8 bits.",
+                f"{type(self).__name__}: all {len(reader.deepest)} 16-bit image(s) are "
+                f"dark, with no value above {deepest} of 65,535, like 12-bit images "
+                "that are stored in 16 bits. If they are, scale them, for example with "
+                "pixels << 4, or store 8 bits.",
                 stacklevel=4,
             )
         return Ran(found, rows, bad, nulls, parts)
@@ -257,10 +257,10 @@ class ColumnEstimator(CallbackSupport, BaseEstimator):
                 "read; a row is the mean of those that can."
             )
         warnings.warn(
-            f"{type(self).__name__}: {n_bad} of {len(column.cells)} rows cannot "
-            f"be read, and on_error={self._error_policy!r} says what stands for them."
-            f"{left} The first is {column.describe(first.row)}{first.which}: "
-            f"{shorten(first.cell)}: {first.error}.",
+            f"{type(self).__name__}: {n_bad} of {len(column.cells)} rows cannot be "
+            f"read and are handled by on_error={self._error_policy!r}.{left} The first "
+            f"is {column.describe(first.row)}{first.which}: {shorten(first.cell)}: "
+            f"{first.error}.",
             stacklevel=5,
         )
 
@@ -270,7 +270,7 @@ class ColumnEstimator(CallbackSupport, BaseEstimator):
         advice = ""
         if "on_error" in self._parameter_constraints:
             advice = (
-                " To go on without such rows, set on_error= one of "
+                " To continue without such rows, set on_error= to one of "
                 f"{self._policies('on_error')}."
             )
         return UnreadableRowError(
@@ -386,7 +386,8 @@ def cut_message(n_cut, n_texts, request):
     most, limit = request.preprocess.max_length, request.backbone.preprocess.limit
     longer = f"max_length to up to {limit} tokens, or " if limit > most else ""
     return (
-        f"{n_cut:,} of {n_texts:,} texts have more than {most} tokens, and what is "
-        f"behind them was left out. To use the whole of each, set {longer}"
-        f"max_length={AS_PIECES!r}, which averages the features of overlapping pieces."
+        f"{n_cut:,} of {n_texts:,} texts have more than {most} tokens; the rest of "
+        "these texts was cut off. To use whole texts, set "
+        f"{longer}max_length={AS_PIECES!r}, which averages the features of overlapping "
+        "pieces."
     )

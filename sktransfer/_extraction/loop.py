@@ -211,8 +211,8 @@ class _Call:
                 # The owner is alive and gives nothing: better twice than never.
                 warnings.warn(
                     f"Waited {PATIENCE_S:.0f} s for {len(waiting)} rows that another "
-                    "thread or process says it computes, and none has come. They are "
-                    "computed here, too.",
+                    "thread or process had claimed, and got none. They are computed "
+                    "here as well.",
                     RuntimeWarning,
                     stacklevel=5,
                 )

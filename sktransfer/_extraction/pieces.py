@@ -102,7 +102,7 @@ def cut(cells, preprocess, prompt, stride):
     if room <= stride:
         raise ValueError(
             f"Pieces(stride={stride}) must be less than the {max(room, 0)} tokens that "
-            f"a piece has room for: max_length={preprocess.max_length}, less special "
+            f"a piece can hold: max_length={preprocess.max_length}, minus special "
             "tokens and the prompt."
         )
     words_of = [_words_of(cell) for cell in cells]

@@ -48,7 +48,7 @@ def load_onto(device, load):
                     raise
                 if time.monotonic() >= give_up:
                     raise torch.OutOfMemoryError(
-                        f"The weights do not fit into what is free on {device} "
+                        f"The weights do not fit into the free memory of {device} "
                         f"({err}). Use fewer processes (n_jobs), a smaller network, or "
                         "device='cpu'."
                     ) from err

@@ -43,8 +43,8 @@ def resolve_device(device):
         there = [kind for kind in KINDS if _n_devices(kind)]
         names = [f"{k}:{i}" for k in there for i in range(_n_devices(k))]
         raise ValueError(
-            f"device={device!r} was asked for, but all that torch can compute on here "
-            f"is {['cpu', *names]}; use device='auto' to take what there is."
+            f"device={device!r} is not available: torch can compute on "
+            f"{['cpu', *names]} here. Use device='auto' to choose from these."
         )
     if kind == "cpu":  # there is one, and an index would be another name
         return torch.device(kind)

@@ -109,7 +109,7 @@ def check_groups(groups: Any, n_rows: int, caller: str) -> np.ndarray | None:
         if is_null(cell):
             raise ValueError(
                 f"{caller}: groups has a missing value at row {row}; every row needs a "
-                "group. Give rows that belong to no group one each."
+                "group. Give each row without a group its own value."
             )
     if cells.dtype == object and len({isinstance(c, str) for c in cells}) > 1:
         return np.array([str(plain(cell)) for cell in cells])  # to be compared

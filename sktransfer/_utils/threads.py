@@ -133,14 +133,14 @@ def held(lock, owner):
     """
     if not lock.acquire(timeout=SAY_S):
         warnings.warn(
-            f"Waiting since {SAY_S:.0f} s for another thread, which {owner}.",
+            f"Has waited {SAY_S:.0f} s for another thread, which {owner}.",
             RuntimeWarning,
             stacklevel=4,
         )
         if not lock.acquire(timeout=PATIENCE_S - SAY_S):
             raise WaitError(
-                f"Waited {PATIENCE_S:.0f} s for another thread, which {owner}, and has "
-                "not come to an end."
+                f"Waited {PATIENCE_S:.0f} s for another thread, which {owner} and has "
+                "not finished."
             )
     try:
         yield

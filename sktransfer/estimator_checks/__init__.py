@@ -1,9 +1,10 @@
 """Checks for estimators whose input is one column of images or texts.
 
-scikit-learn's own `check_estimator` feeds numbers, so it can run next to none of its
-checks on an estimator that reads images or strings. These do, in the same shape: a
-function for scripts, a decorator for pytest, and a generator below both.
-`as_array_estimator` is for scikit-learn's own: it turns their numbers into cells.
+scikit-learn's own `check_estimator` passes numbers, so hardly any of its checks apply
+to an estimator that reads images or strings. These checks do, in the same three forms:
+a function for scripts, a decorator for pytest, and the generator that both use.
+`as_array_estimator` makes scikit-learn's own checks run: it turns their numbers into
+cells.
 """
 
 from ._arrays import as_array_estimator

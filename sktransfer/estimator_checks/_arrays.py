@@ -36,44 +36,44 @@ def as_array_estimator(
     estimator: Estimator,
     reads: Literal["image", "text", "frame", "domains"] | None = None,
 ) -> Any:
-    """Return an estimator that scikit-learn's own checks can run on.
+    """Return an estimator on which scikit-learn's own checks can run.
 
-    Its class is a subclass, of the same name and with the same parameters, whose
-    methods turn a matrix of numbers into what the estimator reads. Whatever is no such
-    matrix, such as a 1-D array, is handed on as it is.
+    Its class is a subclass with the same name and parameters. Its methods convert a
+    matrix of numbers to the rows that the estimator reads. Other input, such as a 1-D
+    array, is passed on unchanged.
 
     Parameters
     ----------
     estimator : estimator
-        An instance; it is cloned.
+        Instance to check; it is cloned.
     reads : {"image", "text", "frame", "domains"}, default=None
-        Form that a matrix gets. "image" and "text" make a cell of each row; a row with
-        NaN is a null cell. "frame" makes a pandas DataFrame. "domains" leaves the
-        matrix, and adds a ``sample_domain`` that marks half of the distinct rows of
-        `fit` as target rows, and every row that `fit` did not see. None takes the
-        estimator's ``_modality``, and else "domains" where its `fit` takes a
+        Form to which a matrix is converted. "image" and "text" make one cell per row; a
+        row with NaN becomes a null cell. "frame" makes a pandas DataFrame. "domains"
+        does not change the matrix, but adds a ``sample_domain`` that marks half of the
+        distinct rows of `fit` as target rows, and every row that `fit` did not see.
+        None uses the estimator's ``_modality``, or "domains" if its `fit` takes
         ``sample_domain``.
 
     Returns
     -------
     estimator
-        Not fitted.
+        Estimator that is not fitted.
 
     Raises
     ------
     ValueError
-        If `reads` is unknown, or is None and cannot be told from the estimator.
+        If `reads` is unknown, or is None and cannot be inferred from the estimator.
 
     See Also
     --------
-    check_estimator : Checks of what scikit-learn's cannot ask: the cells.
+    check_estimator : Checks of the cells, which scikit-learn's checks cannot make.
 
     Notes
     -----
-    With "image" and "text" the tag ``no_validation`` is set, since no matrix gets to
-    the estimator: scikit-learn leaves out its checks of what a matrix is like. The tag
-    ``poor_score`` is set for regressors, because a small network does not give numbers
-    back as it got them.
+    With "image" and "text" the tag ``no_validation`` is set, because the estimator gets
+    no matrix: scikit-learn then skips its checks of the validation of a matrix. The tag
+    ``poor_score`` is set for regressors, because a small network cannot reproduce the
+    numbers from the cells.
 
     Examples
     --------

@@ -162,7 +162,8 @@ def check_clone_of_fitted_is_unfitted(name, estimator, inputs):
     if left:
         raise AssertionError(
             f"{name}: the clone of a fitted estimator has attributes {left} that a new "
-            "one has not. Set them in fit, under names that are no parameters."
+            "estimator does not have. Set them in fit, under names that are no "
+            "parameters."
         )
     unfitted = _error_without_fit(fresh, X)
     if unfitted is not _error_without_fit(copy, X):

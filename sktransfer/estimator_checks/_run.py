@@ -1,4 +1,4 @@
-"""Which checks apply, and the three ways to run them."""
+"""The checks that apply to an estimator, and three ways to run them."""
 
 from __future__ import annotations
 
@@ -87,25 +87,26 @@ def estimator_checks_generator(
     expected_failed_checks: dict[str, str] | None = None,
     mark: Literal["xfail"] | None = None,
 ) -> Iterator[Any]:
-    """Yield each check that applies to the kind of estimator.
+    """Yield each check that applies to an estimator.
 
     Parameters
     ----------
     estimator : estimator
-        An instance. The checks work on copies.
+        Instance to check. The checks work on copies.
     modality : {"image", "text"}, default=None
-        Kind of its cells. None takes the estimator's own ``_modality``.
+        Kind of its cells. None uses the estimator's ``_modality``.
     expected_failed_checks : dict of str to str, default=None
-        Names of checks that are to fail, and why.
+        Names of checks that are expected to fail, with the reason.
     mark : {"xfail"}, default=None
-        "xfail" marks these for pytest, strictly: a check that passes all the same is a
-        failure.
+        "xfail" marks expected failures for pytest, strictly: such a check fails if it
+        passes.
 
     Yields
     ------
     (estimator, check) : tuple
-        ``check(estimator)`` passes, raises AssertionError or what the estimator
-        raised, or raises ``unittest.SkipTest`` where it does not apply.
+        ``check(estimator)`` returns if the check passes. Otherwise it raises
+        AssertionError or the error of the estimator, or ``unittest.SkipTest`` if the
+        check does not apply.
 
     Examples
     --------
@@ -145,30 +146,31 @@ def check_estimator(
     Parameters
     ----------
     estimator : estimator
-        A transformer, classifier or regressor, as an instance. The checks work on
-        copies. Give it a small network: it is fitted some hundred times on 12 rows.
+        Transformer, classifier or regressor; an instance. The checks work on copies.
+        Give it a small network: it is fitted about a hundred times on 12 rows.
     modality : {"image", "text"}, default=None
-        Kind of its cells. None takes the estimator's own ``_modality``.
+        Kind of its cells. None uses the estimator's ``_modality``.
     expected_failed_checks : dict of str to str, default=None
-        Names of checks that are to fail, and why. One that passes all the same is
-        reported as `on_fail` says, when all have run.
+        Names of checks that are expected to fail, with the reason. If one of them
+        passes, this is reported as `on_fail` says, after all checks.
     on_fail : {"raise", "warn"} or None, default="raise"
-        "raise" stops at the first failure; "warn" goes on with an
-        `EstimatorCheckFailedWarning`; None goes on silently.
+        Action at a failure. "raise" stops at the first one; "warn" continues with an
+        `EstimatorCheckFailedWarning`; None continues silently.
 
     Returns
     -------
     list of dict
-        One a check, as scikit-learn's `check_estimator` gives: ``estimator``,
+        One dict per check, as in scikit-learn's `check_estimator`: ``estimator``,
         ``check_name``, ``exception``, ``status`` ("passed", "failed", "xfail" or
-        "skipped"), ``expected_to_fail``, ``expected_to_fail_reason``. "skipped" is for
-        checks of parameters that it does not have; the exception says which.
+        "skipped"), ``expected_to_fail``, ``expected_to_fail_reason``. A check is
+        skipped if the estimator lacks the parameter that it tests; the exception names
+        it.
 
     Raises
     ------
     AssertionError
-        With ``on_fail="raise"``, if a check finds a fault, or one that should fail
-        passes. An error that the estimator raises is raised as it is.
+        With ``on_fail="raise"``, if a check fails, or an expected failure passes.
+        Errors of the estimator itself are raised unchanged.
 
     See Also
     --------
@@ -221,8 +223,8 @@ def _report_unexpected_passes(results, on_fail):
     if not passed or on_fail is None:
         return
     text = (
-        f"{type(results[0]['estimator']).__name__} was expected to fail {passed}, and "
-        "passes; take them out of expected_failed_checks."
+        f"{type(results[0]['estimator']).__name__} was expected to fail {passed}, but "
+        "passes; remove these from expected_failed_checks."
     )
     if on_fail == "raise":
         raise AssertionError(text)
@@ -241,17 +243,18 @@ def parametrize_with_checks(
     Parameters
     ----------
     estimators : list of estimators
-        Instances.
+        Instances to check.
     modality : {"image", "text"}, default=None
-        Kind of their cells. None takes each estimator's own ``_modality``.
+        Kind of their cells. None uses each estimator's ``_modality``.
     expected_failed_checks : callable or dict, default=None
-        ``expected_failed_checks(estimator)`` gives a dict of names of checks that are
-        to fail, and why; or such a dict for all. They are marked xfail, strictly.
+        Function of the estimator that returns a dict of the names of checks that are
+        expected to fail, with the reasons; or one such dict for all. These checks are
+        marked xfail, strictly.
 
     Returns
     -------
     pytest.MarkDecorator
-        Over the arguments ``estimator, check``.
+        Decorator over the arguments ``estimator, check``.
 
     See Also
     --------

@@ -237,7 +237,7 @@ def test_12_bits_in_16_are_one_warning(as_bytes):
     cells = deep_images(4096)
     if as_bytes:
         cells = [encoded(image) for image in cells]
-    line = r"all 3 image\(s\) of 16 bits are dark, with no value above 4095"
+    line = r"all 3 16-bit image\(s\) are dark, with no value above 4095"
     with pytest.warns(UserWarning, match=line) as seen:
         ImageEncoder("tiny-cnn", cache=None).fit_transform(cells)
     assert len(seen) == 1

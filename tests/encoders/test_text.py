@@ -57,7 +57,7 @@ def test_null_texts_follow_the_policy(policy):
 
 
 def test_null_texts_are_refused_on_request():
-    with pytest.raises(MissingRowError, match="row 1 is missing .*missing= one of"):
+    with pytest.raises(MissingRowError, match="row 1 is missing .*missing= to one of"):
         TextEncoder("tiny-bert", missing="raise").fit(["a", None])
 
 

@@ -179,7 +179,7 @@ def test_a_turn_that_never_ends_is_said_and_then_an_error(monkeypatch):
         with pytest.warns(
             RuntimeWarning, match="another thread, which computes on cpu"
         ):
-            with pytest.raises(WaitError, match="has not come to an end"):
+            with pytest.raises(WaitError, match="has not finished"):
                 with turns.turn(CPU):
                     pass
     finally:
