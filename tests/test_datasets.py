@@ -95,7 +95,10 @@ def test_other_files_are_counted_in_a_warning(tmp_path):
     ("names", "message"),
     [
         ((), r"no sub-folders with images \(0 images are directly in it\)"),
-        (("1.png", "2.png"), r"no sub-folders with images \(2 images are directly in it\)"),
+        (
+            ("1.png", "2.png"),
+            r"no sub-folders with images \(2 images are directly in it\)",
+        ),
         (("a/notes.txt",), "no sub-folders with images"),
         (("a/1.png", "2.png"), "1 images are directly in .* such as '2.png'"),
         (("train/a/1.png", "Test/a/1.png"), r"\['test', 'train'\].* no classes"),

@@ -117,7 +117,7 @@ def test_an_encoder_may_be_sparse():
     ("options", "error", "message"),
     [
         ({"classes": ["a"]}, ValueError, "at least 2 classes; got 1"),
-        ({"classes": {1: "red", "1": "green"}}, ValueError, "strings and others"),
+        ({"classes": {1: "red", "1": "green"}}, ValueError, "strings and other types"),
         ({"classes": ["a", "a"]}, ValueError, "a label is twice"),
         ({"classes": "ab"}, TypeError, "a list of labels or a dict .* got str: 'ab'"),
         ({"classes": {"a": "x", "b": []}}, ValueError, "class 'b' needs a prompt"),

@@ -11,7 +11,7 @@ LEASE_S = 120.0  # a claim whose owner is silent for so long is anybody's
 
 
 def claim_free(connection, keys, owner):
-    """Claim what is neither there nor claimed; keys of dead owners are free."""
+    """Claim keys that are neither stored nor claimed by an owner who is alive."""
     granted, now = set(), time.time()
     for start in range(0, len(keys), KEYS_A_READ):
         part = keys[start : start + KEYS_A_READ]
@@ -44,6 +44,8 @@ def _is_alive(owner):
     if os.name != "posix" or host != socket.gethostname() or not pid.isdecimal():
         return True
     try:
+        # Signal 0 only asks whether the process exists. If another process has got its
+        # number since, the claim waits for the end of its lease.
         os.kill(int(pid), 0)
     except ProcessLookupError:
         return False

@@ -81,6 +81,7 @@ def diagnose(err):
         # Without a code: the sqlite3 module's own words on values that are no text, no
         # integer, ... and so on a damaged row; else an OSError or ours.
         return DAMAGED if isinstance(err, sqlite3.Error) else UNUSABLE
+    # The low byte is the primary code; the others say more than is needed here.
     return _CAUSES.get(code & 0xFF, UNUSABLE)
 
 

@@ -1,8 +1,9 @@
 """FolderStore: the lasting part of a FeatureCache, shared by processes and threads.
 
-Whoever goes through more rows than there is room for, and again, would find none of
-them if the least recently used ones left: each would push out one that comes later. So
-rows that a call has written or found stay until its end, and its next are not kept.
+Some calls go through more rows than fit, and are repeated. If the least recently used
+rows left, each row would push out one that comes later, and the next call would find
+none. So the rows that a call has written or found stay until its end, and its next rows
+are not kept.
 """
 
 import os
@@ -174,7 +175,7 @@ class FolderStore(FeatureStore):
                 "full",
                 f"is full: the rows of one call take all of its {budget:,.1f} MiB. "
                 "Further rows of this call are not kept, so that the next call finds "
-                "those that are. To keep all, raise the folder_budget of a "
+                "those that are kept. To keep all, raise the folder_budget of a "
                 "FeatureCache.",
             )
 
@@ -311,8 +312,8 @@ class FolderStore(FeatureStore):
                 return False
             self._warn(
                 cause,
-                f"is damaged ({err}). {path.name!r} is left as it is and a new file is "
-                "begun; `python -m sktransfer cache prune` deletes the old one.",
+                f"is damaged ({err}). {path.name!r} is left unchanged and a new file "
+                "is started; `python -m sktransfer cache prune` deletes the old one.",
             )
             return True
         if cause == NO_WRITE and writes:
@@ -322,7 +323,7 @@ class FolderStore(FeatureStore):
             self._is_on = False
             self._warn(
                 cause,
-                f"cannot be used ({err}). It is left as it is; give cache= another "
+                f"cannot be used ({err}). It is left unchanged; give cache= another "
                 "folder.",
             )
         return False

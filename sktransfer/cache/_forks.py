@@ -79,6 +79,7 @@ def _before():
     with _changed:
         holders = list(_holders)
     end = time.monotonic() + LOCK_PATIENCE_S
+    # Locks first: no operation takes one, so it can end while they are held here.
     for holder in holders:
         lock = holder._lock
         is_free = lock.acquire(timeout=max(0, end - time.monotonic()))
@@ -113,6 +114,7 @@ def _in_parent():
 
 def _in_child():
     global _changed, _connections
+    # A thread that the child does not have may hold the parent's condition.
     fork = _forking.get(threading.get_ident()) or _Fork()
     _changed = threading.Condition()
     _forking.clear()

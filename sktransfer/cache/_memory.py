@@ -1,8 +1,9 @@
 """MemoryStore: the part of a FeatureCache that is in memory, within a budget.
 
-Who goes through more rows than there is room for, and again, would find none of them
-if the least recently used ones left: each row would push out one that comes later. So
-what a call has taken in or found stays until its end, and its next rows are let go.
+Some calls go through more rows than fit, and are repeated. If the least recently used
+rows left, each row would push out one that comes later, and the next call would find
+none. So the rows that a call has added or found stay until its end, and its next rows
+are not kept.
 """
 
 import itertools
@@ -67,6 +68,7 @@ class MemoryStore:
         ndarray
             The part; it cannot be written to.
         """
+        # A copy: a view would keep the whole record alive after it has left.
         part_array = array if part is None else array[part].copy()
         kept = self._add(_asked_key(key, part), part_array, scan)
         if part is not None and len(array) > len(kept):

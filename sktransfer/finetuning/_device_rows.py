@@ -107,6 +107,7 @@ class DeviceRows:
 
     def _choose(self, rows, budget):
         """Note where each row stands; return those to copy."""
+        # Unit 0 is zeros: padding, and the place of rows that are not kept here.
         kept, place_of, n_units = [], {}, 1
         n_bytes = self.dtype.itemsize * int(np.prod(self.unit_shape))
         budget.take(n_bytes)

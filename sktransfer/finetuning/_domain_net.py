@@ -13,10 +13,10 @@ from ._net import FineTuneNet
 
 @on_disk
 class DomainLoader(RowsLoader):
-    """Batches of source rows with as many target rows behind them.
+    """Batches of source rows, followed by as many target rows.
 
-    An epoch is a pass over the source rows. Target rows come in a random order, and in
-    another one when all have been there, across epochs.
+    An epoch is a pass over the source rows. Target rows come in a random order; after
+    all have been used, they come in a new order, also across epochs.
 
     Parameters
     ----------
@@ -41,6 +41,7 @@ class DomainLoader(RowsLoader):
     def finish(self, made):
         """Return a batch on the device, with the targets of its source rows."""
         inputs, y = super().finish(made)
+        # The second half are target rows, whose targets are never read.
         return inputs, y[: len(y) // 2]
 
     def _next_target(self, n_rows):

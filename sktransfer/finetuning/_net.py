@@ -149,6 +149,8 @@ class FineTuneNet(skorch.NeuralNet):
 
         def run(part):
             of_part, part_y = self._part(inputs, y, part)
+            # The loss is a mean over rows: scaled by its share of the rows, the
+            # gradients of the parts add up to those of the whole batch.
             return self._backward(of_part, part_y, len(part_y) / n_rows)
 
         room, most = self.room(is_trained=True), self._rows_at_once(inputs)
@@ -176,6 +178,7 @@ class FineTuneNet(skorch.NeuralNet):
 
     def _send_back(self, loss):
         if not self.is_on_cpu:
+            # To look at it now would wait for the device: `_look` does so later.
             self.__dict__.setdefault("sent_", []).append(loss.detach())
         elif not torch.isfinite(loss):
             raise NonFiniteLossError(f"the loss is {loss.item()}")

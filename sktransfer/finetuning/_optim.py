@@ -153,6 +153,7 @@ def continue_from(optimizer, state, scaler=None):
     """
     if state["made_by"] != _made_by(optimizer):
         return
+    # torch numbers the parameters in its state through all groups.
     own, index, found = optimizer.state_dict(), 0, {}
     for group in optimizer.param_groups:
         for place, parameter in enumerate(group["params"]):

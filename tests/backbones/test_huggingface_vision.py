@@ -318,7 +318,7 @@ def test_a_clip_folder_has_two_modalities(tmp_path):
     folder = save(tmp_path, *clip(), word_tokenizer())
     with pytest.raises(
         ValueError,
-        match="reads images and texts, .* with modality='image' or modality='text'",
+        match="reads images and texts .* with modality='image' or modality='text'",
     ):
         load_backbone(folder)
     image, text = (load_backbone(folder, modality=m) for m in ("image", "text"))

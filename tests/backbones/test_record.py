@@ -123,13 +123,15 @@ def test_a_network_that_reads_neither_is_refused(tmp_path, kind, message):
 
 
 def test_a_folder_of_the_other_modality_is_refused(timm_folder, tmp_path):
-    with pytest.raises(ValueError, match="for timm that reads images, but texts"):
+    with pytest.raises(
+        ValueError, match="for timm that reads images, but the rows are texts"
+    ):
         load_backbone(timm_folder[0], modality="text")
     config = transformers.BertConfig(**tiny_text_options())
     model = randomised(transformers.BertModel, config)
     folder = save(tmp_path / "bert", model, word_tokenizer())
     with pytest.raises(
-        ValueError, match="for transformers that reads texts, but images"
+        ValueError, match="for transformers that reads texts, but the rows are images"
     ):
         load_backbone(folder, modality="image")
 
@@ -149,7 +151,7 @@ def test_a_cached_name_of_the_hub_needs_no_network(hub_cache, timm_folder, tmp_p
     model = randomised(transformers.BertModel, config)
     hub_cache("someone/their-bert", save(tmp_path / "bert", model, word_tokenizer()))
     assert load_backbone("someone/their-bert").modality == "text"
-    with pytest.raises(ValueError, match="reads texts, but images"):
+    with pytest.raises(ValueError, match="reads texts, but the rows are images"):
         load_backbone("someone/their-bert", modality="image")
 
 

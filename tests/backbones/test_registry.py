@@ -110,9 +110,13 @@ def test_a_typo_gets_close_matches(name, modality, message):
 
 
 def test_a_network_of_another_modality_is_refused():
-    with pytest.raises(ValueError, match="'tiny-bert' reads texts, but images"):
+    with pytest.raises(
+        ValueError, match="'tiny-bert' reads texts, but the rows are images"
+    ):
         ImageEncoder("tiny-bert").fit(["a.jpg"])
-    with pytest.raises(ValueError, match="'tiny-cnn' reads images, but texts"):
+    with pytest.raises(
+        ValueError, match="'tiny-cnn' reads images, but the rows are texts"
+    ):
         TextEncoder("tiny-cnn").fit(["a"])
 
 

@@ -303,7 +303,7 @@ def test_a_typo_gets_close_matches(name, message):
 
 def test_a_text_encoder_is_told_that_it_reads_images():
     spec = BackboneSpec("torchvision/resnet18", pretrained=False)
-    with pytest.raises(ValueError, match="reads images, but texts"):
+    with pytest.raises(ValueError, match="reads images, but the rows are texts"):
         load_backbone(spec, modality="text")
 
 

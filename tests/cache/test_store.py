@@ -162,7 +162,7 @@ def test_a_vector_of_a_wrong_form_costs_one_warning(change):
     for key in right:
         store.arrays[key] = change(right[key])
     encoder = TextEncoder("tiny-bert", cache=FeatureCache(store=store))
-    with pytest.warns(RuntimeWarning, match="not of the length or form") as seen:
+    with pytest.warns(RuntimeWarning, match="a wrong length or form") as seen:
         np.testing.assert_array_equal(encoder.fit_transform(TEXTS), expected)
     assert len(seen) == 1
     assert sorted(store.discarded) == sorted(right)
@@ -249,7 +249,9 @@ def test_what_the_store_raises_reaches_the_caller():
 
 
 def test_other_things_than_stores_are_refused(tmp_path):
-    with pytest.raises(TypeError, match="must be a sktransfer.cache.FeatureStore"):
+    with pytest.raises(
+        TypeError, match="must be an instance of sktransfer.cache.FeatureStore"
+    ):
         FeatureCache(store={})
     with pytest.raises(ValueError, match="expected only one of them"):
         FeatureCache(tmp_path, store=DictStore("a"))

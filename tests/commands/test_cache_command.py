@@ -211,7 +211,10 @@ def test_what_is_no_store_is_an_error_and_left_alone(tmp_path, capsys, action):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["prune", "x", "--max-size", "lots"], "'lots' is no size; expected for example 500M"),
+        (
+            ["prune", "x", "--max-size", "lots"],
+            "'lots' is no size; expected for example 500M",
+        ),
         (["prune", "x", "--older-than", "-1"], "'-1' is no number of days"),
         (["prune", "x", "--older-than", "old"], "'old' is no number of days"),
         ([], "required"),

@@ -455,7 +455,9 @@ def test_numbers_have_no_target(images):
 def test_of_several_numbers_one_has_to_be_chosen(images):
     y = np.arange(24.0).reshape(12, 2)
     model = ImageRegressor("tiny-cnn", max_epochs=1, random_state=0).fit(images, y)
-    with pytest.raises(ValueError, match="predicts 2 numbers per row; choose one with target"):
+    with pytest.raises(
+        ValueError, match="predicts 2 numbers per row; choose one with target"
+    ):
         explain(model, images[:2])
     display = explain(model, images[:2], target=1)
     assert display.method == "gradient"
@@ -575,7 +577,7 @@ def test_a_model_has_to_be_fitted():
 
 def test_an_encoder_alone_has_no_number_to_explain(images):
     encoder = ImageEncoder("tiny-cnn").fit(images)
-    with pytest.raises(TypeError, match="got ImageEncoder, which gives a row neither"):
+    with pytest.raises(TypeError, match="got ImageEncoder, which predicts neither"):
         explain(encoder, images)
 
 

@@ -353,7 +353,7 @@ def test_modality_is_that_of_the_candidates_or_of_the_cells(image_paths):
     assert len(rank_backbones(image_paths, [0, 1] * 3, [spec])) == 1
     # Texts that end like file names are texts for a network that reads texts.
     assert rank_backbones(image_paths, [0, 1] * 3, ["tiny-bert"])[0]["n_features"] == 16
-    with pytest.raises(ValueError, match="reads texts, but images"):
+    with pytest.raises(ValueError, match="reads texts, but the rows are images"):
         rank_backbones(image_paths, [0, 1] * 3, ["tiny-bert"], modality="image")
 
 

@@ -93,7 +93,7 @@ def test_a_name_that_no_save_has_is_refused_unread(model, name):
     manifest = manifest_of(model)
     manifest["files"][name] = manifest["files"]["structure.skops"]
     write_manifest(model, manifest)
-    with pytest.raises(UnsafeSaveError, match="no name of a file in a save"):
+    with pytest.raises(UnsafeSaveError, match="not a valid name of a file"):
         load(model)
 
 

@@ -346,7 +346,7 @@ def test_without_a_target_there_is_no_choice():
         (["frozn"], r"candidates=\['frozn'\] for column 'review' must be some of"),
         ([], "must be some of"),
         ([3], "must be some of"),
-        ({"revue": CHEAP}, r"candidates names \['revue'\]; the columns of images"),
+        ({"revue": CHEAP}, r"candidates names \['revue'\], which are no columns"),
     ],
 )
 def test_unknown_candidates_are_refused(candidates, message):
@@ -403,5 +403,5 @@ def test_a_display_draws_a_column():
     labels = [label.get_text() for label in display.ax_.get_yticklabels()]
     assert labels == ["drop", "words"]
     assert "accuracy" in display.ax_.get_xlabel()
-    with pytest.raises(ValueError, match="column='x' must be one of"):
+    with pytest.raises(ValueError, match="column='x' must be a column for which"):
         ColumnChoicesDisplay.from_choices(rows(), column="x")

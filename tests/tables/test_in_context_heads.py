@@ -168,7 +168,7 @@ def test_sizes_of_principal_components_by_column(table):
     assert widths(n_components={"photo": 2}, kinds={"photo": "drop"})[0] == 0
     for wrong, message in (
         ({"price": 3}, "'price', which is numeric"),
-        ({"nowhere": 3}, "'nowhere', which is not there"),
+        ({"nowhere": 3}, "'nowhere', which is no column"),
         ({"photo": 0}, "'photo': 0.*at least 1"),
         ({"photo": True}, "'photo': True"),
         ({"photo": "30"}, "'photo': '30'"),

@@ -149,9 +149,9 @@ def test_an_encoder_of_a_column_is_saved_and_loaded(tmp_path):
 @pytest.mark.parametrize(
     ("kinds", "message"),
     [
-        ({"price": TextEncoder("tiny-bert")}, "'price' is numeric; kinds takes"),
+        ({"price": TextEncoder("tiny-bert")}, "'price' is numeric, but kinds takes"),
         ({"body": 3}, "'body': 3}.*or a transformer for the column"),
-        ({"gone": TextEncoder("tiny-bert")}, r"not there: \['gone'\]"),
+        ({"gone": TextEncoder("tiny-bert")}, r"not in the table: \['gone'\]"),
     ],
     ids=["numbers", "neither", "absent"],
 )

@@ -545,7 +545,7 @@ def test_skrub_gets_no_strings_that_need_cleaning():
     assert list(model.get_feature_names_out()) == ["price", "n"]
 
 
-@pytest.mark.filterwarnings("ignore:TableEncoder read some cells")
+@pytest.mark.filterwarnings("ignore:TableEncoder converted some cells")
 def test_a_stray_cell_costs_no_fold_and_no_score():
     values = np.random.default_rng(0).gamma(2, 500, 300)
     y = values > np.median(values)

@@ -296,7 +296,7 @@ def test_it_is_searched_and_is_deterministic():
             COLORS,
             "is in . test folds of cv; expected 1",
         ),
-        ({"output": "predictions"}, COLORS, "cannot be features; use output='logits'"),
+        ({"output": "predictions"}, COLORS, "needs numbers, but the classes are not"),
         ({"estimator": tfidf(Ridge()), "output": "proba"}, CODES, "needs a classifier"),
         ({"frozen": "auto"}, COLORS, "frozen='auto' with Pipeline; expected None"),
         ({}, COLORS[:-1], "X has 60 rows and y has the shape"),

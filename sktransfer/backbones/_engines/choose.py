@@ -132,7 +132,8 @@ def choose_engine(backbone, preprocess, key, device, *, warns=True):
     if reason is not None and warns:
         warnings.warn(
             f"engine={key.engine!r} is not used for {backbone.name!r}: {reason}. torch "
-            "computes instead, with equal results; engine='torch' asks for that.",
+            "computes instead, with equal results; set engine='torch' to avoid this "
+            "warning.",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -201,6 +202,7 @@ def _on_state(run, key, device):
         with torch.inference_mode(), autocast(device, key.precision):
             if key.n_rows is None or len(state.hidden) == key.n_rows:
                 return run(*_tensors(state))
+            # An exported network of images takes a fixed number of them.
             parts = []
             for part in state.hidden.split(key.n_rows):
                 padded = part.new_zeros((key.n_rows, *part.shape[1:]))
