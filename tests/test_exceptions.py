@@ -111,7 +111,7 @@ def test_the_advice_stays_in_the_message():
     error = raised(ImageEncoder("tiny-cnn").fit_transform, [HEIC])
     assert error.reason == "it is HEIC or HEIF, which cannot be read here"
     assert "pip install pillow-heif" in str(error)
-    assert "set on_error= one of" in str(error)
+    assert "set on_error= to one of" in str(error)
     error = raised(
         ImageEncoder("tiny-cnn", source="url").fit_transform,
         ["http://192.168.0.1/a.png"],

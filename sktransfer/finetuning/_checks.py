@@ -218,9 +218,7 @@ def check_can_go_on(fitted, request, recipe):
     depth = last_frozen(request)
     begin, end = f"{recipe.caller} cannot continue training: ", " Use warm_start=False."
     if request.backbone.fingerprint != fitted._fingerprint:
-        raise ValueError(
-            f"{begin}backbone is not the network of the first fit.{end}"
-        )
+        raise ValueError(f"{begin}backbone is not the network of the first fit.{end}")
     if depth != fitted.freeze_depth_:
         raise ValueError(
             f"{begin}freeze_depth={fitted.freeze_depth!r} freezes up to {depth!r}, but "

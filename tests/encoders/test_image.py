@@ -75,7 +75,7 @@ def test_a_bad_row_is_named_with_its_label_source_and_cause(encoder, bad_images)
     message = str(caught.value)
     for part in ("row 0", "'cell0017'", "'photo'", "html_named_jpg.jpg", "HTML page"):
         assert part in message
-    assert "on_error= one of ['mean', 'nan', 'zero']" in message
+    assert "on_error= to one of ['mean', 'nan', 'zero']" in message
     assert (caught.value.row, caught.value.label) == (0, "cell0017")
     again = pickle.loads(pickle.dumps(caught.value))
     assert (str(again), again.label) == (message, "cell0017")

@@ -129,7 +129,7 @@ def test_what_is_no_number_is_nan_and_told_of():
     cells = ["1", None, "n/a", "$2", "abc", "abc"]
     out = as_numbers(cells, "x", report)
     np.testing.assert_array_equal(out, [1, np.nan, np.nan, 2, np.nan, np.nan])
-    with pytest.warns(UserWarning, match="otherwise") as said:
+    with pytest.warns(UserWarning, match="converted some cells") as said:
         report.warn(with_formats=True)
     text = str(said[0].message)
     assert "Column 'x': 4 of 6" not in text
