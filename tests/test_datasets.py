@@ -101,7 +101,7 @@ def test_other_files_are_counted_in_a_warning(tmp_path):
         ),
         (("a/notes.txt",), "no sub-folders with images"),
         (("a/1.png", "2.png"), "1 images are directly in .* such as '2.png'"),
-        (("train/a/1.png", "Test/a/1.png"), r"\['test', 'train'\].* no classes"),
+        (("train/a/1.png", "Test/a/1.png"), r"\['test', 'train'\].* not classes"),
     ],
 )
 def test_folders_without_classes_are_refused(tmp_path, names, message):

@@ -192,7 +192,7 @@ def test_an_inner_estimator_gets_what_it_asks_for_or_is_refused(
     make, X, y, params = HOLDERS[name]
     model = make(parameter, Inner().set_fit_request(mark=True, sample_weight=False))
     if (name, parameter) == ("ZeroShotClassifier", "text_encoder"):
-        with pytest.raises(NotImplementedError, match="prompts have not"):
+        with pytest.raises(NotImplementedError, match="prompts do not have"):
             model.fit(X, y, mark=MARK)
         model.fit(X, y)  # nothing was passed, so there is nothing to refuse
         return

@@ -332,8 +332,7 @@ class Backbone:
             Number of rows, and of tokens, to pad to. None does not pad beyond the
             longest row.
         pin_memory : bool, default=False
-            Whether to collate into pinned memory, from which CUDA copies without
-            waiting.
+            Collate into pinned memory, from which CUDA copies without waiting.
 
         Returns
         -------

@@ -43,7 +43,7 @@ class ImagePreprocess:
     crop_mode : str, default="center"
         Mode of the crop: "center", "squash" or "border", as in timm.
     fixed_size : bool, default=False
-        Whether the network accepts only this size.
+        True if the network accepts only this size.
 
     Examples
     --------

@@ -36,8 +36,8 @@ class BackboneSpec:
         Registered name, path of a folder, or name of a timm, torchvision, transformers
         or sentence-transformers model.
     pretrained : bool, default=True
-        Whether to load the trained weights. False gives random weights, as a baseline
-        or for a test.
+        Load the trained weights. False gives random weights, as a baseline or for a
+        test.
     random_state : int, default=0
         Seed of random weights.
     revision : str, default=None
@@ -97,7 +97,7 @@ def register_backbone(
         Kind of rows that the network reads. "array" (rows of numbers) is for
         `Backbone.run` and `check_backbone`; no estimator takes such a network.
     overwrite : bool, default=False
-        Whether to replace a backbone of that name.
+        Replace a backbone of that name.
 
     Raises
     ------

@@ -27,8 +27,8 @@ def job_folder(out, job):
         and any(p.name not in known and p.suffix != ".tmp" for p in out.iterdir())
     ):
         raise BulkError(
-            f"{out} has files, but no {JOB}, so it is not the folder of a "
-            "job: use a new folder."
+            f"{out} has files, but no {JOB}, so it is not the folder of a job: give a "
+            "new folder."
         )
     (out / REJECTED).mkdir(parents=True, exist_ok=True)
     with alone(out):

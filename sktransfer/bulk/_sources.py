@@ -45,8 +45,8 @@ def open_source(source, column, keep):
     if tables and not (images and column is None):
         if column is None:
             raise BulkError(
-                f"{tables[0]} is a table; choose the column to encode with column=, or "
-                "--column on the command line."
+                f"{tables[0]} is a table; choose which column to encode with column=, "
+                "or with --column on the command line."
             )
         others = [path for path in named if not _is_table(path)]
         if others:

@@ -77,7 +77,7 @@ def clear_cache(*, folder: bool = False) -> None:
     Parameters
     ----------
     folder : bool, default=False
-        Whether to empty its folder too.
+        Empty its folder too.
 
     Examples
     --------

@@ -205,7 +205,7 @@ class FeatureCache:
         Parameters
         ----------
         folder : bool, default=False
-            Whether to empty the folder or the store too, and free its disk space.
+            Empty the folder or the store too, and free its disk space.
         """
         with self._lock:
             self._reset()

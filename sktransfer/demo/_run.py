@@ -64,7 +64,7 @@ def run_images(
     backbone : str, BackboneSpec or Backbone, default="efficientnet_lite0"
         Network to use.
     verbose : bool, default=True
-        Whether to print progress and show a progress bar.
+        Print progress and show a progress bar.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def run_texts(
     backbone : str, BackboneSpec or Backbone, default="all-MiniLM-L6-v2"
         Network to use.
     verbose : bool, default=True
-        Whether to print progress and show a progress bar.
+        Print progress and show a progress bar.
 
     Returns
     -------

@@ -134,7 +134,7 @@ class SourceTargetKFold(BaseDomainSplitter):
         rows that it is meant for. "folds" spreads them over the folds like source rows,
         so that scores are of unseen rows.
     shuffle : bool, default=False
-        Whether to shuffle the rows before they are split.
+        Shuffle the rows before they are split.
     random_state : int, RandomState or None, default=None
         Seed of the shuffling.
 

@@ -21,7 +21,7 @@ class DomainStandardScaler(OneToOneFeatureMixin, BaseAdapter):
     Parameters
     ----------
     with_mean, with_std : bool, default=True
-        Whether to centre, and whether to scale to unit variance.
+        Centre, and scale to unit variance.
 
     Attributes
     ----------

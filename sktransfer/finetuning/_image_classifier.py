@@ -103,8 +103,8 @@ class ImageClassifier(ImageColumn, BaseClassifier):
     batch_size : int, default=16
         Number of rows per training step.
     early_stopping : bool or EarlyStopping, default=False
-        Whether to stop early. True sets a tenth of the rows aside (stratified by class,
-        or by `groups` if `fit` gets them), stops when their loss no longer falls, and
+        Stop early. True sets a tenth of the rows aside (stratified by class, or by
+        `groups` if `fit` gets them), stops when their loss no longer falls, and
         restores the best epoch; the start counts as an epoch. An `EarlyStopping` sets
         which rows and which metric to watch, and for how long:
         ``early_stopping__monitor``, ``early_stopping__patience``.
@@ -134,7 +134,7 @@ class ImageClassifier(ImageColumn, BaseClassifier):
         Callbacks to run in addition to the estimator's own. skorch's scorers see class
         numbers instead of labels, and scaled numbers.
     warm_start : bool, default=False
-        Whether `fit` continues from the last fit instead of starting anew.
+        Continue from the last fit instead of starting anew.
     device : str, default="auto"
         Device to train and predict on. "auto" is CUDA if available, else MPS, else the
         CPU.

@@ -110,11 +110,11 @@ class Optimizer(Options):
         Greatest norm of the gradient; longer gradients are scaled down. None does not
         clip.
     average : bool or "auto", default="auto"
-        Whether to average weights. In `fit`, True ends with the mean of the weights at
-        the start and at the end [1]_, if the head starts fitted and no fit came before.
-        "auto" does so for a squared error without early stopping, which would have
-        watched other weights. In `partial_fit`, "auto" and True predict with the mean
-        of the weights over about the last hundred steps [2]_.
+        Average weights. In `fit`, True ends with the mean of the weights at the start
+        and at the end [1]_, if the head starts fitted and no fit came before. "auto"
+        does so for a squared error without early stopping, which would have watched
+        other weights. In `partial_fit`, "auto" and True predict with the mean of the
+        weights over about the last hundred steps [2]_.
 
     References
     ----------

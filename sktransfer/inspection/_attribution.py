@@ -144,7 +144,7 @@ class AttributionDisplay:
         axes : sequence of n_samples matplotlib Axes, default=None
             Axes to draw on; None makes a figure.
         plot : bool, default=True
-            Whether to draw now. With False, call `plot` later.
+            Draw now. With False, call `plot` later.
         **options
             Options of `plot`.
 

@@ -93,7 +93,7 @@ class ColumnChoicesDisplay:
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes a figure.
         plot : bool, default=True
-            Whether to draw now. With False, call `plot` later.
+            Draw now. With False, call `plot` later.
         **options
             Options of matplotlib's ``errorbar``.
 

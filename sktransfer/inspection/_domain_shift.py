@@ -103,7 +103,7 @@ class DomainShiftDisplay:
         axes : ndarray of matplotlib Axes of shape (2, 2), default=None
             Axes to draw on; None makes a figure.
         plot : bool, default=True
-            Whether to draw now. With False, call `plot` later.
+            Draw now. With False, call `plot` later.
         **options
             Options of matplotlib's ``scatter``.
 

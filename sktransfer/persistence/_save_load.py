@@ -54,7 +54,7 @@ def save(
         Dotted names of your own types and functions in the estimator. `load` needs them
         too.
     overwrite : bool, default=False
-        Whether to replace a folder that `save` wrote.
+        Replace a folder that `save` wrote.
 
     Returns
     -------

@@ -161,4 +161,4 @@ def test_an_interrupted_run_says_that_nothing_is_lost(tmp_path, monkeypatch, cap
 
     monkeypatch.setattr(demo, "run_images", interrupted)
     assert main(["demo", "--out", str(tmp_path)]) == 130
-    assert "stays in the cache" in capsys.readouterr().err
+    assert "stay in the cache" in capsys.readouterr().err

@@ -682,7 +682,7 @@ def test_an_expected_failure_is_no_failure():
 
 def test_a_pass_that_was_to_be_a_failure_is_reported():
     encoder, expected = TextEncoder("tiny-bert"), {"check_set_output": "no frames"}
-    message = r"expected to fail \['check_set_output'\], and passes; take them out"
+    message = r"expected to fail \['check_set_output'\], but passes; remove these"
     with pytest.raises(AssertionError, match=message):
         check_estimator(encoder, expected_failed_checks=expected)
     with pytest.warns(UserWarning, match=message):
