@@ -98,15 +98,15 @@ class DomainAdaptationClassifier(LabelScore, ClassifierMixin, BaseDomainAdaptati
     `shift_`           meaning                        steps
     =================  =============================  ================================
     "nothing"          the domains are alike          none
-    "class shares"     rows of a class are alike      "label_shift"
-    "features"         rows of a class have moved     "normalize", "coral",
+    "class shares"     only the class shares differ   "label_shift"
+    "features"         rows of a class differ         "normalize", "coral",
                                                       "normalize", "pseudo_labels"
-    "weak classifier"  they have, but the source's    none
-                       classes are hardly known: on
-                       rows set aside, less than 0.3
-                       of the way from guessing to
-                       perfect
-    "unclear"          rows are too few to tell       none
+    "weak classifier"  rows of a class differ, but    none
+                       the source's classifier is
+                       weak: on rows set aside, less
+                       than 0.3 of the way from
+                       guessing to perfect
+    "unclear"          there are too few rows         none
     =================  =============================  ================================
 
     With "features" the estimated class shares are not used. Where rows of a class have

@@ -179,9 +179,9 @@ class EarlyStopping(Options):
     Parameters
     ----------
     validation_fraction : float or cross-validation splitter, default=0.1
-        Share of the rows to set aside, stratified by class, or by `groups` if `fit`
-        gets them. A splitter's ``split(X, y, groups)`` gives the rows to train on and
-        the rows to watch; its first split is used, as of
+        Share of the rows to set aside, stratified by class, or in whole `groups` if
+        `fit` gets them. A splitter's ``split(X, y, groups)`` gives the rows to train on
+        and the rows to watch; its first split is used, as of
         ``PredefinedSplit(test_fold)``. Ignored if `fit` gets `X_val`.
     monitor : str or callable, default="loss"
         Score to watch: "loss" is the training loss; a scorer of scikit-learn, such as

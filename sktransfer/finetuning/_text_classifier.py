@@ -101,7 +101,7 @@ class TextClassifier(TextColumn, BaseClassifier):
     batch_size : int, default=16
         Number of rows per training step.
     early_stopping : bool or EarlyStopping, default=False
-        Stop early. True sets a tenth of the rows aside (stratified by class, or by
+        Stop early. True sets a tenth of the rows aside (stratified by class, or whole
         `groups` if `fit` gets them), stops when their loss no longer falls, and
         restores the best epoch; the start counts as an epoch. An `EarlyStopping` sets
         which rows and which metric to watch, and for how long:

@@ -45,7 +45,7 @@ def save(
         the machine are not saved: `cache` becomes "auto" unless it is None, `memory`
         becomes None, and `verbose` of sktransfer's estimators becomes 0.
     folder : str or Path
-        Folder to write, which must not exist.
+        Folder to write. It must not exist, unless `overwrite` is True.
     weights : {"reference", "include"}, default="reference"
         Form of frozen pretrained networks in the save. "reference" saves name and
         fingerprint, which `load` compares. "include" saves the weights, so that the
