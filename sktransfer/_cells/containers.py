@@ -31,7 +31,7 @@ WAYS_OUT = {
 
 
 class Found(NamedTuple):
-    """What was found in a container.
+    """Content of a container.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Which way is up: EXIF's orientation of an image."""
+"""Orientation of an image by its EXIF entry."""
 
 ORIENTATION = 0x0112  # EXIF's tag
 UPRIGHT = 1

@@ -1,4 +1,4 @@
-"""What every estimator of a column shares: reading it, and naming a row that is bad."""
+"""Base of the estimators of a column: it reads cells and names bad rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DEEP = 4096
 
 
 class Ran(NamedTuple):
-    """What came of the cells of a column.
+    """Result of reading the cells of a column.
 
     Attributes
     ----------

@@ -52,7 +52,7 @@ def extract(cells, reader, runner, out, *, on_error, on_progress):
 
 
 class _Call:
-    """What one call has seen, and what it waits for.
+    """State of one call: the rows it has seen, and those it waits for.
 
     Attributes
     ----------

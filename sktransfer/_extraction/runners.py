@@ -21,7 +21,7 @@ from .transfers import Transfers, Way
 
 
 class Request(NamedTuple):
-    """What to compute, resolved.
+    """Resolved settings of a computation.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Request(NamedTuple):
 
 
 class Runner:
-    """What runners share: keys, claims, and turns on the device.
+    """Base of the runners: keys, claims, and turns on the device.
 
     A subclass gives `_compute`, `_records_of` and `_is_right`.
     """

@@ -1,4 +1,4 @@
-"""Which addresses a URL may lead to: a URL in a row may come from anybody."""
+"""Rules for the addresses of URLs: a URL in a row may come from anybody."""
 
 import ipaddress
 import socket

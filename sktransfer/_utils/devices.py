@@ -1,4 +1,4 @@
-"""Which device computes: names, workers of a pool, processes that were forked."""
+"""Choice of a device: names, workers of a pool, forked processes."""
 
 import functools
 import json

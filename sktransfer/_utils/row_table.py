@@ -1,4 +1,4 @@
-"""What comes out of a comparison: a sequence of dicts that is a table too."""
+"""Result of a comparison: a sequence of dicts that is also a table."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def as_output(estimator, array, *holders):
 
 
 class TorchAdapter:
-    """What scikit-learn asks of a container for `set_output`.
+    """Adapter of a container, which scikit-learn's `set_output` needs.
 
     Arrays become tensors that share their memory, on the CPU, or on the device of the
     input where that was a tensor. Tensors stay where they are.

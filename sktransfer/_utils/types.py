@@ -57,7 +57,7 @@ class Transformer(Estimator, Protocol):
 
 
 class Splitter(Protocol):
-    """What makes pairs of training and test rows."""
+    """Splitter into pairs of training and test rows."""
 
     def split(self, *args: Any, **kwargs: Any) -> Any:
         """Yield them."""

@@ -1,4 +1,4 @@
-"""What callers hand in: null cells, labels, domains, parameter constraints.
+"""Checks of input: null cells, labels, domains, parameter constraints.
 
 Private names of scikit-learn are imported here and nowhere else.
 """

@@ -1,4 +1,4 @@
-"""Where a name that is not registered leads: which builder makes the network."""
+"""Lookup of names that are not registered: the builder that makes the network."""
 
 import difflib
 import functools

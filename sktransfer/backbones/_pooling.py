@@ -8,7 +8,7 @@ from ..exceptions import PoolingError
 
 
 class Pooling(NamedTuple):
-    """What there is to know of a pooling.
+    """Entry of the table of poolings.
 
     Attributes
     ----------

@@ -9,7 +9,7 @@ MATCH_TOLERANCE = 1e-5
 
 
 class Recipe(NamedTuple):
-    """What a family's function says of one of its networks.
+    """Description of a network by the function of its family.
 
     Attributes
     ----------

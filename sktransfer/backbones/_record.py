@@ -17,7 +17,7 @@ MODULES = "modules.json"
 
 
 class Record(NamedTuple):
-    """What a folder says of its network.
+    """Description of a network by the files of its folder.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What bulk.encode reads: a folder of images, or tables."""
+"""Sources of bulk.encode: a folder of images, or tables."""
 
 from pathlib import Path
 

@@ -14,7 +14,7 @@ READ_ROWS = 500
 
 
 class StoreInfo(NamedTuple):
-    """What a folder holds.
+    """Content of a cache folder.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class StoreInfo(NamedTuple):
 
 
 class StoreHealth(NamedTuple):
-    """What a check of every row found.
+    """Result of a check of every row.
 
     Attributes
     ----------

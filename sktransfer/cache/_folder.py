@@ -39,7 +39,7 @@ _STAMP = "UPDATE features SET used = ? WHERE key = ?"
 
 
 class _Call(threading.local):
-    """What a store knows of the call that this thread is in."""
+    """State of the call that this thread is in."""
 
     began: float | None = None
     is_full = False  # there is no room, and no row that may leave

@@ -19,7 +19,7 @@ LOCK_PATIENCE_S = 1.0  # with the locks of caches, which are held for microsecon
 
 
 class _Fork:
-    """What a thread that forks has stopped, to be started again afterwards."""
+    """Locks and connections that a forking thread has stopped."""
 
     def __init__(self):
         self.holders = []  # (object with a lock, that lock if it was free)

@@ -39,7 +39,7 @@ GUIDE = "https://sktransfer.github.io/sktransfer/guide"
 
 
 class Task(NamedTuple):
-    """What to learn, with a network and without.
+    """Task to learn, with a network and without.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class Task(NamedTuple):
 
 
 class Run:
-    """Where a demo prints, writes, keeps features and collects scores."""
+    """Run of a demo: it prints, writes figures, keeps features and collects scores."""
 
     def __init__(self, out, cache, verbose):
         # Missing packages show now, not after minutes of encoding.

@@ -1,4 +1,4 @@
-"""What a classifier believes of rows, as probabilities of its classes."""
+"""Predictions of a classifier as probabilities of its classes."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What the image and the text encoder share."""
+"""Base of the image encoder and the text encoder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the checks share: copies, fits, outputs, comparisons, parameters by name."""
+"""Helpers of the checks: copies, fits, outputs, comparisons, parameters by name."""
 
 import warnings
 from unittest import SkipTest

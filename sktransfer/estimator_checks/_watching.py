@@ -1,4 +1,4 @@
-"""What estimators must leave alone or must not do yet: loads, weights, global state."""
+"""Watching of estimators: loads, weights and global state that must not change."""
 
 import contextlib
 import hashlib

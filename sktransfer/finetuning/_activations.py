@@ -1,4 +1,4 @@
-"""Where the activations of a fit stay: in memory, or beyond a budget in a file."""
+"""Storage of the activations of a fit: in memory, and beyond a budget in a file."""
 
 import tempfile
 import weakref
@@ -10,7 +10,7 @@ from .._utils.threads import ForkLock
 
 
 class _Place(NamedTuple):
-    """Where an array is in the file."""
+    """Place of an array in the file."""
 
     start: int
     dtype: np.dtype

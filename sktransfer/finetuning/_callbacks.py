@@ -1,4 +1,4 @@
-"""What happens beside the steps of a training: skorch callbacks."""
+"""skorch callbacks of a training."""
 
 import copy
 import math

@@ -77,7 +77,7 @@ def mcc(outputs):
 
 
 class DomainLossSpec(NamedTuple):
-    """What there is to know of a loss between domains.
+    """Entry of the table of losses between domains.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Which rows a fit trains on, and their activations."""
+"""Rows that a fit trains on, and their activations."""
 
 import warnings
 from typing import Any, NamedTuple

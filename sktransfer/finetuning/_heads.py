@@ -41,7 +41,7 @@ def prototype(n_features, n_outputs):
 
 
 class HeadSpec(NamedTuple):
-    """What there is to know of a head.
+    """Entry of the table of heads.
 
     Attributes
     ----------

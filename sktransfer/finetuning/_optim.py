@@ -1,4 +1,4 @@
-"""Who learns how fast: parameter groups, and the course of the learning rate."""
+"""Optimizers: parameter groups, and the schedule of the learning rate."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-"""What the parameters of the fine-tuning estimators may be, and their shortcuts."""
+"""Constraints of the parameters of the fine-tuning estimators, and their shortcuts."""
 
 from __future__ import annotations
 

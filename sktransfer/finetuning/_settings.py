@@ -1,4 +1,4 @@
-"""What "auto" stands for: settings by rows, network, head and loss.
+"""Values of "auto": settings by rows, network, head and loss.
 
 ``python -m benchmarks.run finetuning_defaults`` compares them with others on training
 parts, and ``finetuning_gain`` with a training loop that was tuned.
@@ -36,7 +36,7 @@ LABEL_SMOOTHING = 0.05
 
 
 class Case(NamedTuple):
-    """What the settings of a fit depend on.
+    """Facts on which the settings of a fit depend.
 
     Attributes
     ----------

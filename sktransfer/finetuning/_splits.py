@@ -1,4 +1,4 @@
-"""Which rows a training sets aside, and which are left to train on."""
+"""Splits of the rows of a training: rows to set aside, and rows to train on."""
 
 import math
 import warnings
@@ -11,7 +11,7 @@ from .._utils.validation import plain, shorten
 
 
 class SetAside(NamedTuple):
-    """What a parameter says of rows to set aside.
+    """Rows to set aside, as a parameter asks for them.
 
     Attributes
     ----------

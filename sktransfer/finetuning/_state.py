@@ -1,4 +1,4 @@
-"""What one call of a training leaves to the next."""
+"""State that one call of a training leaves to the next."""
 
 from __future__ import annotations
 

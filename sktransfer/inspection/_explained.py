@@ -15,7 +15,7 @@ UNITS = {
 
 
 class Explained(NamedTuple):
-    """Which numbers an estimator gives a row, and which of them is explained.
+    """Numbers that an estimator gives each row, and the one that is explained.
 
     Attributes
     ----------

@@ -12,7 +12,7 @@ TASKS = ("auto", "classes", "labels", "numbers")
 
 
 class Target(NamedTuple):
-    """What is to be predicted.
+    """Target of a prediction.
 
     Attributes
     ----------

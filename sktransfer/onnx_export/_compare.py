@@ -1,4 +1,4 @@
-"""What a graph computes, beside what the pipeline does."""
+"""Comparison of a graph with its pipeline."""
 
 import numpy as np
 

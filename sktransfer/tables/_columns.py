@@ -28,7 +28,7 @@ POLICIES = ("mean", "prior")  # for null cells, of encoders and of fine-tuners
 
 
 class Fit(NamedTuple):
-    """What a column's encoder gets beside the column.
+    """Further arguments of the fit of a column's encoder.
 
     Attributes
     ----------

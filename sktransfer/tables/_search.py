@@ -198,7 +198,7 @@ def take(scores, folds):
 
 
 class Chosen(NamedTuple):
-    """What was chosen for the image and text columns of a table.
+    """Result of the choice for the image and text columns of a table.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Which columns go in and come out, and their names."""
+"""Columns of input and output, and their names."""
 
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from .._utils.validation import is_integer
 
 
 class Columns(NamedTuple):
-    """What comes out.
+    """Output columns.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Which rows train the model that speaks of a row."""
+"""Folds: the rows that train the model for each row."""
 
 from types import SimpleNamespace
 

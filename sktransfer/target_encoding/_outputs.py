@@ -1,4 +1,4 @@
-"""What a model says of rows, as one row of columns for each row."""
+"""Outputs of a model, as columns."""
 
 import numpy as np
 

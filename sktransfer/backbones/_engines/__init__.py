@@ -1,1 +1,1 @@
-"""What computes pooled vectors: torch, prepared for it, or another engine."""
+"""Engines that compute pooled vectors: a prepared torch network, or another one."""

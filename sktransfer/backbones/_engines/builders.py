@@ -81,7 +81,7 @@ def build_openvino(module, example, precision):
 
 
 class Engine(NamedTuple):
-    """What there is to know of an engine.
+    """Entry of the table of engines.
 
     Attributes
     ----------

@@ -29,7 +29,7 @@ TEXTS = (
 
 
 class EngineKey(NamedTuple):
-    """What a network of an engine is built for.
+    """Key of a network that is built for an engine.
 
     Attributes
     ----------

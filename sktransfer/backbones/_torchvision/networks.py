@@ -162,7 +162,7 @@ def _load_weights(model, weights, name):
 
 
 def _cached_file(weights):
-    """Where torch.hub keeps, or would keep, a weights file."""
+    """Return the path at which torch.hub keeps, or would keep, a weights file."""
     import torch
 
     return Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
