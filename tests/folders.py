@@ -44,6 +44,8 @@ def word_tokenizer(padding_side="right"):
         bos_token="[CLS]",
         eos_token="[SEP]",
         model_max_length=16,
+        # transformers 4 would add types of tokens, which GPT-2 takes for words.
+        model_input_names=["input_ids", "attention_mask"],
         padding_side=padding_side,
     )
 

@@ -85,7 +85,8 @@ class DropsTheMask(torch.nn.Module):
         self.layer = layer
 
     def forward(self, state):
-        return state._replace(hidden=self.layer(state.hidden))
+        out = self.layer(state.hidden)  # a tuple before transformers 5
+        return state._replace(hidden=out[0] if isinstance(out, tuple) else out)
 
 
 def drop_the_mask(model):

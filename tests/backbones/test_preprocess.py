@@ -18,8 +18,8 @@ def noise(height, width):
     return np.asarray(Image.fromarray(small).resize((width, height), Image.BICUBIC))
 
 
-def by_timm(pixels, preprocess):
-    transform = create_transform(
+def timms(preprocess):
+    return create_transform(
         input_size=(3, *preprocess.size),
         mean=preprocess.mean,
         interpolation=preprocess.interpolation,
@@ -28,6 +28,10 @@ def by_timm(pixels, preprocess):
         is_training=False,
         use_prefetcher=True,
     )
+
+
+def by_timm(pixels, preprocess):
+    transform = timms(preprocess)
     image = Image.fromarray(crop_to_aspect(pixels))
     return np.moveaxis(np.asarray(transform(image)), 0, -1)
 
@@ -41,13 +45,18 @@ def test_pixels_are_those_of_timm(mode, interpolation, size, crop_pct):
     preprocess = ImagePreprocess(
         size, COLOUR, (0.5,) * 3, interpolation, crop_pct, mode
     )
+    # Older timm takes "bilinear" whatever was asked for, where the size is no square.
+    steps = [
+        getattr(step, "interpolation", None) for step in timms(preprocess).transforms
+    ]
+    is_smooth = {"bicubic", "bilinear"} & {str(getattr(s, "value", s)) for s in steps}
     for shape in SIZES:
         pixels = noise(*shape)
         got, want = preprocess.prepare(pixels), by_timm(pixels, preprocess)
         assert got.shape == want.shape == (*size, 3)
         assert got.dtype == np.uint8
         gap = np.abs(got.astype(int) - want)
-        if interpolation in ("bicubic", "bilinear"):
+        if is_smooth:
             assert gap.max() <= 3
             assert (gap > 1).mean() < 1e-3
         else:

@@ -117,7 +117,8 @@ def _keys_in(message):
         "missing": [key for key, status in rows if status == "MISSING"],
         "unexpected": [key for key, status in rows if status == "UNEXPECTED"],
     }
-    for kind, start in (("missing", "newly initialized: "), ("unexpected", "using .*")):
+    unexpected = "not used when initializing .*"
+    for kind, start in (("missing", "newly initialized: "), ("unexpected", unexpected)):
         listed = re.search(rf"{start}\[('[^\]]*)\]", message)
         found[kind] += re.findall(r"'([^']+)'", listed[1]) if listed else []
     return found
