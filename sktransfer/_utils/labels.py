@@ -139,7 +139,9 @@ def _as_array(y, caller):
         raise ValueError(
             f"{caller}: y is {shorten(y)}; expected one label or number for each row."
         )
-    return _objects(y.to_list() if hasattr(y, "to_list") else list(y))
+    # Categories of pandas warn of the one name, and polars does not have the other.
+    read = getattr(y, "tolist", None) or getattr(y, "to_list", None)
+    return _objects(list(y) if read is None else read())
 
 
 def _stack(columns):

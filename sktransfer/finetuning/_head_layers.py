@@ -43,6 +43,9 @@ class Cosine(nn.Module):
 class Prototypes(nn.Module):
     """Cosines between a row and the mean of each class, times a scale; not trained.
 
+    The logarithm of a class's share of the rows is added, as Bayes' rule says: without
+    it, the rarer of two classes would get most rows between the means.
+
     Beside the directions it keeps the means and weights of the classes, so that rows
     and classes can be added without the rows so far.
     """
@@ -52,10 +55,12 @@ class Prototypes(nn.Module):
         self.directions: torch.Tensor
         self.means: torch.Tensor
         self.totals: torch.Tensor
+        self.log_shares: torch.Tensor
         self.n_scaled: torch.Tensor
         self.register_buffer("directions", torch.zeros(n_outputs, n_features))
         self.register_buffer("means", torch.zeros(n_outputs, n_features))
         self.register_buffer("totals", torch.zeros(n_outputs))
+        self.register_buffer("log_shares", torch.zeros(n_outputs))
         self.register_buffer("n_scaled", torch.zeros(()))  # rows behind the scale
         self.scale = nn.Parameter(torch.tensor(10.0), requires_grad=False)
 
@@ -63,11 +68,12 @@ class Prototypes(nn.Module):
         """Map features to outputs; a class without rows gets less than any other."""
         unit = nn.functional.normalize(features, dim=1)
         is_absent = ~self.directions.any(dim=1)
-        return self.scale * (unit @ self.directions.T - 2.0 * is_absent)
+        cosines = unit @ self.directions.T - 2.0 * is_absent
+        return self.scale * cosines + self.log_shares
 
     def make_room(self, places, n_outputs):
         """Add classes without rows, in place; `places` are those of the old classes."""
-        for name in ("directions", "means", "totals"):
+        for name in ("directions", "means", "totals", "log_shares"):
             old = getattr(self, name)
             new = old.new_zeros((n_outputs, *old.shape[1:]))
             new[torch.from_numpy(places).to(old.device)] = old

@@ -136,7 +136,8 @@ def set_prototypes(
 ):
     """Set a head to the means of the classes.
 
-    Means are centred and brought to length 1, as rows are. The scale of the cosines
+    Means are centred and brought to length 1, as rows are. The shares of the classes
+    are those of the summed weights. The scale of the cosines
     is the one at which the softmax suits rows best that take no part in the mean of
     their own class. After a training it stays: the rows were trained to stand on the
     means, and would all ask for the greatest.
@@ -153,7 +154,7 @@ def set_prototypes(
         Weights of the rows in the mean of their class, on one scale in all calls; None
         is `weights`.
     class_weights : ndarray of shape (n_classes,), default=None
-        Weights of the classes in the common mean, beside those of their rows.
+        Weights of the classes in their shares, beside those of their rows.
     is_again : bool, default=False
         Keep the scale: the features were trained against the means of before.
     goes_on : bool, default=False
@@ -173,9 +174,11 @@ def set_prototypes(
         before = [part.cpu().double().numpy() for part in (last.means, last.totals)]
     given = weights if given is None else given
     found = ClassMeans(features, targets, given, len(last.totals), before)
-    centre, directions = found.centred(class_weights)
+    centre, directions = found.centred()
+    log_shares = found.log_shares(class_weights)
     for name, array in (
         ("directions", directions),
+        ("log_shares", log_shares),
         ("means", found.means),
         ("totals", found.totals),
     ):
@@ -183,7 +186,7 @@ def set_prototypes(
     _copy(head[0].mean, centre)
     if is_again and not goes_on:
         return
-    scale, n_scaled = found.scale(centre, directions, weights)
+    scale, n_scaled = found.scale(centre, directions, weights, log_shares)
     if n_scaled:
         # The mean of temperatures, as a few rows that are all right ask for any scale.
         n_before = float(last.n_scaled) if goes_on else 0.0
@@ -267,24 +270,38 @@ class ClassMeans:
             self.totals += before[1]
         self.means = sums / np.where(self.totals > 0, self.totals, 1.0)[:, None]
 
-    def centred(self, class_weights=None):
-        """Return the mean of all rows, and the directions of the classes from it.
+    def centred(self):
+        """Return the mean of the class means, and the directions of the classes from it.
 
-        Directions have length 1, or 0 for a class without rows. With rows of one class
-        only there is nothing to centre by, and the first is 0.
+        A mean of all rows would stand next to the commonest class, whose rows would
+        then be as near to the others. Directions have length 1, or 0 for a class
+        without rows. With rows of one class only there is nothing to centre by, and the
+        first is 0.
+        """
+        is_there = self.totals > 0
+        centre = np.zeros(self.means.shape[1])
+        if is_there.sum() > 1:
+            centre = self.means[is_there].mean(axis=0)
+        return centre, _unit(self.means - centre) * is_there[:, None]
+
+    def log_shares(self, class_weights=None):
+        """Return the logarithm of the share of each class.
+
+        A class without rows gets the smallest share that another one has.
         """
         shares = self.totals if class_weights is None else self.totals * class_weights
         is_there = shares > 0
-        centre = np.zeros(self.means.shape[1])
-        if is_there.sum() > 1:
-            centre = np.average(self.means, axis=0, weights=shares)
-        return centre, _unit(self.means - centre) * is_there[:, None]
+        if not is_there.any():
+            return np.zeros(len(shares))
+        least = shares[is_there].min()
+        return np.log(np.where(is_there, shares, least) / shares.sum())
 
-    def scale(self, centre, directions, weights):
+    def scale(self, centre, directions, weights, log_shares=0.0):
         """Return the best scale of cosines, and the number of rows that say so.
 
-        They are the rows that are not the only ones of their class; where there are
-        none, or rows of one class only, the scale is None.
+        The rows are those that are not the only ones of their class; where there are
+        none, or rows of one class only, the scale is None. `log_shares` are added to
+        the scaled cosines.
         """
         left = self.totals[self.targets] - self.weights
         is_used = (left > 1e-6 * self.totals[self.targets]) & (weights > 0)
@@ -301,8 +318,8 @@ class ClassMeans:
         cosines[:, ~there] = -2.0
 
         def loss(scale):
-            wrong = -log_softmax(scale * cosines, axis=1)[np.arange(len(own)), own]
-            return np.average(wrong, weights=weights)
+            outputs = log_softmax(scale * cosines + log_shares, axis=1)
+            return -np.average(outputs[np.arange(len(own)), own], weights=weights)
 
         best = minimize_scalar(loss, bounds=SCALES, method="bounded")
         return float(best.x), len(own)

@@ -29,7 +29,8 @@ class Head(Options):
     ----------
     kind : {"linear", "mlp", "cosine", "prototype"}, default="linear"
         Kind of the layers. "prototype" predicts the class whose mean is nearest, by the
-        cosine of centred features [1]_. The means are computed before and after the
+        cosine of centred features [1]_, and by the shares of the classes where several
+        are about equally near. The means are computed before and after the
         training of the blocks. It is for classes only. If no block is trained,
         `partial_fit` can add rows and classes.
     init : {"auto", "probe", "random"}, default="auto"

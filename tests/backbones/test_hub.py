@@ -49,6 +49,7 @@ def hub(monkeypatch, tmp_path):
         # Before version 1 it is imported by name.
         name = "HUGGINGFACE_CO_URL_TEMPLATE"
         monkeypatch.setattr(file_download, name, template, raising=False)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
         for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):

@@ -389,13 +389,16 @@ def test_frozen_prototypes_are_nearest_class_means_without_training(kind):
     model.set_params(freeze_depth="all").fit(X, y)
     centred = features.astype(float) - features.mean(0, dtype=float)
     means = np.stack([centred[y == label].mean(0) for label in np.unique(y)])
-    cosines = normalize(centred) @ normalize(means).T
-    assert (model.predict(X) == model.classes_[cosines.argmax(1)]).all()
-    outputs = model.decision_function(X)
-    if kind == "pictures":
-        cosines = cosines[:, 1] - cosines[:, 0]
     scale = float(model.net_.module_.head[-1].scale)
-    np.testing.assert_allclose(outputs, scale * cosines, atol=1e-4 * scale)
+    shares = np.unique(y, return_counts=True)[1] / len(y)
+    wanted = scale * (normalize(centred) @ normalize(means).T) + np.log(shares)
+    assert (model.predict(X) == model.classes_[wanted.argmax(1)]).all()
+    outputs = model.decision_function(X)
+    if outputs.ndim == 1:
+        wanted = wanted[:, 1] - wanted[:, 0]
+    else:  # softmax takes no notice of a constant
+        outputs, wanted = (m - m.mean(1, keepdims=True) for m in (outputs, wanted))
+    np.testing.assert_allclose(outputs, wanted, atol=1e-4 * scale)
     assert model.n_epochs_ == 0
     assert model.history_ == []
 
@@ -424,6 +427,24 @@ def test_the_scale_suits_rows_that_are_not_in_their_mean():
         return float(head[-1].scale)
 
     assert scale(near) > 5 * scale(noise)
+
+
+def test_the_shares_of_classes_decide_between_their_means():
+    rng = np.random.default_rng(0)
+    y = (np.arange(100) < 90).astype(int)
+    features = np.eye(2, 20)[y] * 3 + rng.normal(size=(100, 20))
+
+    def share_of_the_rarer(class_weights):
+        head = make_head("prototype", 20, 2, 0.0)
+        weights = class_weights[y]
+        set_prototypes(
+            head, features, y, weights, given=np.ones(100), class_weights=class_weights
+        )
+        between = torch.zeros(1, 20)  # once the features are centred
+        return float(head[-1](between).softmax(1)[0, 0])
+
+    assert share_of_the_rarer(np.ones(2)) == pytest.approx(0.1, abs=1e-3)
+    assert share_of_the_rarer(np.array([5.0, 5 / 9])) == pytest.approx(0.5, abs=1e-3)
 
 
 def test_a_class_without_rows_is_never_predicted():
