@@ -271,7 +271,7 @@ class ClassMeans:
         self.means = sums / np.where(self.totals > 0, self.totals, 1.0)[:, None]
 
     def centred(self):
-        """Return the mean of the class means, and the directions of the classes from it.
+        """Return the mean of the class means, and the directions of the classes.
 
         A mean of all rows would stand next to the commonest class, whose rows would
         then be as near to the others. Directions have length 1, or 0 for a class
