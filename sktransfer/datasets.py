@@ -73,7 +73,7 @@ def load_image_folder(folder: str | os.PathLike[str]) -> pandas.DataFrame:
     >>> frame[["label", "group"]].values.tolist()
     [['cat', 'cat/1.png'], ['dog', 'dog/rex'], ['dog', 'dog/rex']]
     """
-    pandas = import_optional("pandas", extra="demo", purpose="load_image_folder")
+    pandas = import_optional("pandas", purpose="load_image_folder")
     root = Path(folder).expanduser()
     if not root.is_dir():
         raise NotADirectoryError(

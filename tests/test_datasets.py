@@ -51,6 +51,10 @@ def test_without_pandas_the_error_has_the_pip_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(MissingDependencyError, match="load_elpv needs .*'pandas'"):
         datasets.load_elpv()
+    # A folder of one's own needs pandas alone, and no images of somebody else.
+    line = "load_image_folder needs .*'pandas'.*run: pip install pandas$"
+    with pytest.raises(MissingDependencyError, match=line):
+        datasets.load_image_folder("images")
 
 
 # -- a folder with a sub-folder for each class -----------------------------------------

@@ -6,17 +6,18 @@ import importlib.util
 from ..exceptions import MissingDependencyError
 
 
-def import_optional(module, *, extra, purpose):
-    """Import `module`, or say which extra of sktransfer brings it.
+def import_optional(module, *, purpose, extra=None):
+    """Import `module`, or say what to install for it.
 
     Parameters
     ----------
     module : str
         Dotted name of the module.
-    extra : str
-        The extra in sktransfer's package metadata that installs it.
     purpose : str
         Feature that needs it, as the start of a sentence.
+    extra : str, default=None
+        The extra in sktransfer's package metadata that installs it. None names the
+        package itself, if every extra with it brings more than `purpose` needs.
 
     Returns
     -------
@@ -61,7 +62,9 @@ def is_installed(module):
 
 
 def _missing(package, extra, purpose):
+    # No more than what is needed: an extra brings packages for other features too.
+    line = package if extra is None else f'"sktransfer[{extra}]"'
     return MissingDependencyError(
         f"{purpose} needs the package {package!r}, which is not installed; "
-        f'run: pip install "sktransfer[{extra}]"'
+        f"run: pip install {line}"
     )

@@ -44,5 +44,5 @@ class RowTable(Sequence):
         MissingDependencyError
             If pandas is not installed.
         """
-        pandas = import_optional("pandas", extra="demo", purpose="to_frame")
+        pandas = import_optional("pandas", purpose="to_frame")
         return pandas.DataFrame(self._rows, columns=self._columns)

@@ -11,10 +11,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.labels import read_labels
 from .._utils.names import set_module
-from .._utils.optional import import_optional
 from .._utils.types import ArrayLike, Cells
 from .._utils.validation import is_integer
 from ._attribution_axes import draw_image, draw_words, image_axes, text_axes
+from ._axes import pyplot
 from ._explained import explained
 from ._explained_rows import rows_of
 from ._gradients import NoGradientError, gradient_maps
@@ -182,6 +182,8 @@ class AttributionDisplay:
                 f"{LEAST_EVALS}."
             )
         check_is_fitted(estimator)
+        if plot:
+            pyplot(caller)  # before the passes, which may take minutes
         rows = rows_of(estimator, X, column, caller)
         if rows.modality == "text" and method == "gradient":
             raise ValueError(
@@ -249,7 +251,7 @@ class AttributionDisplay:
             If there are not as many axes as rows.
         """
         caller = type(self).__name__
-        import_optional("matplotlib.pyplot", extra="demo", purpose=caller)
+        pyplot(caller)
         is_text = isinstance(self.inputs[0], list)
         if axes is None:
             axes = (

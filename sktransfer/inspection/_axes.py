@@ -5,6 +5,17 @@ import numpy as np
 from .._utils.optional import import_optional
 
 
+def pyplot(purpose):
+    """Return matplotlib's pyplot, or say that it is missing.
+
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed.
+    """
+    return import_optional("matplotlib.pyplot", purpose=purpose)
+
+
 def axes_of(ax, purpose):
     """Return the axes to draw on: those given, or those of a new figure.
 
@@ -13,7 +24,7 @@ def axes_of(ax, purpose):
     MissingDependencyError
         If matplotlib is not installed.
     """
-    plt = import_optional("matplotlib.pyplot", extra="demo", purpose=purpose)
+    plt = pyplot(purpose)
     return plt.subplots(layout="constrained")[1] if ax is None else ax
 
 

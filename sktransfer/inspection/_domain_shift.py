@@ -10,11 +10,11 @@ from sklearn.base import clone, is_classifier
 from sklearn.decomposition import PCA
 
 from .._utils.names import set_module
-from .._utils.optional import import_optional
 from .._utils.types import ArrayLike, Transformer
 from .._utils.validation import n_rows_of, take_rows
 from ..domain_adaptation._distance import proxy_a_distance
 from ..domain_adaptation._domains import check_both_domains, source_targets
+from ._axes import pyplot
 
 if TYPE_CHECKING:
     from ..domain_adaptation import DomainAdaptationClassifier
@@ -201,9 +201,7 @@ class DomainShiftDisplay:
         DomainShiftDisplay
             Itself.
         """
-        plt = import_optional(
-            "matplotlib.pyplot", extra="demo", purpose="DomainShiftDisplay"
-        )
+        plt = pyplot(type(self).__name__)
         n_columns = len(self.points)
         if axes is None:
             _, axes = plt.subplots(

@@ -129,9 +129,9 @@ class TrainingCurveDisplay:
         TrainingCurveDisplay
             Itself.
         """
+        ax = axes_of(ax, type(self).__name__)
         from matplotlib.ticker import MaxNLocator
 
-        ax = axes_of(ax, type(self).__name__)
         for part, values in self.curves.items():
             epochs = range(1, len(values) + 1)
             ax.plot(epochs, values, **{"marker": "o", "label": PARTS[part]} | options)

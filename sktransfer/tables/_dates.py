@@ -85,9 +85,7 @@ def find_formats(cells):
 
 def _guess(text):
     """Return the formats that a string may have, the likelier first."""
-    pandas = import_optional(
-        "pandas", extra="tables", purpose="Reading dates that are not ISO's"
-    )
+    pandas = import_optional("pandas", purpose="Reading dates that are not ISO's")
     half_day, short_year = HALF_DAY.search(text), SHORT_YEAR.search(text)
     text = SHORT_YEAR.sub(r"\g<1>20\2", HALF_DAY.sub("", text))
     with warnings.catch_warnings():

@@ -96,5 +96,5 @@ def _frame_of(table):
     there = [n for n in ("pandas", "polars") if importlib.util.find_spec(n) is not None]
     if there[:1] == ["polars"]:
         return importlib.import_module("polars").from_arrow(table)
-    import_optional("pandas", extra="demo", purpose="A frame of an Arrow table")
+    import_optional("pandas", purpose="A frame of an Arrow table")
     return table.to_pandas()

@@ -40,6 +40,4 @@ def unique(names):
 
 def pandas_of():
     """Return pandas, for frames with columns of categories."""
-    return import_optional(
-        "pandas", extra="tables", purpose="categorical='passthrough'"
-    )
+    return import_optional("pandas", purpose="categorical='passthrough'")

@@ -117,9 +117,7 @@ def test_a_format_that_fit_did_not_see_is_read_when_serving():
 def test_other_formats_need_pandas_and_serving_goes_on_without(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     assert find_formats(["2020-03-14", "soon"]) == ([], False)
-    with pytest.raises(
-        ImportError, match=r'Reading .* pip install "sktransfer\[tables\]"'
-    ):
+    with pytest.raises(ImportError, match=r"Reading .* pip install pandas$"):
         find_formats(["3/14/2020"])
     report = Report(1)
     assert np.isnan(date_parts(["3/14/2020"], "sold", report)["days"]).all()
