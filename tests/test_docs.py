@@ -7,6 +7,8 @@ import inspect
 import io
 import pkgutil
 import re
+import sys
+import tomllib
 
 import pytest
 import torch
@@ -126,3 +128,72 @@ def test_few_labels_give_what_readme_says(
     said = re.search(r"77 intents from 8 questions.*?accuracy (\d\.\d+)", readme)[1]
     assert got == pytest.approx(float(want.split()[-1]), abs=0.005)
     assert got == pytest.approx(float(said), abs=0.01)
+
+
+# What a snippet needs beyond sktransfer[bundled], by what it says.
+NEEDS = {
+    r"load_elpv": "elpv-dataset",
+    r"load_image_folder|to_frame\(": "pandas",
+    r"Display\.|\.plot\(": "matplotlib",
+    r"^from sktransfer import [\w, ]*\b(save|load)\b": "skops safetensors",
+    r"\bto_onnx\(": "onnx skl2onnx",
+    r"\bbulk\.encode\(": "pyarrow",
+    r"\bProgressBar\(": "rich",
+    r"serving:app": "fastapi uvicorn",
+    r"engine=\"openvino\"": "openvino",
+}
+# They come with sktransfer's own dependencies.
+COME_ALONG = {"PIL", "fsspec", "huggingface_hub", "joblib", "numpy", "scipy", "sklearn"}
+COME_ALONG |= {"skorch", "timm", "torch", "torchvision", "tqdm", "transformers"}
+
+
+def needed_by(page):
+    """Return the packages that the snippets of a page need, without `[bundled]`."""
+    found = set()
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    for code in [code for kind, code in blocks if kind in ("", "py", "python")]:
+        for pattern, packages in NEEDS.items():
+            if re.search(pattern, code, re.MULTILINE):
+                found.update(packages.split())
+        imported = re.findall(r"^\s*(?:import|from) (\w+)", code, re.MULTILINE)
+        found |= set(imported) - COME_ALONG - sys.stdlib_module_names - {"sktransfer"}
+    return found
+
+
+def brought_by(line):
+    """Return the packages that the pip commands of a line install.
+
+    The demo's extra counts for its images alone, since they are not for every use.
+    """
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    assert "elpv-dataset" in " ".join(extras["demo"])
+    extras["demo"] = ["elpv-dataset"]
+
+    def of_extras(names):
+        for name in names.split(","):
+            for package in extras[name]:
+                if inner := re.match(r"sktransfer\[(.*)\]", package):
+                    yield from of_extras(inner[1])
+                else:
+                    yield re.match(r"[\w-]+", package)[0]
+
+    found = set()
+    for command in re.findall(r"`pip\s+install\s+([^`]*)`", line):
+        for word in command.replace('"', "").split():
+            inner = re.fullmatch(r"sktransfer\[(.*)\]", word)
+            found.update(of_extras(inner[1]) if inner else [word])
+    return found
+
+
+GUIDE = sorted((REPOSITORY / "docs" / "guide").glob("*.md"))
+
+
+@pytest.mark.parametrize("path", GUIDE, ids=lambda p: p.name)
+def test_a_page_says_near_its_top_what_its_snippets_need(path):
+    page = path.read_text()
+    needed = needed_by(page)
+    top = page.partition("```")[0]
+    line = re.search(r"^\*\*You need\*\* .*?\n\n", top, re.DOTALL | re.MULTILINE)
+    assert needed <= brought_by(line[0] if line else ""), sorted(needed)
