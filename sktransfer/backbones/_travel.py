@@ -49,6 +49,12 @@ def registered_by_users(modality):
     ]
 
 
+def is_registered_by_users(name):
+    """Whether others than this package registered a name, here or elsewhere."""
+    entry = _registry._entries.get(name)
+    return find_arrival(name) is not None if entry is None else not _is_ours(entry)
+
+
 def _registration_of(backbone):
     if isinstance(backbone, BackboneSpec):
         name = backbone.name

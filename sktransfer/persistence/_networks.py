@@ -21,11 +21,12 @@ from .._utils.seeds import seeded
 from ..backbones import Backbone, BackboneSpec, load_backbone
 from ..backbones._lookup import find_builder
 from ..backbones._registry import list_backbones, loaded_spec
-from ..backbones._travel import registered_by_users
+from ..backbones._travel import is_registered_by_users, registered_by_users
 from ..exceptions import (
     DamagedSaveError,
     RemoteCodeError,
     SaveError,
+    UnknownBackboneError,
     UnsafeSaveError,
     VersionMismatchWarning,
     WeightsMismatchError,
@@ -95,6 +96,7 @@ class NetworkWriter:
             "identity": base.cache_identity,
             "versions": base.versions,
             "kind": "reference",
+            "registered": is_registered_by_users(spec.name),
         }
         changed = {}
         if base.fingerprint != network.fingerprint:
@@ -235,6 +237,8 @@ def _files_of(spec):
     from ..backbones import _bundled
     from ..backbones._repository import fetch_repository, is_hub_name
 
+    if is_registered_by_users(spec.name):
+        return None  # whatever else has that name
     if spec.name in list_backbones():
         if spec.name != "all-MiniLM-L6-v2":
             return None
@@ -268,6 +272,8 @@ def read_network(reader, record):
 
     Raises
     ------
+    UnknownBackboneError
+        If the name was registered where the network was saved, and is not here.
     WeightsMismatchError
         If the weights that the name leads to here are not those of the save.
     DamagedSaveError
@@ -283,13 +289,18 @@ def read_network(reader, record):
             f"{reader.folder}: the manifest's record of a network is incomplete "
             f"({err})."
         ) from err
+    is_own = record.get("registered") is True
+    if is_own and spec.name not in list_backbones():
+        if not is_registered_by_users(spec.name):
+            raise _not_registered(reader, spec.name, modality)
     if kind == "reference":
         base = load_backbone(spec, modality=modality)
         if base.fingerprint != wanted:
+            how = "Register the builder with" if is_own else "Install"
             raise WeightsMismatchError(
                 f"{reader.folder} was saved with other weights of {spec.name!r} than "
                 f"those here: expected the fingerprint {wanted}, got "
-                f"{base.fingerprint}. Install the weights that it was saved with, or "
+                f"{base.fingerprint}. {how} the weights that it was saved with, or "
                 'save with weights="include".'
             )
         _warn_changed(reader, record, base)
@@ -312,6 +323,17 @@ def read_network(reader, record):
     if (base.name, base.fingerprint) == (name, fingerprint):
         return base
     return dataclasses.replace(base, name=name, fingerprint=fingerprint)
+
+
+def _not_registered(reader, name, modality):
+    """Return the error for a network that the saving program had registered."""
+    return UnknownBackboneError(
+        f"{reader.folder}: the program that saved this model had registered its "
+        f"network as {name!r}, and this program has not. Call "
+        f"register_backbone({name!r}, builder, modality={modality!r}) with the same "
+        "builder before load. The structure of a network is code, and a save holds "
+        'none, also with weights="include".'
+    )
 
 
 def _warn_changed(reader, record, base):

@@ -49,7 +49,8 @@ def save(
     weights : {"reference", "include"}, default="reference"
         Form of frozen pretrained networks in the save. "reference" saves name and
         fingerprint, which `load` compares. "include" saves the weights, so that the
-        folder is all that is needed. Trained weights are always saved.
+        folder is all that is needed, except for networks of your own: their structure
+        is code, which `register_backbone` provides. Trained weights are always saved.
     trusted : sequence of str, default=()
         Dotted names of your own types and functions in the estimator. `load` needs them
         too.
@@ -171,6 +172,9 @@ def load(
         If the save has a type that is not trusted.
     NewerProtocolError
         If a later version of sktransfer wrote the save.
+    UnknownBackboneError
+        If the program that saved had registered a network by `register_backbone`, and
+        this one has not.
     WeightsMismatchError
         If weights saved by reference differ from those here.
 

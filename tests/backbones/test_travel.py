@@ -1,5 +1,6 @@
 """Networks that a user registered, in other processes."""
 
+import dataclasses
 import pickle
 import subprocess
 import sys
@@ -25,7 +26,11 @@ from sktransfer import (
     save,
 )
 from sktransfer.backbones import _arrived, _registry
-from sktransfer.exceptions import SaveError, UnknownBackboneError
+from sktransfer.exceptions import (
+    SaveError,
+    UnknownBackboneError,
+    WeightsMismatchError,
+)
 
 
 @pytest.fixture
@@ -176,6 +181,44 @@ def test_an_object_is_saved_under_the_name_that_builds_the_same(tmp_path, pixels
     save(encoder, tmp_path / "model")
     loaded = load(tmp_path / "model")
     np.testing.assert_array_equal(loaded.transform(pixels), encoder.transform(pixels))
+
+
+@pytest.mark.parametrize("weights", ["reference", "include"])
+@pytest.mark.parametrize("name", ["mine", "somebody/mine"])
+def test_a_save_of_a_registered_network_asks_to_register_it(
+    weights, name, elsewhere, tmp_path, pixels
+):
+    def register(seed):
+        network = load_backbone(BackboneSpec("tiny-cnn", random_state=seed))
+        network = dataclasses.replace(network, name=name)
+        register_backbone(name, lambda spec: network, modality="image")
+
+    register(1)
+    encoder = ImageEncoder(name).fit(pixels)
+    want = encoder.transform(pixels)
+    content = pickle.dumps(encoder)
+    save(encoder, tmp_path / "model", weights=weights)
+    elsewhere()
+    message = rf"had registered its network as '{name}'.*before load"
+    with pytest.raises(UnknownBackboneError, match=message):
+        load(tmp_path / "model")
+    with pytest.raises(UnknownBackboneError, match="register_backbone in this process"):
+        load_backbone("mine")
+    register(2)  # under other weights
+    if weights == "include":
+        np.testing.assert_array_equal(load(tmp_path / "model").transform(pixels), want)
+    else:
+        with pytest.raises(WeightsMismatchError, match="Register the builder with the"):
+            load(tmp_path / "model")
+    elsewhere()
+    pickle.loads(content)  # brings the registration of another process
+    again = tmp_path / "again"
+    save(load(tmp_path / "model"), again, weights=weights)
+    np.testing.assert_array_equal(load(again).transform(pixels), want)
+    elsewhere()
+    _arrived._arrived.clear()
+    with pytest.raises(UnknownBackboneError, match=message):
+        load(again)
 
 
 SCRIPT = """
