@@ -16,6 +16,7 @@ from ._collate import collate, take_apart
 from ._depth import resolve_depth
 from ._identity import fingerprint_of, identify, versions
 from ._pooling import POOLING_CHOICES, in_float32, pool
+from ._probe import probe_widths
 from ._state import State
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Backbone:
         if self.fingerprint is None:
             set_field(self, "fingerprint", fingerprint_of(self))
         if self.widths is None:
-            set_field(self, "widths", self._probe_widths())
+            set_field(self, "widths", probe_widths(self))
 
     @classmethod
     def from_module(
@@ -155,8 +156,8 @@ class Backbone:
         Raises
         ------
         BackboneCutError
-            If a name is no part of the module, or the blocks compute something else
-            than the module.
+            If a name is no part of the module, or the blocks cannot run one after the
+            other, or compute something else than the module.
 
         Examples
         --------
@@ -397,21 +398,6 @@ class Backbone:
         if depth == len(self.blocks) and self.post_pool is not None:
             vectors = self.post_pool(in_float32(vectors))
         return vectors
-
-    def _example(self):
-        return self.batch([self.preprocess.example()])
-
-    def _probe_widths(self):
-        import torch
-
-        widths = []
-        with torch.inference_mode():
-            state = self._example()
-            for k in range(len(self.blocks)):
-                state = self.run(state, k, k + 1)
-                pooling = "mean" if self.pooling == "none" else self.pooling
-                widths.append(self.pool(state, pooling, k + 1).shape[1])
-        return tuple(widths)
 
 
 def n_parameters(modules):

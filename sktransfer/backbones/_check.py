@@ -9,6 +9,7 @@ import numpy as np
 
 from .._utils.names import set_module
 from ..exceptions import BackboneCutError
+from ._probe import run_each
 from ._recipe import MATCH_TOLERANCE
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ def check_backbone(
     Raises
     ------
     BackboneCutError
-        If a vector differs, an activation has another length than its row, or `widths`
-        are wrong. The message names the block.
+        If a block fails, a vector differs, an activation has another length than its
+        row, or `widths` are wrong. The message names the block.
 
     Examples
     --------
@@ -91,6 +92,8 @@ def check_backbone(
 
     rows = example_rows(backbone)
     n_blocks = len(backbone.blocks)
+    for _ in run_each(backbone, backbone.batch(rows)):
+        pass  # a block that fails is named here
     with torch.inference_mode():
         want = np.concatenate([_vectors(backbone, [row]) for row in rows])
         from_reference = None
@@ -150,9 +153,10 @@ def _compare(backbone, got, want, what, tolerance):
         raise BackboneCutError(
             f"{backbone.name!r} differs from {what} by {difference:.2g} of the "
             f"greatest value; expected at most {tolerance:g}. Each block must map a "
-            "State to a State on its own. Look for a norm that is missing, blocks in "
-            "another order, a mask that is not used, and positions or biases that "
-            "blocks share."
+            "State to a State on its own. Look for a skip connection or another step "
+            "that is in the network's forward and in no part, a norm that is missing, "
+            "blocks in another order, a mask that is not used, and positions or biases "
+            "that blocks share."
         )
     return float(difference)
 

@@ -136,7 +136,15 @@ def _own_vectors(backbone, module, head):
     try:
         for row in example_rows(backbone):
             state = backbone.preprocess.to_input(backbone.batch([row]))
-            output = _call(module, state)
+            try:
+                output = _call(module, state)
+            except Exception as err:  # of somebody's module: anything
+                raise BackboneCutError(
+                    f"The forward of {type(module).__name__} cannot run on a row as "
+                    f"preprocess makes it, of shape {tuple(state.hidden.shape)}: "
+                    f"{type(err).__name__}: {err}. Compare preprocess, such as its "
+                    "size, with what the network was trained on."
+                ) from err
             if head is not None:
                 if not entered:
                     raise BackboneCutError(

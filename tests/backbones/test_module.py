@@ -8,7 +8,13 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from torch import nn
 
-from sktransfer import Backbone, ImageEncoder, TextEncoder, register_backbone
+from sktransfer import (
+    Backbone,
+    ImageEncoder,
+    TextEncoder,
+    check_backbone,
+    register_backbone,
+)
 from sktransfer._utils.seeds import seeded
 from sktransfer.backbones import ArrayPreprocess, ImagePreprocess, TextPreprocess
 from sktransfer.backbones._toy import hash_words
@@ -95,7 +101,8 @@ def test_the_caller_keeps_the_module_as_it_was():
 
 
 def test_parts_that_are_not_the_network_are_refused():
-    with pytest.raises(BackboneCutError, match="differs from its reference"):
+    message = "differs from its reference .* skip connection"
+    with pytest.raises(BackboneCutError, match=message):
         Backbone.from_module(make(Net), preprocess=PIXELS, **PARTS)
 
 
@@ -116,6 +123,78 @@ def test_parts_that_are_not_the_network_are_refused():
 def test_wrong_descriptions_say_what_is_wrong(change, message):
     with pytest.raises(BackboneCutError, match=message):
         Backbone.from_module(make(Sequential), preprocess=PIXELS, **PARTS | change)
+
+
+class Growing(nn.Module):
+    """Each layer has more channels than the one before."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, stride=2)
+        self.layers = nn.ModuleList([nn.Conv2d(8, 16, 3), nn.Conv2d(16, 24, 3)])
+        self.norm = nn.LayerNorm(24)
+        self.fc = nn.Linear(24, 5)
+
+    def forward(self, x):
+        x = self.stem(x)
+        for layer in self.layers:
+            x = layer(x)
+        return self.fc(self.norm(x.mean((2, 3))))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"blocks": ["stem", "layers.1", "layers.0"]},
+            r"block 'layers.1' cannot run on the output of block 'stem', of shape "
+            r"\(1, 8, 11, 11\).*order in which they run.*skip connection",
+        ),
+        ({"blocks": ["layers.*"]}, "block 'layers.0' cannot run on the input"),
+        (
+            {"blocks": ["stem", "layers.0"]},
+            "post_pool cannot run on the output of block 'layers.0'",
+        ),
+        (
+            {"preprocess": ArrayPreprocess(4)},
+            "block 'stem' cannot run on the input, of shape .1, 4.",
+        ),
+    ],
+)
+def test_blocks_that_cannot_follow_each_other_are_named(change, message):
+    with pytest.raises(BackboneCutError, match=message):
+        Backbone.from_module(make(Growing), **{"preprocess": PIXELS, **PARTS, **change})
+
+
+def test_a_forward_that_cannot_take_the_rows_says_so():
+    class Flat(Growing):
+        def forward(self, x):
+            return self.fc(self.stem(x).flatten(1))
+
+    message = r"forward of Flat cannot run on a row .*\(1, 3, 24, 24\).*its size"
+    with pytest.raises(BackboneCutError, match=message):
+        Backbone.from_module(make(Flat), preprocess=PIXELS, **PARTS)
+
+
+def test_a_block_of_ones_own_that_fails_is_named():
+    class Bare(nn.Module):
+        def forward(self, state):
+            return state.hidden
+
+    class Fails(nn.Module):
+        def forward(self, state):
+            return state._replace(hidden=state.hidden @ torch.ones(7, 7))
+
+    with pytest.raises(BackboneCutError, match="block 'b' returned Tensor; expected a"):
+        Backbone("mine", "array", {"b": Bare()}, ArrayPreprocess(4), "mean")
+    with pytest.raises(BackboneCutError, match="'mine': block 'b' cannot run on the i"):
+        Backbone("mine", "array", {"b": Fails()}, ArrayPreprocess(4), "mean")
+    # Where the record gives the widths, nothing runs before the check.
+    given = Backbone(
+        "mine", "array", {"b": Fails()}, ArrayPreprocess(4), "mean", widths=(7,)
+    )
+    with pytest.raises(BackboneCutError, match="block 'b' cannot run"):
+        check_backbone(given)
 
 
 def test_wrong_types_say_what_is_expected():
