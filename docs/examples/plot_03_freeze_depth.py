@@ -36,8 +36,8 @@ print(f"{info.hits:,} activations were found, not computed again")
 # The output says how often the output of the frozen blocks was found in the cache and
 # not computed again.
 #
-# The bars of the next figure are fit times. The first fit includes the first pass over
-# the images, which the others share.
+# The bars of the next figure are fit times. The hatched bar is the first fit, which
+# includes the pass over the images that the others share.
 display = FreezeDepthDisplay.from_search(search, score_name="ROC AUC")
 display.ax_.set_title(f"{len(table)} images, 3 folds, 3 epochs")
 plt.show()

@@ -36,6 +36,10 @@ class FreezeDepthDisplay:
         Mean fit time of that candidate, in seconds.
     score_name : str, default="score"
         Label of the axis.
+    first : int, default=None
+        Position in `depths` of the candidate that the search fitted first. Its fit time
+        includes the pass over the rows that all candidates share, unless the cache had
+        it, so its bar is hatched. None if that candidate is not drawn.
 
     Attributes
     ----------
@@ -65,9 +69,10 @@ class FreezeDepthDisplay:
         fit_times: np.ndarray,
         *,
         score_name: str = "score",
+        first: int | None = None,
     ) -> None:
         self.depths, self.scores, self.errors = depths, scores, errors
-        self.fit_times, self.score_name = fit_times, score_name
+        self.fit_times, self.score_name, self.first = fit_times, score_name, first
 
     @classmethod
     def from_search(
@@ -132,6 +137,7 @@ class FreezeDepthDisplay:
             np.asarray(results[f"std_test_{metric}"])[rows],
             np.asarray(results["mean_fit_time"])[rows],
             score_name=score_name or _name_of(search, metric),
+            first=rows.index(0) if 0 in rows else None,
         )
         return display.plot(ax=ax, **options) if plot else display
 
@@ -161,8 +167,13 @@ class FreezeDepthDisplay:
         ax.set_xlabel("freeze_depth (frozen most to least)")
         ax.set_ylabel(f"{self.score_name} (bars: standard deviation over folds)")
         times = ax.twinx()
-        times.bar(places, self.fit_times, width=0.4, alpha=0.2, color="C1")
+        bars = times.bar(places, self.fit_times, width=0.4, alpha=0.2, color="C1")
         times.set_ylabel("fit time in s (shaded)")
+        if self.first is not None:
+            # The results of a search do not tell how long the shared pass took.
+            bars[self.first].set(hatch="//", edgecolor="black")
+            note = "hatched: fitted first, with the pass that all share"
+            ax.set_xlabel(f"{ax.get_xlabel()}\n{note}")
         times.set_ylim(bottom=0)
         ax.set_zorder(times.get_zorder() + 1)
         ax.patch.set_visible(False)

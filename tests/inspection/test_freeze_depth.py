@@ -61,6 +61,19 @@ def test_the_best_candidate_of_each_depth_is_drawn_frozen_most_first():
     plt.close(display.figure_)
 
 
+@pytest.mark.parametrize(("values", "place"), [((-1, "all", 0), 1), ((0, 0, 0), None)])
+def test_the_first_fit_is_hatched_since_it_pays_for_the_pass(values, place):
+    """The best of several candidates of a depth may not be the first one."""
+    import matplotlib.pyplot as plt
+
+    display = FreezeDepthDisplay.from_search(search(values))
+    assert display.first == place
+    hatched = [bar.get_hatch() is not None for bar in display.ax_time_.patches]
+    assert hatched == [i == place for i in range(len(display.depths))]
+    assert ("fitted first" in display.ax_.get_xlabel()) == (place is not None)
+    plt.close(display.figure_)
+
+
 def test_it_draws_into_axes_that_are_there():
     import matplotlib.pyplot as plt
 
