@@ -38,10 +38,11 @@ def check_recipe(recipe, request, codec, settings, *, is_partial):
         return
     else:
         chosen = f"head={recipe.head.kind!r}"
-    if codec.task != "classes":
+    if codec.task != "classes":  # of a head: such a loss was refused before
+        others = Choices(HEADS, lambda head: not head.needs_classes)
         raise ValueError(
             f"{recipe.caller}: {chosen} needs one class per row, and y has "
-            f"{_what(codec)}. Use another loss and another head."
+            f"{_what(codec)}. Use head={any_of(others)}."
         )
     if is_partial and not takes_later_classes(recipe, request):
         advice = "" if is_contrastive else ", or freeze_depth='all'"

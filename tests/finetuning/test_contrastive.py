@@ -301,6 +301,33 @@ def test_what_it_cannot_take_is_refused(options, y, message):
         contrastive(**options).fit(TEXTS, y)
 
 
+@pytest.mark.parametrize("freeze_depth", [-1, "all"])
+def test_several_labels_have_no_prototypes(freeze_depth):
+    message = (
+        "head='prototype' needs one class per row, and y has 3 labels per row. Use "
+        "head='linear', 'mlp' or 'cosine'.$"
+    )
+    model = texts_model(head="prototype", freeze_depth=freeze_depth)
+    with pytest.raises(ValueError, match=message):
+        model.fit(TEXTS, np.eye(12, 3, dtype=int))
+
+
+def test_weights_of_classes_act_on_what_is_compared():
+    plain = contrastive().fit(TEXTS, LABELS)
+    weighted = contrastive(class_weight={"plus": 9.0}).fit(TEXTS, LABELS)
+    first = [model.history_[0]["train_loss"] for model in (plain, weighted)]
+    assert first[0] != first[1]
+    pairs = zip(
+        plain.backbone_.blocks["layers.1"].parameters(),
+        weighted.backbone_.blocks["layers.1"].parameters(),
+        strict=True,
+    )
+    assert any(not torch.equal(a, b) for a, b in pairs)
+    of_plus = list(plain.classes_).index("plus")
+    proba = [model.predict_proba(TEXTS)[:, of_plus] for model in (plain, weighted)]
+    assert proba[1].mean() > proba[0].mean()  # and on the head
+
+
 def test_domains_are_refused():
     domain = np.repeat([0, -1], 6)
     for options in ({"domain_loss": "mmd"}, {"domain_loss": "mcc"}):
