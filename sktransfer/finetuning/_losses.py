@@ -106,7 +106,9 @@ class LogLoss(LossOptions):
 class FocalLoss(LossOptions):
     """Cross-entropy that gives less weight to rows that are already predicted well.
 
-    Suits rare classes, and labels that few rows have [1]_.
+    Suits rows that are hard to predict [1]_, if blocks are trained. If none is, the
+    head starts at a fitted model and the loss hardly changes it. For rare classes and
+    labels, set `class_weight` first.
 
     Parameters
     ----------
