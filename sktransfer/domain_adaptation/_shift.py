@@ -159,8 +159,16 @@ class DomainShift(RowTable):
             f"with the same class shares: {self.weighted_a_distance:.2f}, with "
             f"{self.n_effective:.0f} effective source rows",
             f"moved: {self.moved}",
-            f"{'source':>6} {'target':>6}  class shares",
         ]
+        if self.moved == "features":
+            # A table of them would be read, whatever stood beside it.
+            return [
+                *lines,
+                "class shares of the target: no reliable estimate, because rows of a "
+                "class have changed",
+            ]
+        doubt = " (uncertain: too few rows)" if self.moved == "unclear" else ""
+        lines.append(f"{'source':>6} {'target':>6}  class shares{doubt}")
         for row in by_gap[:10]:
             lines.append(f"{row['source']:6.2f} {row['target']:6.2f}  {row['class']}")
         if len(by_gap) > 10:

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from ..domain_adaptation import DomainShift
 
 
+# Where the estimated shares of the target do not hold.
+DOUBTS: dict[str | None, str] = {
+    "features": " (not reliable)",
+    "unclear": " (uncertain)",
+}
+
+
 @set_module("sktransfer.inspection")
 class ClassSharesDisplay:
     """Class shares of the source, and estimated shares of the target, side by side.
@@ -27,7 +34,9 @@ class ClassSharesDisplay:
     shares : dict of str to dict
         Share of each class, by kind of domain: "source" and "target".
     moved : str, default=None
-        Title of the axes; None draws none.
+        Change between the domains, as in `DomainShift`, for the title of the axes. With
+        "features" and "unclear", the legend says that the estimated shares of the
+        target are not reliable. None draws no title.
 
     Attributes
     ----------
@@ -114,7 +123,8 @@ class ClassSharesDisplay:
         width = 0.8 / len(self.shares)
         middle = (len(self.shares) - 1) / 2
         for place, (kind, shares) in enumerate(self.shares.items()):
-            style: dict[str, Any] = {"width": width, "label": kind} | options
+            label = kind + (DOUBTS.get(self.moved, "") if kind == "target" else "")
+            style: dict[str, Any] = {"width": width, "label": label} | options
             ax.bar(
                 np.arange(len(classes)) + (place - middle) * width,
                 [shares.get(label, 0.0) for label in classes],

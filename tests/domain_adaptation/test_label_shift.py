@@ -200,6 +200,19 @@ def test_without_classes_the_report_is_the_one_of_the_features():
     assert full.shares_p_value < 1e-6
 
 
+def test_shares_that_do_not_hold_are_not_listed():
+    X, y, domain, _ = drawn((0.9, 0.1), offset=1.5)
+    shift = domain_shift(X, y, sample_domain=domain)
+    assert shift.moved == "features"
+    assert len(shift.class_shares) == 2  # for who asks
+    assert "moved: features\nclass shares of the target: no reliable est" in repr(shift)
+    assert "source target" not in repr(shift)
+    few = np.r_[:6, len(X) // 2 : len(X) // 2 + 6]
+    shift = domain_shift(X[few], y[few], sample_domain=domain[few], cv=2)
+    assert shift.moved == "unclear"
+    assert "class shares (uncertain: too few rows)\n" in repr(shift)
+
+
 def test_the_report_cuts_many_classes_and_takes_an_estimator():
     rng = np.random.default_rng(0)
     codes = np.tile(np.arange(12), 20)

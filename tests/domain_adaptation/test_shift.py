@@ -233,6 +233,14 @@ def test_shares_are_drawn_side_by_side():
     assert display.ax_.get_title() == "moved: nothing"
     assert [t.get_text() for t in display.ax_.get_xticklabels()] == ["a", "b"]
     assert display.ax_.containers[0][0].get_alpha() == 0.5
+    for moved, label in (
+        ("nothing", "target"),
+        ("features", "target (not reliable)"),
+        ("unclear", "target (uncertain)"),
+    ):
+        doubted = ClassSharesDisplay(display.shares, moved=moved).plot()
+        labels = [text.get_text() for text in doubted.ax_.get_legend().get_texts()]
+        assert labels == ["source", label]
     figure, ax = plt.subplots()
     assert ClassSharesDisplay(display.shares).plot(ax=ax).figure_ is figure
     plt.close("all")
