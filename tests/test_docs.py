@@ -150,7 +150,7 @@ COME_ALONG |= {"skorch", "timm", "torch", "torchvision", "tqdm", "transformers"}
 def needed_by(page):
     """Return the packages that the snippets of a page need, without `[bundled]`."""
     found = set()
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^```([^\n]*)\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     for code in [code for kind, code in blocks if kind in ("", "py", "python")]:
         for pattern, packages in NEEDS.items():
             if re.search(pattern, code, re.MULTILINE):
