@@ -100,9 +100,10 @@ def encode(
     ``source_file`` and ``source_row`` (the file and the row in it, from 0), the columns
     of `keep`, and one float32 column per feature, named ``photo_0``, ``photo_1`` and so
     on after `column`. Rows that cannot be encoded are only in
-    ``_rejected/part-00000.parquet``, with the reason. A part is written under another
-    name and then renamed, so it is complete or absent. A later run with the same
-    arguments resumes after the last finished part.
+    ``_rejected/part-00000.parquet``, with the columns ``reason`` and ``rejected_cell``:
+    the text or path that the cell holds, up to 200 characters, else null. A part is
+    written under another name and then renamed, so it is complete or absent. A later
+    run with the same arguments resumes after the last finished part.
 
     Parameters
     ----------
@@ -163,9 +164,11 @@ def encode(
     Raises
     ------
     BulkError
-        If the source has nothing to encode, lacks the column or has it twice; if `out`
-        is the result of another job; if cells are names of image files and `modality`
-        is not given; or if the cluster cannot do the job.
+        If the source has nothing to encode, lacks the column or has it twice; if a file
+        or folder of several has nothing to encode; if `out` cannot be made or is the
+        result of another job; if `backbone` reads another kind than the cells seem to
+        be, or cells are names of image files, and `modality` is not given; or if the
+        cluster cannot do the job.
     MissingDependencyError
         If pyarrow is not installed, or distributed if `scheduler` is given.
     WeightsMismatchError
@@ -193,7 +196,7 @@ def encode(
     data, left_out = open_source(source, column, keep)
     if left_out:
         warnings.warn(f"{say_left_out(left_out)}.", stacklevel=2)
-    reads = _modality(data, modality, backbone)
+    reads = _modality(data, modality, backbone, cell)
     if missing is None:
         missing = "empty" if reads == "text" else "reject"
     if missing not in ("empty", "reject") or (missing == "empty" and reads == "image"):
@@ -270,7 +273,7 @@ def encode(
     return done
 
 
-def _modality(data, modality, backbone):
+def _modality(data, modality, backbone, cell):
     """Say what the cells are; ask where they may be names of files or texts."""
     is_told = modality is not None
     if not is_told:
@@ -279,18 +282,33 @@ def _modality(data, modality, backbone):
             modality = load_backbone(backbone).modality
     if modality not in DEFAULT_BACKBONES:
         raise ValueError(f"modality={modality!r} must be 'image' or 'text'.")
-    if is_told or modality == "image":
+    if is_told or data.modality == modality == "image":
         return modality
     cells = [cell for cell in data.sample() if not is_null(cell)]
+    what = "The folder" if data.column is None else f"Column {data.column!r}"
+    if modality == "image":
+        if cell == "path" and cells and not data.may_be_files(cells):
+            raise BulkError(
+                f"{what} seems to hold texts, such as {shorten(cells[0])}, and the "
+                f"network {str(backbone)!r} reads images. Choose a network that reads "
+                "texts, or set modality='image' (--modality image) if the cells are "
+                "names of files."
+            )
+        return modality
     if not holds_images([_without_address(cell) for cell in cells]):
         return modality
     if backbone is None and not any(isinstance(cell, str) for cell in cells):
         return "image"
-    what = "The folder" if data.column is None else f"Column {data.column!r}"
+    seems = f"{what} seems to hold images, such as {shorten(cells[0])}"
+    if backbone is not None:
+        raise BulkError(
+            f"{seems}, and the network {str(backbone)!r} reads texts. Choose a network "
+            f"that reads images, such as {DEFAULT_BACKBONES['image']!r}, or set "
+            "modality='text' (--modality text) to encode the cells as texts."
+        )
     raise BulkError(
-        f"{what} seems to hold images, such as {shorten(cells[0])}. Set "
-        "modality='image' to read them, or modality='text' to encode the cells as "
-        "texts (--modality image or --modality text)."
+        f"{seems}. Set modality='image' to read them, or modality='text' to encode the "
+        "cells as texts (--modality image or --modality text)."
     )
 
 

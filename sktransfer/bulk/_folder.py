@@ -18,7 +18,8 @@ def job_folder(out, job):
     Raises
     ------
     BulkError
-        If it is of another job, has other files, or another process writes to it.
+        If it cannot be made, is of another job, has other files, or another process
+        writes to it.
     """
     known = {LOCK, REJECTED, JOB}
     if (
@@ -30,7 +31,13 @@ def job_folder(out, job):
             f"{out} has files, but no {JOB}, so it is not the folder of a job: give a "
             "new folder."
         )
-    (out / REJECTED).mkdir(parents=True, exist_ok=True)
+    try:
+        (out / REJECTED).mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise BulkError(
+            f"The folder {out} cannot be made ({err.strerror or err}). Give another "
+            "folder for the result."
+        ) from err
     with alone(out):
         _start(out, job)
         yield

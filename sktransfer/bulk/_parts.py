@@ -15,6 +15,8 @@ from ..exceptions import BulkError
 NOT_THERE = "there is no such file"
 NULL = "the cell is null"
 REJECTED = "_rejected"
+REASON, CELL = "reason", "rejected_cell"  # columns of the rejected rows
+LONGEST_CELL = 200  # characters that are shown of it
 
 
 def compute(encoder, cells, missing):
@@ -94,7 +96,11 @@ def write_part(out, number, chunk, column, vectors, bad):
     table = pa.table({**{n: known[n] for n in known.column_names}, **columns})
     rows = sorted(bad)
     wrong = chunk.known.take(pa.array(rows, type=pa.int64()))
-    wrong = wrong.append_column("reason", pa.array([bad[r] for r in rows], pa.string()))
+    for name, values in (
+        (REASON, [bad[row] for row in rows]),
+        (CELL, [_shown(chunk.cells[row]) for row in rows]),
+    ):
+        wrong = wrong.append_column(name, pa.array(values, pa.string()))
     # The rejected rows first: where the part is there, they are too.
     _write_table(rejected_path(out, number), wrong)
     _write_table(part_path(out, number), table)
@@ -112,7 +118,19 @@ def reasons_in(path):
     """Return the reason of each rejected row of a part."""
     import pyarrow.parquet as pq
 
-    return pq.read_table(path, columns=["reason"])["reason"].to_pylist()
+    return pq.read_table(path, columns=[REASON])[REASON].to_pylist()
+
+
+def _shown(cell):
+    """Return the text or the path that a cell is, cut; None for other cells."""
+    if isinstance(cell, dict):
+        cell = cell.get("path")
+    if not isinstance(cell, str):
+        return None
+    is_long = len(cell) > LONGEST_CELL
+    # Halves of a surrogate pair have no UTF-8.
+    text = f"{cell[:LONGEST_CELL]}..." if is_long else cell
+    return text.encode(errors="replace").decode()
 
 
 def _write_table(path, table):

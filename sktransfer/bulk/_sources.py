@@ -37,7 +37,8 @@ def open_source(source, column, keep):
     if missing or not paths:
         raise BulkError(f"There is no such file or folder: {missing or source!r}.")
     named = [path for path in paths if not path.is_dir()]
-    found = [file for path in paths if path.is_dir() for file in _files_in(path)]
+    by_folder = {path: _files_in(path) for path in paths if path.is_dir()}
+    found = [file for files in by_folder.values() for file in files]
     tables = [path for path in (*named, *found) if _is_table(path)]
     # A file that was named is an image, whatever its suffix.
     images = [path for path in named if not _is_table(path)]
@@ -51,6 +52,7 @@ def open_source(source, column, keep):
         others = [path for path in named if not _is_table(path)]
         if others:
             raise BulkError(f"{others[0]} is neither CSV nor Parquet.")
+        _check_all_take_part(paths, by_folder, tables, "CSV or Parquet file")
         return Tables(tables, column, keep), by_suffix(found, tables)
     if not images:
         left_out = say_left_out(by_suffix(found, ()))
@@ -63,8 +65,21 @@ def open_source(source, column, keep):
             f"{paths[0]} is a folder of images, which has no columns; leave column= "
             "and keep= out."
         )
+    _check_all_take_part(paths, by_folder, images, "image")
     root = paths[0] if len(paths) == 1 and paths[0].is_dir() else None
     return ImageFolder(images, root), by_suffix(found, images)
+
+
+def _check_all_take_part(paths, by_folder, taken, what):
+    """Refuse a file or folder that was given, and of which nothing would be read."""
+    taken = set(taken)
+    idle = [path for path in paths if taken.isdisjoint(by_folder.get(path, [path]))]
+    if idle:
+        raise BulkError(
+            f"{idle[0]} has no {what}, and would be left out. Images and tables need "
+            "jobs of their own: give folders of images alone, or tables with column= "
+            "(--column)."
+        )
 
 
 def _is_table(path):

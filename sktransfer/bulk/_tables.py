@@ -1,10 +1,12 @@
 """Tables that bulk.encode reads: a column of CSV and Parquet files, chunk by chunk."""
 
 import contextlib
+import os
 
-from .._cells.guess import is_image_struct
+from .._cells.guess import is_image_name, is_image_struct, is_url
 from ..exceptions import BulkError
 from ._chunk import PLACE, Chunk, fingerprints_of
+from ._parts import CELL, REASON
 
 TABLE_SUFFIXES = (".csv", ".parquet")
 SAMPLE = 64  # rows that say whether a column holds images; those may be large
@@ -39,7 +41,7 @@ class Tables:
                     f"{path} has the column {twice[0]!r} {names.count(twice[0])} "
                     "times; rename them, so that each name is unique."
                 )
-        clash = [name for name in keep if name in PLACE]
+        clash = [name for name in keep if name in (*PLACE, REASON, CELL)]
         if clash:
             raise BulkError(f"keep={clash} are columns of the result; rename them.")
         counts = [_count(path) for path in paths]
@@ -56,6 +58,16 @@ class Tables:
                 for table in pieces:
                     return table[self.column].to_pylist()
         return []
+
+    def may_be_files(self, cells):
+        """Whether some cell is no string, an address, an image's name or a file's."""
+        return any(
+            not isinstance(cell, str)
+            or is_image_name(cell)
+            or is_url(cell)
+            or any(os.path.isfile(path.parent / cell) for path in self.paths)
+            for cell in cells
+        )
 
     def chunks(self, size, is_done):
         """Yield a `Chunk` for each part; parts do not reach across files."""

@@ -432,8 +432,11 @@ def test_names_of_images_are_not_encoded_as_texts_without_a_question(cell, tmp_p
     cells = [cell.format(i) for i in range(9)]
     pd.DataFrame({"photo": cells}).to_csv(tmp_path / "t.csv", index=False)
     options = {"column": "photo", "verbose": 0}
-    for backbone in (None, "tiny-bert"):
-        with pytest.raises(BulkError, match="--modality image or --modality text"):
+    for backbone, message in (
+        (None, "Set modality='image' .*--modality image or --modality text"),
+        ("tiny-bert", "'tiny-bert' reads texts. .* reads images, such as 'efficient"),
+    ):
+        with pytest.raises(BulkError, match=message):
             bulk.encode(
                 tmp_path / "t.csv", tmp_path / "out", **options, backbone=backbone
             )
@@ -454,6 +457,85 @@ def test_a_folder_of_images_is_for_networks_of_images(pictures, tmp_path):
         bulk.encode(pictures, tmp_path / "out", backbone="tiny-bert")
     with pytest.raises(ValueError, match="cell='base64': a folder has files"):
         bulk.encode(pictures, tmp_path / "out", backbone="tiny-cnn", cell="base64")
+
+
+def test_texts_are_not_taken_for_files_without_a_question(tmp_path, pixels):
+    texts = pd.DataFrame({"mail": ["hello", None, "good bye"]})
+    texts.to_csv(tmp_path / "t.csv", index=False)
+    options = {"column": "mail", "backbone": "tiny-cnn", "verbose": 0}
+    message = "'mail' seems to hold texts, such as 'hello', and .*'tiny-cnn' reads im"
+    with pytest.raises(BulkError, match=message):
+        bulk.encode(tmp_path / "t.csv", tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+    with pytest.warns(UserWarning, match="there is no such file"):
+        done = bulk.encode(
+            tmp_path / "t.csv", tmp_path / "out", **options, modality="image"
+        )
+    assert done.n_rejected == 3
+    # A file without a suffix is found beside the table.
+    (tmp_path / "good bye").write_bytes(encoded(pixels[0]))
+    done = bulk.encode(tmp_path / "t.csv", tmp_path / "found", **options)
+    assert (done.n_rows, done.n_rejected) == (1, 2)
+    wrong = read(done.out, "_rejected/part-*.parquet")["rejected_cell"].tolist()
+    assert wrong == [str(tmp_path / "hello"), ""]
+
+
+def test_of_several_sources_none_is_left_out(pictures, tmp_path):
+    """Images and tables in one call were a result without one of them."""
+    table, empty = tmp_path / "t.csv", tmp_path / "empty"
+    table.write_text("mail\na\n")
+    empty.mkdir()
+    options = {"backbone": "tiny-bert", "verbose": 0}
+    for sources, column, idle in (
+        ([pictures, table], "mail", f"{pictures} has no CSV or Parquet file"),
+        ([table, empty], "mail", f"{empty} has no CSV or Parquet file"),
+        ([pictures, table], None, f"{table} has no image"),
+        ([pictures, empty], None, f"{empty} has no image"),
+    ):
+        with pytest.raises(BulkError, match=f"{idle}, .*jobs of their own"):
+            bulk.encode(sources, tmp_path / "out", column=column, **options)
+    assert not (tmp_path / "out").exists()
+    # A folder that has both is a table with its images.
+    (pictures / "t.csv").write_text("mail\na\n")
+    with pytest.warns(UserWarning, match="left out"):
+        done = bulk.encode(pictures, tmp_path / "out", column="mail", **options)
+    assert done.n_rows == 1
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
+    (tmp_path / "t.csv").write_text("mail\na\n")
+    (tmp_path / "file").touch()
+    with pytest.raises(BulkError, match="file/out cannot be made .*another folder"):
+        bulk.encode(
+            tmp_path / "t.csv",
+            tmp_path / "file" / "out",
+            column="mail",
+            backbone="tiny-bert",
+            verbose=0,
+        )
+
+
+@pytest.mark.parametrize("name", ["source_file", "reason", "rejected_cell"])
+def test_columns_of_the_result_are_not_kept(name, tmp_path):
+    (tmp_path / "t.csv").write_text(f"mail,{name}\na,b\n")
+    with pytest.raises(BulkError, match=f"'{name}'.* are columns of the result"):
+        bulk.encode(tmp_path / "t.csv", tmp_path / "out", column="mail", keep=[name])
+
+
+def test_a_rejected_cell_is_cut(tmp_path):
+    cells = [{"bytes": None, "path": "x" * 300}, {"bytes": b"no image", "path": None}]
+    pd.DataFrame({"image": cells}).to_parquet(tmp_path / "t.parquet")
+    with pytest.warns(UserWarning, match="None of the 2 rows"):
+        done = bulk.encode(
+            tmp_path / "t.parquet",
+            tmp_path / "out",
+            column="image",
+            backbone="tiny-cnn",
+            verbose=0,
+        )
+    wrong = read(done.out, "_rejected/part-*.parquet")["rejected_cell"].tolist()
+    assert wrong[0] == f"{tmp_path}/{'x' * 300}"[:200] + "..."
+    assert pd.isna(wrong[1])
 
 
 def test_cells_that_are_no_texts_are_rejected_rows(tmp_path):
