@@ -55,14 +55,18 @@ def from_hub(load, name, *, is_local=False, endpoint=None, cache="the local cach
     except Exception as err:  # each library involved raises types of its own
         if _is_mismatch(err):
             raise mismatch(name, _keys_in(str(err))) from err
-        reason = f"{type(err).__name__}: {err}"
+        reason, cause = f"{type(err).__name__}: {err}", err
         if not is_local and not is_reachable:
-            reason = f"{endpoint} is out of reach, and they are not in {cache}"
+            is_off = _is_offline(endpoint)
+            why = "HF_HUB_OFFLINE is set" if is_off else f"{endpoint} is out of reach"
+            reason = f"{why}, and they are not in {cache}"
+            # The hub's library would speak of a variable that was set here.
+            cause = None if _is_not_in_cache(err) else err
         raise WeightsNotFoundError(
             f"The weights of {name!r} could not be loaded: {reason}. Without a network "
             f"connection, copy them to {cache}, give a folder that holds them, or use "
             f"{_in_a_wheel(name)}"
-        ) from err
+        ) from cause
 
 
 def _in_a_wheel(name):
@@ -138,10 +142,26 @@ def _hugging_face():
     return constants.ENDPOINT
 
 
-def _can_reach(endpoint):
+def _is_offline(endpoint):
     from huggingface_hub import constants
 
-    if constants.HF_HUB_OFFLINE and endpoint == constants.ENDPOINT:
+    return constants.HF_HUB_OFFLINE and endpoint == constants.ENDPOINT
+
+
+def _is_not_in_cache(err):
+    """Whether some error in a chain says that the hub's library may not ask."""
+    from huggingface_hub import errors
+
+    kinds = errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError
+    while err is not None:
+        if isinstance(err, kinds):
+            return True
+        err = err.__cause__ or err.__context__
+    return False
+
+
+def _can_reach(endpoint):
+    if _is_offline(endpoint):
         return False
     url = urllib.parse.urlsplit(endpoint)
     if url.scheme in urllib.request.getproxies():

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import traceback
 
 import numpy as np
 import pytest
@@ -93,7 +94,13 @@ def test_without_the_hub_the_local_cache_serves(hub, folders, monkeypatch):
     unload_backbones()
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     np.testing.assert_array_equal(vectors("someone/mine"), want)
-    with pytest.raises(WeightsNotFoundError, match=r"127.0.0.1:9 is out of reach"):
+    message = r"127.0.0.1:9 is out of reach"
+    with pytest.raises(WeightsNotFoundError, match=message) as caught:
+        load_backbone("someone/other")
+    # The hub's library would advise to change a variable that nobody has set.
+    assert "HF_HUB_OFFLINE" not in "".join(traceback.format_exception(caught.value))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(WeightsNotFoundError, match="HF_HUB_OFFLINE is set, and they"):
         load_backbone("someone/other")
 
 
