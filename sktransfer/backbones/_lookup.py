@@ -14,6 +14,8 @@ from ._torchvision import networks as torchvision_networks
 # In the order in which a plain name is looked up.
 LIBRARIES = {"timm": timm_networks, "torchvision": torchvision_networks}
 
+LEAST_PART = 4  # letters that a name has in common with those that are suggested
+
 BUILDERS = {
     ("timm", "image"): timm_networks.build_folder,
     ("transformers", "image"): vision.build,
@@ -128,6 +130,11 @@ def _unknown(name, modality, registered):
     close = difflib.get_close_matches(plain, pool, n=3, cutoff=0.6)
     if is_image and not close:  # weights' tags stand behind a dot
         close = difflib.get_close_matches(plain.partition(".")[0], pool, n=3)
+    if not close and len(plain) >= LEAST_PART:  # such as "MiniLM"
+        part = plain.lower()
+        within = [name for name in pool if part in name.lower()]
+        # Registered ones first: their weights may be installed.
+        close = sorted(within, key=lambda n: (n not in registered, len(n), n))[:3]
     close = [prefix + match for match in close]
     if modality == "text" and not close and "/" not in name:
         close = [f"sentence-transformers/{name}"]
