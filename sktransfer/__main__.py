@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from ._commands import cache, demo, encode
 
@@ -44,8 +45,10 @@ def main(argv=None):
 def _parser():
     from . import __version__
 
+    # As it was called: the script that pip installs, or the module.
+    is_script = Path(sys.argv[0]).stem == "sktransfer"
     parser = argparse.ArgumentParser(
-        prog="python -m sktransfer",
+        prog="sktransfer" if is_script else "python -m sktransfer",
         description="Transfer learning that never leaves scikit-learn.",
     )
     parser.add_argument("--version", action="version", version=__version__)

@@ -72,7 +72,9 @@ def run(args):
     try:
         return actions[args.action](care, args)
     except FILE_ERRORS as err:
-        print(f"error: {args.folder}: {err}", file=sys.stderr)
+        is_named = str(args.folder) in str(err)
+        place = "" if is_named else f"{args.folder}: "
+        print(f"error: {place}{err}", file=sys.stderr)
         return 1
 
 

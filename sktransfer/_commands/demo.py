@@ -1,6 +1,7 @@
 """``python -m sktransfer demo``: the gain by a pretrained network on a table."""
 
 import argparse
+import contextlib
 import functools
 import sys
 from pathlib import Path
@@ -102,28 +103,45 @@ def _run(args, parser):
 
     from .. import demo
 
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-        if args.text:
-            # Without names this fails with the columns that the file has.
-            table = demo.read_texts(
-                args.csv, args.text_column, args.target, rows=args.rows
+    with _new_folder(args.out, parser):
+        try:
+            if args.text:
+                # Without names this fails with the columns that the file has.
+                table = demo.read_texts(
+                    args.csv, args.text_column, args.target, rows=args.rows
+                )
+            options = {"out": args.out, "cache": args.cache}
+            if args.backbone is not None:
+                options["backbone"] = _checked_backbone(args)
+        except FileNotFoundError as err:
+            parser.error(f"there is no such file: {err.filename}")
+        except OSError as err:
+            parser.error(
+                f"{err.filename or 'a file'} cannot be used: {err.strerror or err}"
             )
-        options = {"out": args.out, "cache": args.cache}
-        if args.backbone is not None:
-            options["backbone"] = _checked_backbone(args)
-    except FileNotFoundError as err:
-        parser.error(f"there is no such file: {err.filename}")
+        except ValueError as err:
+            parser.error(str(err))
+        if args.text:
+            demo.run_texts(table["text"], table["label"], **options)
+        else:
+            demo.run_images(rows=args.rows, **options)
+
+
+@contextlib.contextmanager
+def _new_folder(path, parser):
+    """Make the folder of the result; remove it if the demo fails and left it empty."""
+    made = [place for place in (path, *path.parents) if not place.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as err:
-        parser.error(
-            f"{err.filename or 'a file'} cannot be used: {err.strerror or err}"
-        )
-    except ValueError as err:
-        parser.error(str(err))
-    if args.text:
-        demo.run_texts(table["text"], table["label"], **options)
-    else:
-        demo.run_images(rows=args.rows, **options)
+        parser.error(f"--out {path} cannot be used as a folder: {err.strerror or err}")
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # it has files, and so have those above
+            for place in made:
+                place.rmdir()
+        raise
 
 
 def _checked_backbone(args):

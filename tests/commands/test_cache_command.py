@@ -199,6 +199,7 @@ def test_what_is_no_store_is_an_error_and_left_alone(tmp_path, capsys, action):
     code, printed = run(capsys, action, tmp_path / "nowhere")
     assert code == 1
     assert "there is no feature cache in" in printed.err
+    assert printed.err.count("nowhere") == 1
     assert not (tmp_path / "nowhere").exists()
     with closing(sqlite3.connect(tmp_path / "features.sqlite")) as connection:
         connection.execute("CREATE TABLE mine (a)")

@@ -51,8 +51,8 @@ def test_version_is_printed(capsys):
 
 def test_the_package_runs_as_a_module_and_help_imports_nothing_heavy():
     code = (
-        "import runpy, sys; sys.argv = ['sktransfer']\n"
-        "try:\n    runpy.run_module('sktransfer', run_name='__main__')\n"
+        "import runpy, sys; sys.argv = ['-m']\n"
+        "try:\n    runpy.run_module('sktransfer', None, '__main__', alter_sys=True)\n"
         "except SystemExit as err:\n    assert err.code == 0\n"
         "assert not {'numpy', 'sklearn', 'torch', 'pandas'} & set(sys.modules)"
     )
@@ -61,6 +61,13 @@ def test_the_package_runs_as_a_module_and_help_imports_nothing_heavy():
     )
     assert done.returncode == 0, done.stderr
     assert "usage: python -m sktransfer" in done.stdout
+
+
+@pytest.mark.parametrize("script", ["/env/bin/sktransfer", "sktransfer.exe"])
+def test_usage_names_the_script_that_was_called(script, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [script])
+    assert main([]) == 0
+    assert capsys.readouterr().out.startswith("usage: sktransfer [-h]")
 
 
 @needs_elpv
@@ -130,19 +137,26 @@ def test_a_bad_number_of_rows_is_told(value, said, capsys):
     assert said in rejected(["demo", "--rows", value], capsys)
 
 
-def test_an_unknown_backbone_is_told(tmp_path, capsys):
-    arguments = ["demo", "--backbone", "efficientnet_lite9", "--out", str(tmp_path)]
-    message = rejected(arguments, capsys)
-    assert "no image backbone named 'efficientnet_lite9'" in message
+@pytest.mark.parametrize(
+    ("backbone", "said"),
+    [
+        ("efficientnet_lite9", "no image backbone named 'efficientnet_lite9'"),
+        ("tiny-bert", "'tiny-bert' reads texts"),
+    ],
+)
+def test_a_refused_backbone_is_told_and_leaves_no_folder(
+    backbone, said, tmp_path, capsys
+):
+    for out in (tmp_path, tmp_path / "a" / "b"):
+        arguments = ["demo", "--backbone", backbone, "--out", str(out)]
+        assert said in rejected(arguments, capsys)
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_backbone_for_texts_is_refused_for_photos(tmp_path, capsys):
-    arguments = ["demo", "--backbone", "tiny-bert", "--out", str(tmp_path)]
-    assert "'tiny-bert' reads texts" in rejected(arguments, capsys)
-
-
-def test_an_out_that_is_a_file_is_refused(csv, capsys):
-    assert csv in rejected(["demo", "--out", csv], capsys)
+def test_an_out_that_cannot_be_a_folder_is_refused(csv, capsys):
+    for out in (csv, f"{csv}/out"):
+        message = rejected(["demo", "--out", out], capsys)
+        assert f"--out {out} cannot be used as a folder: " in message
 
 
 def test_a_missing_package_is_told_without_a_traceback(tmp_path, monkeypatch, capsys):
@@ -150,7 +164,8 @@ def test_a_missing_package_is_told_without_a_traceback(tmp_path, monkeypatch, ca
         raise MissingDependencyError('run: pip install "sktransfer[demo]"')
 
     monkeypatch.setattr(demo, "run_images", missing)
-    assert main(["demo", "--out", str(tmp_path)]) == 1
+    assert main(["demo", "--out", str(tmp_path / "out")]) == 1
+    assert not (tmp_path / "out").exists()
     printed = capsys.readouterr().err
     assert printed.strip().endswith('error: run: pip install "sktransfer[demo]"')
 
