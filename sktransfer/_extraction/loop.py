@@ -100,21 +100,22 @@ class _Call:
     def _batches(self, started):
         """Yield the batches that each chunk fills, and those that are left."""
         batches = filling(self.request)
-        for items, prepared in started:
-            yield batches.add(self._usable(items, prepared))
+        for items, prepared, unread in started:
+            yield batches.add(self._usable(items, prepared, unread))
             self.tidy()
         yield batches.rest()
 
     def _start(self, rows):
         """Read and look up rows; start preparing what is this call's to run."""
         fresh, contents = {}, {}  # digest -> row, content
+        unread = deque()
         n_done = 0
         if self.cache is not None and hasattr(self.reader, "recall"):
             rows = self._recall(rows)
         results = self.reader.read(pick(self.cells, rows))
         for row, result in zip(rows, results, strict=True):
             if isinstance(result, CellError):
-                self._fail(row, result)
+                unread.append((row, result))
                 n_done += 1
                 continue
             digest, content = result
@@ -138,7 +139,7 @@ class _Call:
             self._hand_out(batch, self.runner.run(batch))
         items = [item for item in items if item.digest not in resumed]
         to_run = [contents[item.digest] for item in items]
-        return items, self.reader.prepare(to_run, self.request)
+        return items, self.reader.prepare(to_run, self.request), unread
 
     def _recall(self, rows):
         """Fill in rows of files that are known and cached; return the others."""
@@ -169,16 +170,24 @@ class _Call:
             self.out[fresh.pop(digest)] = value
         self.on_progress(len(found))
 
-    def _usable(self, items, prepared):
-        """Yield items with what they are prepared to, and deal with bad rows."""
+    def _usable(self, items, prepared, unread):
+        """Yield items with what they are prepared to, and deal with bad rows.
+
+        Rows that could not be read come in their order among those that cannot be
+        prepared: an error names the first row, as a warning does.
+        """
         results = self.reader.results(prepared, self.request.device)
         for item, row in zip(items, results, strict=True):
+            while unread and unread[0][0] < item.row:
+                self._fail(*unread.popleft())
             if isinstance(row, CellError):
                 self.runner.release([item.digest])
                 self._fail(item.row, row)
                 self.on_progress(1)
             else:
                 yield item, row
+        while unread:
+            self._fail(*unread.popleft())
 
     def _deliver(self, batches):
         """Run batches, and hand out what they give."""

@@ -15,6 +15,7 @@ from conftest import encoded
 from PIL import Image
 
 from sktransfer import ImageClassifier, ImageEncoder
+from sktransfer._extraction.readers import ImageReader
 from sktransfer.exceptions import MissingRowError, UnreadableRowError
 
 
@@ -84,6 +85,22 @@ def test_a_bad_row_is_named_with_its_label_source_and_cause(encoder, bad_images)
 def test_a_null_row_is_named_and_the_others_are_counted(encoder, pixels):
     with pytest.raises(MissingRowError, match=r"row 1, and 1 more rows are missing"):
         encoder.fit([pixels[0], None, pixels[1], float("nan")])
+
+
+@pytest.mark.parametrize("chunk", [None, 2])
+def test_the_first_bad_row_is_named_whatever_is_wrong(
+    chunk, pixels, bad_images, monkeypatch
+):
+    """A file without content is found out before one that does not decode."""
+    if chunk is not None:
+        monkeypatch.setattr(ImageReader, "chunk_size", chunk)
+    cells = [*pixels[:3], bad_images["truncated"], bad_images["missing_file"]]
+    cells += [*pixels[3:], bad_images["zero_bytes"], bad_images["html_named_jpg"]]
+    with pytest.raises(UnreadableRowError, match="row 3") as caught:
+        ImageEncoder("tiny-cnn").fit_transform(cells)
+    assert caught.value.row == 3
+    with pytest.warns(UserWarning, match="4 of 10 rows .* The first is row 3"):
+        ImageEncoder("tiny-cnn", on_error="mean").fit_transform(cells)
 
 
 @pytest.mark.filterwarnings("ignore:.* rows cannot be read")
