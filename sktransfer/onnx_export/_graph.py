@@ -262,7 +262,7 @@ def step_graph(name, step, graph, features, opset):
     except Exception as err:  # skl2onnx raises errors of many kinds
         raise ExportError(
             f"Step {name!r} ({kind}) cannot be expressed in ONNX: skl2onnx says "
-            f"{type(err).__name__}: {str(err).strip()[:300]}. Use a linear model, an "
+            f"{type(err).__name__}: {_beginning(err)}. Use a linear model, an "
             "MLP, a forest or another gradient boosting for that step, or ship the "
             "pipeline with sktransfer.save."
         ) from err
@@ -283,6 +283,12 @@ def step_graph(name, step, graph, features, opset):
     for output in merged.graph.output:
         output.type.tensor_type.shape.dim[0].dim_param = "rows"
     return merged, wanted
+
+
+def _beginning(err):
+    """Return the first line of an error, without the attributes of an ONNX node."""
+    line = str(err).strip().partition("\n")[0]
+    return line.partition(" and attributes=")[0][:300].rstrip(".")
 
 
 def _wanted(step, features):

@@ -181,6 +181,19 @@ def test_a_step_without_a_form_is_named_and_nothing_is_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_message_ends_before_the_attributes_of_a_node(tmp_path, monkeypatch):
+    def fails(*args, **kwargs):
+        raise ValueError(
+            "Unable to create node 'Trees' with name='a' and attributes={'x': [0,\n1],"
+            "\n 'y': 2}."
+        )
+
+    monkeypatch.setattr("skl2onnx.convert_sklearn", fails)
+    model = make_pipeline(TextEncoder("tiny-bert"), LogisticRegression())
+    with pytest.raises(ExportError, match=r"Unable .* with name='a'\. Use a linear"):
+        to_onnx(model.fit(TEXTS, LABELS), tmp_path / "m.onnx")
+
+
 @pytest.mark.slow
 def test_boosting_by_histograms_is_exported_or_named(tmp_path):
     """skl2onnx 1.20 cannot take the numbers of scikit-learn 1.9's trees."""
