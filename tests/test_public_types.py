@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jedi
 import pytest
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import StrOptions, make_constraint
 
 import sktransfer
 
@@ -29,6 +29,15 @@ def test_the_stub_says_what_the_package_has():
     assert homes == sktransfer._HOME
     assert tuple(modules) == sktransfer._MODULES
     assert listed == sktransfer.__all__
+
+
+def public_classes():
+    """Every public class, by name."""
+    for module_name in sktransfer._MODULES:
+        module = getattr(sktransfer, module_name)
+        for name in module.__all__:
+            if inspect.isclass(getattr(module, name)):
+                yield f"{module_name}.{name}", getattr(module, name)
 
 
 def public_functions():
@@ -117,3 +126,16 @@ def test_editors_show_the_parameters():
     source = "import sktransfer\nsktransfer.Ima"
     names = {c.name for c in jedi.Script(source).complete(2, 14)}
     assert {"ImageClassifier", "ImageEncoder", "ImageRegressor"} <= names
+
+
+def test_messages_about_parameters_name_public_classes():
+    """A class from a private module helps nobody who misspelt a name."""
+    private = {
+        f"{name}, {parameter}: {text}"
+        for name, cls in public_classes()
+        for parameter, constraints in getattr(cls, "_parameter_constraints", {}).items()
+        if not isinstance(constraints, str)
+        for text in map(str, map(make_constraint, constraints))
+        if "._" in text
+    }
+    assert private == set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from scipy.special import entr
@@ -20,10 +20,7 @@ from ._domains import (
     spread_over_rows,
 )
 from ._scorer_base import BaseDomainScorer, InDomains, features_before_last, scored
-from ._weights import BaseWeights, DensityRatioWeights
-
-if TYPE_CHECKING:
-    from ._weights import KMMWeights
+from ._weights import DensityRatioWeights, KMMWeights
 
 BATCH = 512  # rows of a matrix of similarities that are held at once
 
@@ -182,7 +179,7 @@ class ImportanceWeightedScorer(BaseDomainScorer):
     _NEEDS = ("source", "target")
     _parameter_constraints = {
         "scoring": [str, callable, None],
-        "weights": [BaseWeights, None],
+        "weights": [DensityRatioWeights, KMMWeights, None],
     }
 
     def __init__(

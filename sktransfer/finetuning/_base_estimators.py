@@ -16,7 +16,7 @@ from ._base import BaseFineTuner
 from ._codec import ClassCodec, NumberCodec
 from ._domain_losses import DOMAIN_LOSSES
 from ._heads import HEADS
-from ._losses import LOSSES, LossOptions
+from ._losses import LOSSES
 from ._options import DomainLoss, Head
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class BaseClassifier(LabelScore, ClassifierMixin, BaseFineTuner):
         "head": [StrOptions(Choices(HEADS)), Head],
         "loss": [
             StrOptions(Choices(LOSSES, lambda loss: "classes" in loss.tasks)),
-            LossOptions,
+            *LOSSES.values(),
             callable,
         ],
     }

@@ -17,7 +17,7 @@ from ..backbones._pooling import POOLING_CHOICES
 from ._augment import AUGMENTS
 from ._domain_losses import DOMAIN_LOSSES
 from ._heads import HEADS
-from ._losses import LOSSES, LossOptions
+from ._losses import LOSSES
 from ._options import (
     AUTOMATIC,
     COUNT,
@@ -42,7 +42,7 @@ CONSTRAINTS: dict[str, Any] = {
     "head": [StrOptions(Choices(HEADS, lambda head: not head.needs_classes)), Head],
     "loss": [
         StrOptions(Choices(LOSSES, lambda loss: "numbers" in loss.tasks)),
-        LossOptions,
+        *LOSSES.values(),
         callable,
     ],
     "lr": [POSITIVE, AUTOMATIC],

@@ -14,6 +14,7 @@ from sklearn.neighbors import KernelDensity
 from sktransfer import (
     CircularValidationScorer,
     CORALAdapter,
+    DensityRatioWeights,
     DomainAdaptationClassifier,
     ImportanceWeightedScorer,
     PredictionEntropyScorer,
@@ -21,7 +22,6 @@ from sktransfer import (
     SubspaceAlignment,
     TransferComponentAnalysis,
 )
-from sktransfer.domain_adaptation._weights import BaseWeights
 
 
 @pytest.fixture
@@ -120,10 +120,8 @@ def test_transfer_components_are_equal_with_the_same_eigensolver(
     np.testing.assert_allclose(np.abs((got * want).sum(axis=0)), 1, atol=1e-6)
 
 
-class Density(BaseWeights):
+class Density(DensityRatioWeights):
     """The ratio of two kernel densities, as skada weighs."""
-
-    _parameter_constraints = {}
 
     def _weigh(self, source, target):
         of_source = KernelDensity().fit(source).score_samples(source)
