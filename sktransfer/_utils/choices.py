@@ -1,6 +1,7 @@
 """The names of a table as a set that a parameter constraint reads."""
 
-from collections.abc import Callable, Iterator, Mapping, Set
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any
 
 
@@ -47,6 +48,13 @@ class Choices(Set):
     def __repr__(self) -> str:
         """Show the names in the order of the table."""
         return f"({', '.join(map(repr, self))})"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most alike, whatever its case, or None."""
+    by_lower = {other.lower(): other for other in known}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return by_lower[close[0]] if close else None
 
 
 def any_of(names) -> str:

@@ -1,5 +1,6 @@
 """From a depth, as callers give it, to a number of blocks."""
 
+from .._utils.choices import nearest
 from .._utils.validation import is_integer
 from ..exceptions import DepthError
 
@@ -45,7 +46,12 @@ def resolve_depth(depth, names, *, name, why_whole, parameter, minimum):
             if block == depth or block.startswith(depth + ".")
         ]
         if not inside:
-            raise DepthError(f"{parameter}={depth!r} is not a block of {listing}.")
+            words = ["all", "auto"] if parameter == "freeze_depth" else ["all"]
+            close = nearest(depth, [*words, *names])
+            hint = "" if close is None else f" Did you mean {close!r}?"
+            raise DepthError(
+                f"{parameter}={depth!r} is not a block of {listing}.{hint}"
+            )
         return inside[-1]
     if not is_integer(depth):
         raise DepthError(

@@ -6,6 +6,7 @@ import importlib.util
 from scipy.sparse import issparse
 
 from .._cells import containers
+from .._utils.choices import nearest
 from .._utils.optional import import_optional
 from .._utils.validation import shorten
 
@@ -76,9 +77,12 @@ def check_columns(X, names):
     there = set(X.columns)
     gone = [name for name in names if name not in there]
     if gone:
+        # One of the columns that are new here may be a missing one.
+        new = {old: nearest(old, there.difference(names)) for old in gone}
+        asked = [f" Is {old!r} called {n!r} here?" for old, n in new.items() if n]
         raise ValueError(
-            f"TableEncoder: columns that fit saw are missing: {shorten(gone)}; "
-            f"got {shorten(sorted(there))}."
+            f"TableEncoder: columns that fit saw are missing: {shorten(gone)}."
+            f"{''.join(asked[:3])} Got {shorten(sorted(there))}."
         )
 
 

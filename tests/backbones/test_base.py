@@ -56,6 +56,9 @@ def test_a_depth_is_a_slice_bound_or_a_name(depth, k):
     [
         ("stage9", "depth='stage9' is not a block of 'tiny-cnn'.*'stem', 'stages.0'"),
         ("stage", "is not a block"),
+        ("al", "Did you mean 'all'\\?$"),
+        ("Stages.1", "Did you mean 'stages.1'\\?$"),
+        ("aut", "'stages.2'\\].$"),
         (0, "expected 1 to 4, or -3 to -1"),
         (-4, "keeps 0 blocks"),
         (5, "expected 1 to 4"),

@@ -258,6 +258,12 @@ def test_a_depth_that_is_none_is_refused_by_name(depth):
         model_for("tiny-cnn", freeze_depth=depth).fit(pictures(), LABELS)
 
 
+@pytest.mark.parametrize(("depth", "word"), [("al", "all"), ("Auto", "auto")])
+def test_a_misspelt_depth_gets_the_word(depth, word):
+    with pytest.raises(DepthError, match=f"Did you mean '{word}'"):
+        model_for("tiny-cnn", freeze_depth=depth).fit(pictures(), LABELS)
+
+
 def test_freeze_depth_names_the_last_frozen_block():
     found = {
         depth: model_for("tiny-bert", freeze_depth=depth, max_epochs=0)

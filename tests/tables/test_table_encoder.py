@@ -439,6 +439,13 @@ def test_tables_and_columns_that_cannot_be_used(table, image_paths):
     model = encoder().fit(table)
     with pytest.raises(ValueError, match=r"columns that fit saw are missing: \['sold"):
         model.transform(table[["photo", "review", "color", "price"]])
+    other = {"review": "Review", "color": "colour"}
+    renamed = pd.DataFrame(
+        {other.get(name, name): table[name].to_list() for name in table.columns}
+    )
+    message = r"'review' called 'Review' here\? Is 'color' called 'colour' here\? Got"
+    with pytest.raises(ValueError, match=message):
+        model.transform(renamed)
     with pytest.raises(ValueError, match="not equal to feature_names_in_"):
         model.get_feature_names_out(["a"])
 
