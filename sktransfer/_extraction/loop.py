@@ -108,7 +108,7 @@ class _Call:
     def _start(self, rows):
         """Read and look up rows; start preparing what is this call's to run."""
         fresh, contents = {}, {}  # digest -> row, content
-        unread = deque()
+        unread: deque[tuple[int, CellError]] = deque()
         n_done = 0
         if self.cache is not None and hasattr(self.reader, "recall"):
             rows = self._recall(rows)

@@ -55,7 +55,8 @@ def from_hub(load, name, *, is_local=False, endpoint=None, cache="the local cach
     except Exception as err:  # each library involved raises types of its own
         if _is_mismatch(err):
             raise mismatch(name, _keys_in(str(err))) from err
-        reason, cause = f"{type(err).__name__}: {err}", err
+        reason = f"{type(err).__name__}: {err}"
+        cause: Exception | None = err
         if not is_local and not is_reachable:
             is_off = _is_offline(endpoint)
             why = "HF_HUB_OFFLINE is set" if is_off else f"{endpoint} is out of reach"
