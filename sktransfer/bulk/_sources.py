@@ -61,9 +61,10 @@ def open_source(source, column, keep):
             f"Parquet files{f': {left_out}' if left_out else ''}."
         )
     if column is not None or keep:
+        what = "a folder of images" if paths[0].is_dir() else "read as an image"
         raise BulkError(
-            f"{paths[0]} is a folder of images, which has no columns; leave column= "
-            "and keep= out."
+            f"{paths[0]} is {what}, which has no columns; leave column= and keep= out. "
+            f"Tables are files with the suffix {' or '.join(TABLE_SUFFIXES)}."
         )
     _check_all_take_part(paths, by_folder, images, "image")
     root = paths[0] if len(paths) == 1 and paths[0].is_dir() else None

@@ -100,7 +100,8 @@ def new_folder(folder, *, overwrite):
     Raises
     ------
     SaveError
-        If there is something already, and it is not to be replaced.
+        If there is something already, and it is not to be replaced; or if the folder
+        cannot be made.
     """
     folder = Path(folder).expanduser().absolute()
     if folder.is_symlink() and overwrite:
@@ -115,10 +116,14 @@ def new_folder(folder, *, overwrite):
                 f"{folder} is no save of sktransfer (it has no {MANIFEST}), and "
                 "overwrite=True replaces nothing else; give another folder."
             )
-    folder.parent.mkdir(parents=True, exist_ok=True)
     mark = f"{os.getpid()}-{secrets.token_hex(4)}"
     temporary = folder.parent / f".{folder.name}.new-{mark}"
-    temporary.mkdir()
+    try:
+        temporary.mkdir(parents=True)
+    except OSError as err:
+        raise SaveError(
+            f"{folder} cannot be made ({err.strerror or err}); give another folder."
+        ) from err
     try:
         yield temporary
         _sync(temporary)

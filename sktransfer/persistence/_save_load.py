@@ -67,8 +67,9 @@ def save(
     UntrustedTypeError
         If the estimator has a type that `load` would refuse; the message names it.
     SaveError
-        If `folder` exists, or a network has no name. `save` also reads the structure
-        once, as `load` would, and refuses whatever `load` would refuse.
+        If `folder` exists or cannot be made, or a network has no name. `save` also
+        reads the structure once, as `load` would, and refuses whatever `load` would
+        refuse.
     NotFittedError
         If the estimator is not fitted.
     MissingDependencyError

@@ -425,6 +425,13 @@ def test_a_network_of_another_structure_under_its_name_is_refused(tmp_path):
 # -- the folder ------------------------------------------------------------------------
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    encoder = TextEncoder("tiny-bert").fit(TEXTS)
+    with pytest.raises(SaveError, match=r"file/model cannot be made \(Not a dir"):
+        save(encoder, tmp_path / "file" / "model")
+
+
 def test_a_folder_that_is_there_is_not_touched(tmp_path):
     encoder = TextEncoder("tiny-bert").fit(TEXTS)
     (tmp_path / "mine").mkdir()
