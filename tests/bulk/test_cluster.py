@@ -174,7 +174,7 @@ def _is_running(pid):
 def test_encoders_travel_as_a_specification():
     for encoder in (ImageEncoder("efficientnet_lite0"), TextEncoder("tiny-bert")):
         assert len(pickle.dumps(encoder)) < 2048
-    with pytest.raises(BulkError, match="give a name"):
+    with pytest.raises(BulkError, match="pass a name"):
         bulk.encode(
             "x.csv", "out", backbone=load_backbone("tiny-bert"), scheduler="tcp://x:1"
         )
