@@ -10,7 +10,7 @@ from conftest import encoded
 from sktransfer import ImageEncoder, TextEncoder, cache_info, load_backbone
 from sktransfer._cells import decoders
 from sktransfer._cells.column import CellError
-from sktransfer._cells.decoders import decode_jpegs, decoders, decodes_on
+from sktransfer._cells.decoders import decode_jpegs, decodes_on
 from sktransfer._extraction.readers import ImageReader
 from sktransfer.encoders import _base
 
