@@ -19,10 +19,8 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def codec():
-    if not decoders():
-        pytest.skip(
-            'needs a TorchCodec that fits torch; pip install "sktransfer[fast]"'
-        )
+    if not decoders.decoders():
+        pytest.skip('needs a TorchCodec that fits torch: pip "sktransfer[fast]"')
 
 
 @pytest.fixture
