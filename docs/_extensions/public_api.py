@@ -93,7 +93,7 @@ def _index(modules):
         "API reference",
         "=============",
         "",
-        "Whatever is written ``sktransfer.Name`` can be imported from the package "
+        "Names that are written ``sktransfer.Name`` can be imported from the package "
         "itself. Names with a leading underscore are not public.",
         "",
         ".. toctree::",

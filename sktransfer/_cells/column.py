@@ -119,7 +119,7 @@ def _dispatch(X, caller, cells, allow_arrays):
         name = _only(list(X.columns), expected)
         column = _series(X[name], getattr(X, "index", None), name)
         return column._replace(is_frame=True)
-    if hasattr(X, "to_list") and hasattr(X, "dtype"):  # pandas or polars Series
+    if hasattr(X, "to_list") and hasattr(X, "name"):  # pandas or polars Series
         return _series(X, getattr(X, "index", None), X.name)
     if hasattr(X, "dtype") and hasattr(X, "isna"):  # pandas Categorical, StringArray
         if X.ndim != 1:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import issparse
 
+from .._utils.labels import as_list
 from .._utils.threads import readers
 from .._utils.validation import is_tensor
 from . import digests
@@ -81,7 +82,7 @@ def _columns_of(X):
         return [X.iloc[:, i].to_list() for i in range(X.shape[1])]
     if hasattr(X, "columns") and hasattr(X, "shape"):  # polars
         return [X[name].to_list() for name in X.columns]
-    return [X.to_list() if hasattr(X, "to_list") else list(X)]
+    return [as_list(X)]
 
 
 def _sparse_rows(X):

@@ -139,9 +139,7 @@ def _as_array(y, caller):
         raise ValueError(
             f"{caller}: y is {shorten(y)}; expected one label or number for each row."
         )
-    # Categories of pandas warn of the one name, and polars does not have the other.
-    read = getattr(y, "tolist", None) or getattr(y, "to_list", None)
-    return _objects(list(y) if read is None else read())
+    return _objects(as_list(y))
 
 
 def _stack(columns):
@@ -149,6 +147,13 @@ def _stack(columns):
     for i, column in enumerate(columns):
         table[:, i] = column
     return table
+
+
+def as_list(values):
+    """Return the items of a sequence, as Python's own where its type knows how."""
+    # Categories of pandas warn of the one name, and polars does not have the other.
+    read = getattr(values, "tolist", None) or getattr(values, "to_list", None)
+    return list(values) if read is None else read()
 
 
 def _objects(cells):

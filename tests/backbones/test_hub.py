@@ -41,7 +41,7 @@ def folders(tmp_path_factory):
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    from huggingface_hub import constants, file_download
+    from huggingface_hub import constants, file_download, utils
 
     with running_hub() as server:
         template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
@@ -53,6 +53,8 @@ def hub(monkeypatch, tmp_path):
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+        # Before version 1 the sessions of a thread stay offline.
+        getattr(utils, "reset_sessions", lambda: None)()
         for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
             monkeypatch.delenv(name, raising=False)
         yield server

@@ -31,6 +31,7 @@ def load_model(spec, folder, *, optional=()):
     WeightsMismatchError
         If weights are missing.
     """
+    import torch
     from transformers import AutoConfig, AutoModel
 
     if not spec.pretrained:
@@ -44,7 +45,8 @@ def load_model(spec, folder, *, optional=()):
         model = AutoModel.from_config(config, trust_remote_code=False)
         return model.float().eval(), set()
     check_safetensors(spec.name, folder)
-    with quiet(), load_report() as found:
+    # transformers 4 draws random numbers for weights that it then replaces.
+    with torch.random.fork_rng(devices=[]), quiet(), load_report() as found:
         model = from_hub(
             lambda: AutoModel.from_pretrained(
                 folder,
