@@ -58,12 +58,8 @@ def _accelerator():
     """Return the kind of accelerator that torch can compute on here, or None."""
     import torch
 
-    # torch names what it was built for, whether or not the machine has one; before 2.7
-    # that is an error where there is none.
-    try:
-        found = torch.accelerator.current_accelerator()
-    except RuntimeError:
-        found = None
+    found = torch.accelerator.current_accelerator()
+    # torch names what it was built for, whether or not the machine has one.
     kinds = KINDS if found is None else (found.type, *KINDS)
     return next((kind for kind in kinds if _n_devices(kind)), None)
 

@@ -41,9 +41,9 @@ def together(groups, copies):
         return copies
     names, codes = np.unique(groups, return_inverse=True)
     n_nodes = n_contents + len(names)
-    # Older SciPy walks graphs of 32-bit indices only.
-    ends = copies.astype(np.int32), (n_contents + codes).astype(np.int32)
-    links = coo_array((np.ones(len(codes)), ends), shape=(n_nodes, n_nodes))
+    links = coo_array(
+        (np.ones(len(codes)), (copies, n_contents + codes)), shape=(n_nodes, n_nodes)
+    )
     return connected_components(links, directed=False)[1][copies]
 
 
