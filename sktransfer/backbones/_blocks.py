@@ -8,6 +8,9 @@ from torch import nn
 from .._utils.names import on_disk
 from ._recipe import with_last
 
+MASKS = "attention_mask", "attn_mask", "sliding_window_mask"
+UNUSED_MASK = "causal_attention_mask"  # is part of the other
+
 
 @on_disk
 class Apply(nn.Module):
@@ -22,15 +25,15 @@ class Apply(nn.Module):
         return state._replace(hidden=self.module(state.hidden))
 
 
-def mask_arguments(layer):
-    """Return how a transformer layer calls its mask, and masks that it wants besides.
+def mask_names(layer):
+    """Return the names of a transformer layer's mask, and of masks that stay None.
 
-    Before transformers 5, DistilBERT has another name for it, and a layer of CLIP must
-    be given a causal mask, which may be None.
+    transformers 5 has one name. Before, DistilBERT has another, ModernBERT a second one
+    for its windows, and CLIP asks for a causal mask of its own.
     """
     known = inspect.signature(layer.forward).parameters
-    name = "attn_mask" if "attn_mask" in known else "attention_mask"
-    return name, [mask for mask in ("causal_attention_mask",) if mask in known]
+    names = [name for name in MASKS if name in known] or MASKS[:1]
+    return names, [UNUSED_MASK] if UNUSED_MASK in known else []
 
 
 @on_disk
@@ -49,7 +52,7 @@ class AttentionBlock(nn.Module):
         super().__init__()
         self.layer = layer
         self.is_causal = is_causal
-        self.mask_name, self.further = mask_arguments(layer)
+        self.mask_names, self.unused_masks = mask_names(layer)
 
     def forward(self, state, allowed=None, **context):
         """Map a State to a State.
@@ -64,7 +67,8 @@ class AttentionBlock(nn.Module):
         bias = None
         if mask is not None:
             bias = additive_mask(mask, hidden.dtype, allowed)
-        masks = {self.mask_name: bias, **dict.fromkeys(self.further)}
+        masks = dict.fromkeys(self.mask_names, bias)
+        masks |= dict.fromkeys(self.unused_masks)
         hidden = self.layer(hidden, **masks, **context)
         if isinstance(hidden, tuple):
             hidden = hidden[0]

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from ..._utils.names import on_disk
-from .._blocks import Apply, AttentionBlock, additive_mask
+from .._blocks import Apply, AttentionBlock
 from .._recipe import Recipe, bare, with_last
 
 
@@ -99,13 +99,10 @@ class ModernBertBlock(nn.Module):
         allowed = None
         if self.window is not None:
             allowed = (places[:, None] - places[None]).abs() <= self.window
-        if self.rotary is not None:
-            rotary = self.rotary(state.hidden, places[None], self.kind)
-            return self.block(state, allowed, position_embeddings=rotary)
-        bias = additive_mask(state.mask, state.hidden.dtype, allowed)
-        return self.block(
-            state, allowed, position_ids=places[None], sliding_window_mask=bias
-        )
+        if self.rotary is None:
+            return self.block(state, allowed, position_ids=places[None])
+        rotary = self.rotary(state.hidden, places[None], self.kind)
+        return self.block(state, allowed, position_embeddings=rotary)
 
 
 def bert(model):

@@ -3,7 +3,7 @@
 from torch import nn
 
 from ..._utils.names import on_disk
-from .._blocks import Apply, mask_arguments
+from .._blocks import Apply, mask_names
 from .._recipe import Recipe, with_last
 
 
@@ -36,8 +36,8 @@ def clip(model):
     stem = nn.Sequential(tower.embeddings, tower.pre_layrnorm)
     blocks: dict[str, nn.Module] = {"embeddings": stem}
     for i, layer in enumerate(tower.encoder.layers):
-        name, further = mask_arguments(layer)
-        masks = dict.fromkeys([name, *further])
+        names, unused = mask_names(layer)
+        masks = dict.fromkeys([*names, *unused])
         blocks[f"encoder.layers.{i}"] = VisionLayer(layer, **masks)
     projection = getattr(model, "visual_projection", None)
     tail = [tower.post_layernorm, *([] if projection is None else [projection])]
