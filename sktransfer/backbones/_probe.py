@@ -1,5 +1,7 @@
 """Running rows through a backbone block by block, with the block's name in errors."""
 
+import contextlib
+
 from ..exceptions import BackboneCutError, SKTransferError
 from ._state import State
 
@@ -54,34 +56,33 @@ def run_each(backbone, state):
     pooling = "mean" if backbone.pooling == "none" else backbone.pooling
     with torch.inference_mode():
         for k, name in enumerate(backbone.block_names):
-            given, what = state, f"block {name!r}"
-            try:
+            block = f"block {name!r}"
+            with _named(backbone, block, before, state):
                 state = backbone.run(state, k, k + 1)
-            except (SKTransferError, MemoryError):
-                raise
-            except Exception as err:  # of somebody's module: anything
-                raise _failed(backbone, what, before, given, err) from err
             if not isinstance(state, State):
                 raise BackboneCutError(
-                    f"{backbone.name!r}: {what} returned {type(state).__name__}; "
+                    f"{backbone.name!r}: {block} returned {type(state).__name__}; "
                     "expected a State, such as state._replace(hidden=...)."
                 )
-            before = f"the output of block {name!r}"
+            before = f"the output of {block}"
             is_last = k + 1 == len(backbone.blocks)
             has_tail = is_last and backbone.post_pool is not None
-            what = "post_pool" if has_tail else "the pooling"
-            try:
+            tail = "post_pool" if has_tail else "the pooling"
+            with _named(backbone, tail, before, state):
                 vectors = backbone.pool(state, pooling, k + 1)
-            except (SKTransferError, MemoryError):
-                raise
-            except Exception as err:
-                raise _failed(backbone, what, before, state, err) from err
             yield vectors
 
 
-def _failed(backbone, what, before, state, err):
-    shape = tuple(getattr(state.hidden, "shape", ()))
-    return BackboneCutError(
-        f"{backbone.name!r}: {what} cannot run on {before}, of shape {shape}: "
-        f"{type(err).__name__}: {err}. {ADVICE}"
-    )
+@contextlib.contextmanager
+def _named(backbone, what, before, state):
+    """Name what fails, and what it was given."""
+    try:
+        yield
+    except (SKTransferError, MemoryError):
+        raise
+    except Exception as err:  # of somebody's module: anything
+        shape = tuple(getattr(state.hidden, "shape", ()))
+        raise BackboneCutError(
+            f"{backbone.name!r}: {what} cannot run on {before}, of shape {shape}: "
+            f"{type(err).__name__}: {err}. {ADVICE}"
+        ) from err
