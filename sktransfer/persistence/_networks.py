@@ -290,9 +290,9 @@ def read_network(reader, record):
             f"({err})."
         ) from err
     is_own = record.get("registered") is True
-    if is_own and spec.name not in list_backbones():
-        if not is_registered_by_users(spec.name):
-            raise _not_registered(reader, spec.name, modality)
+    is_known = spec.name in list_backbones() or is_registered_by_users(spec.name)
+    if is_own and not is_known:
+        raise _not_registered(reader, spec.name, modality)
     if kind == "reference":
         base = load_backbone(spec, modality=modality)
         if base.fingerprint != wanted:
