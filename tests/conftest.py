@@ -121,6 +121,17 @@ def registry_as_found(monkeypatch):
 
 
 @pytest.fixture
+def codec():
+    """Skip a test of TorchCodec where there is none that fits torch."""
+    from sktransfer._cells.decoders import decoders
+
+    if not decoders():
+        pytest.skip(
+            'needs a TorchCodec that fits torch: pip install "sktransfer[fast]"'
+        )
+
+
+@pytest.fixture
 def auto_is_cpu(monkeypatch):
     """Let "auto" be the CPU, whatever there is: for what only a CPU promises.
 

@@ -16,12 +16,8 @@ ORIENTATION = 0x0112
 
 
 @pytest.fixture
-def torchcodec(monkeypatch):
+def torchcodec(codec, monkeypatch):
     """Give a list that says of each plain image whether TorchCodec decoded it."""
-    if not decoders.decoders():
-        pytest.skip(
-            'needs a TorchCodec that fits torch; pip install "sktransfer[fast]"'
-        )
     found = []
 
     def watched(image, content):

@@ -18,12 +18,6 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def codec():
-    if not decoders.decoders():
-        pytest.skip('needs a TorchCodec that fits torch: pip "sktransfer[fast]"')
-
-
-@pytest.fixture
 def contents():
     """Photos of some sizes, and what a card leaves to Pillow."""
     rng = np.random.default_rng(0)
